@@ -1,0 +1,1 @@
+//! The attributes of `tracing-conversation`; use them through that crate.

@@ -1,0 +1,4 @@
+//! Conversation, turn and service spans for voice agents, from plain `tracing`.
+#![deny(unsafe_code)]
+
+pub mod names;

@@ -1,0 +1,102 @@
+//! The names of the trace contract: events, fields, attributes, values. One place for each.
+//!
+//! OpenTelemetry's GenAI conventions come first, then Pipecat's names.
+
+/// Field and attribute: the id of the conversation that a span or event belongs to.
+pub const CONVERSATION_ID: &str = "conversation.id";
+/// Attribute of a conversation: what kind it is, `voice` unless set.
+pub const CONVERSATION_TYPE: &str = "conversation.type";
+/// Field that addresses an event to the layer; its value is one of [`event`].
+pub const CONVERSATION_EVENT: &str = "conversation.event";
+/// Attribute: the conversation's id under OpenTelemetry's GenAI conventions.
+pub const GEN_AI_CONVERSATION_ID: &str = "gen_ai.conversation.id";
+
+/// The number of a turn in its conversation, counted from 1.
+pub const TURN_NUMBER: &str = "turn.number";
+/// Always `conversation`.
+pub const TURN_TYPE: &str = "turn.type";
+/// The length of a turn in seconds.
+pub const TURN_DURATION_SECONDS: &str = "turn.duration_seconds";
+/// Whether the user, or the conversation's end, cut the turn short.
+pub const TURN_WAS_INTERRUPTED: &str = "turn.was_interrupted";
+/// Whether the conversation's end ended the turn.
+pub const TURN_ENDED_BY_CONVERSATION_END: &str = "turn.ended_by_conversation_end";
+/// Why the turn ended: `user_spoke`, `interrupted`, `silence`, `conversation_ended`, `conversation_lost`.
+pub const TURN_END_REASON: &str = "turn.end_reason";
+/// Seconds from the end of the user's speech to the bot's first audio.
+pub const TURN_USER_BOT_LATENCY_SECONDS: &str = "turn.user_bot_latency_seconds";
+/// Where the latency parts of a turn are counted from: `user_silence` or `client_connected`.
+pub const TURN_LATENCY_MEASURED_FROM: &str = "turn.latency.measured_from";
+/// What the user said in the turn.
+pub const TURN_INPUT: &str = "turn.input";
+/// What the bot said in the turn.
+pub const TURN_OUTPUT: &str = "turn.output";
+
+/// What a service span does; declares that it is one.
+pub const GEN_AI_OPERATION_NAME: &str = "gen_ai.operation.name";
+/// Who provides the service.
+pub const GEN_AI_PROVIDER_NAME: &str = "gen_ai.provider.name";
+/// The model that was asked for.
+pub const GEN_AI_REQUEST_MODEL: &str = "gen_ai.request.model";
+/// `text` or `speech`.
+pub const GEN_AI_OUTPUT_TYPE: &str = "gen_ai.output.type";
+/// Seconds to the first output; the same figure as [`METRICS_TTFB`].
+pub const GEN_AI_RESPONSE_TIME_TO_FIRST_CHUNK: &str = "gen_ai.response.time_to_first_chunk";
+/// The name of the tool that is run.
+pub const GEN_AI_TOOL_NAME: &str = "gen_ai.tool.name";
+/// Seconds to the first output of a service (Pipecat's name).
+pub const METRICS_TTFB: &str = "metrics.ttfb";
+/// Characters that were sent to be spoken.
+pub const METRICS_CHARACTER_COUNT: &str = "metrics.character_count";
+/// Seconds of audio that were transcribed.
+pub const METRICS_AUDIO_SECONDS: &str = "metrics.audio_seconds";
+/// What kind of failure a span ended with (OpenTelemetry).
+pub const ERROR_TYPE: &str = "error.type";
+/// Whether a span was cut off before it was finished.
+pub const INTERRUPTED: &str = "interrupted";
+/// Whether speech was cut off.
+pub const TTS_INTERRUPTED: &str = "tts.interrupted";
+/// Whether a transcription ended without a final transcript.
+pub const STT_INCOMPLETE: &str = "stt.incomplete";
+/// What was heard.
+pub const TRANSCRIPT: &str = "transcript";
+/// Whether [`TRANSCRIPT`] is final.
+pub const IS_FINAL: &str = "is_final";
+/// What was spoken: all sentences of the span, in order.
+pub const TEXT: &str = "text";
+/// What a language model was given.
+pub const INPUT: &str = "input";
+/// What a language model answered.
+pub const OUTPUT: &str = "output";
+/// The voice that speaks.
+pub const VOICE_ID: &str = "voice_id";
+
+/// The values of [`CONVERSATION_EVENT`].
+pub mod event {
+    /// The conversation begins.
+    pub const CONVERSATION_STARTED: &str = "conversation_started";
+    /// The conversation ends.
+    pub const CONVERSATION_ENDED: &str = "conversation_ended";
+    /// The client is connected.
+    pub const CLIENT_CONNECTED: &str = "client_connected";
+    /// The client is gone, and with it the conversation.
+    pub const CLIENT_DISCONNECTED: &str = "client_disconnected";
+    /// The user takes the turn.
+    pub const USER_STARTED_SPEAKING: &str = "user_started_speaking";
+    /// The user releases the turn.
+    pub const USER_STOPPED_SPEAKING: &str = "user_stopped_speaking";
+    /// Voice activity is confirmed, `start_secs` after it began.
+    pub const VAD_USER_STARTED_SPEAKING: &str = "vad_user_started_speaking";
+    /// Silence is confirmed, `stop_secs` after it began.
+    pub const VAD_USER_STOPPED_SPEAKING: &str = "vad_user_stopped_speaking";
+    /// Audio leaves for the user.
+    pub const BOT_STARTED_SPEAKING: &str = "bot_started_speaking";
+    /// The last audio has left for the user.
+    pub const BOT_STOPPED_SPEAKING: &str = "bot_stopped_speaking";
+    /// The pipeline drops what it was saying.
+    pub const INTERRUPTION: &str = "interruption";
+    /// A service's first output.
+    pub const FIRST_BYTE: &str = "first_byte";
+    /// Its fields become attributes.
+    pub const ANNOTATE: &str = "annotate";
+}
