@@ -2,3 +2,9 @@
 #![deny(unsafe_code)]
 
 pub mod names;
+
+#[cfg(feature = "setup")]
+mod environment;
+#[cfg(feature = "setup")]
+mod export;
+mod profile;
