@@ -2,3 +2,7 @@
 #![deny(unsafe_code)]
 
 pub mod names;
+
+mod content;
+
+pub use content::ContentPolicy;
