@@ -42,7 +42,7 @@ pub enum SetupError {
 }
 
 impl SetupError {
-    fn variable(name: &str, value: &str, allowed: impl Into<String>) -> Self {
+    pub(crate) fn variable(name: &str, value: &str, allowed: impl Into<String>) -> Self {
         Self::Variable {
             name: name.into(),
             value: value.into(),
@@ -130,7 +130,7 @@ impl<'a> Variables<'a> {
     }
 
     /// The value without the blanks around it; none if there is nothing else.
-    fn get(&self, name: &str) -> Option<String> {
+    pub(crate) fn get(&self, name: &str) -> Option<String> {
         let value = match self.explicit.get(name) {
             Some(value) => value.clone(),
             None => (self.environment)(name)?,

@@ -27,11 +27,12 @@ impl Delivery {
         self.workers.iter().map(Worker::counts).collect()
     }
 
-    pub(crate) fn flush_within(&self, patience: Duration) -> OTelSdkResult {
+    /// Waits until everything queued so far has left or is lost. The error tells what is lost, or still waits.
+    pub(crate) fn flush_within(&self, patience: Duration) -> Result<(), String> {
         let deadline = Instant::now() + patience;
         let before = self.counts();
         // All are asked before any is waited for: a slow one must not use up the time of the others.
-        let targets: Vec<u64> = self.workers.iter().map(|w| w.queue.start_flush()).collect();
+        let targets: Vec<u64> = self.workers.iter().map(|worker| worker.queue.start_flush()).collect();
         let mut problems = Vec::new();
         for ((worker, target), before) in self.workers.iter().zip(targets).zip(before) {
             let in_time = worker.queue.wait_settled(target, deadline);
@@ -39,6 +40,26 @@ impl Delivery {
             let lost = now.rejected + now.failed - before.rejected - before.failed;
             if !in_time || lost > 0 {
                 problems.push(problem(&now, lost));
+            }
+        }
+        verdict(problems)
+    }
+
+    /// Sends what is queued and ends the threads. The error tells every span that was ever lost.
+    pub(crate) fn close_within(&self, patience: Duration) -> Result<(), String> {
+        let now = Instant::now();
+        let deadline = now + patience;
+        // The workers stop a little earlier, so that there is time to hear what they achieved.
+        let stop = now + patience.mul_f64(0.95);
+        for worker in &self.workers {
+            worker.queue.close(stop);
+        }
+        let mut problems = Vec::new();
+        for worker in &self.workers {
+            let in_time = worker.queue.wait_closed(deadline);
+            let counts = worker.counts();
+            if !in_time || counts.lost() > 0 {
+                problems.push(problem(&counts, counts.lost()));
             }
         }
         verdict(problems)
@@ -60,33 +81,12 @@ impl SpanProcessor for Delivery {
         }
     }
 
-    /// Waits until everything queued so far has left or is lost, and tells which.
     fn force_flush(&self) -> OTelSdkResult {
-        self.flush_within(self.patience)
+        self.flush_within(self.patience).map_err(OTelSdkError::InternalFailure)
     }
 
-    /// Sends what is queued, ends the threads, and is an error if any span was ever lost.
     fn shutdown_with_timeout(&self, timeout: Duration) -> OTelSdkResult {
-        let now = Instant::now();
-        let deadline = now + timeout;
-        // The workers stop a little earlier, so that there is time to hear what they achieved.
-        let stop = now + timeout.mul_f64(0.95);
-        for worker in &self.workers {
-            worker.queue.close(stop);
-        }
-        let mut problems = Vec::new();
-        for worker in &self.workers {
-            let in_time = worker.queue.wait_closed(deadline);
-            let counts = worker.counts();
-            if !in_time || counts.lost() > 0 {
-                problems.push(problem(&counts, counts.lost()));
-            }
-        }
-        verdict(problems)
-    }
-
-    fn shutdown(&self) -> OTelSdkResult {
-        self.shutdown_with_timeout(self.patience)
+        self.close_within(timeout).map_err(OTelSdkError::InternalFailure)
     }
 }
 
@@ -96,10 +96,6 @@ fn problem(counts: &Delivered, lost: u64) -> String {
     format!("{destination}: {lost} spans lost, {waiting} still waiting ({why})")
 }
 
-fn verdict(problems: Vec<String>) -> OTelSdkResult {
-    if problems.is_empty() {
-        Ok(())
-    } else {
-        Err(OTelSdkError::InternalFailure(problems.join("; ")))
-    }
+fn verdict(problems: Vec<String>) -> Result<(), String> {
+    if problems.is_empty() { Ok(()) } else { Err(problems.join("; ")) }
 }

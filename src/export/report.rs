@@ -29,20 +29,11 @@ impl Reporter {
         let _ = self.subscriber.set(subscriber.downgrade());
     }
 
-    /// Says that spans cannot leave for the moment, and what was lost since the last report.
-    pub(crate) fn held_up(&mut self, queue: &Queue) {
-        self.say(queue, true, false);
-    }
-
-    /// Says what was lost since the last report; the last one does not wait for its period.
-    pub(crate) fn losses(&mut self, queue: &Queue, last: bool) {
-        self.say(queue, false, last);
-    }
-
-    fn say(&mut self, queue: &Queue, held_up: bool, last: bool) {
+    /// Says that spans cannot leave for the moment, or what was lost since the last report; else nothing.
+    pub(crate) fn report(&mut self, queue: &Queue, held_up: bool) {
         let counts = queue.counts();
         let lost = counts.lost() - self.said_lost;
-        let too_soon = !last && self.said_at.is_some_and(|at| at.elapsed() < PERIOD);
+        let too_soon = self.said_at.is_some_and(|at| at.elapsed() < PERIOD);
         if too_soon || (lost == 0 && !held_up) {
             return;
         }

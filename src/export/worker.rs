@@ -108,14 +108,13 @@ async fn run<S: Sink>(queue: &Queue, mut sink: S, mut reporter: Reporter) {
             Next::Wait(until) => queue.woken(until).await,
             Next::Batch { spans, bytes } => {
                 deliver(queue, &mut sink, spans, bytes, &mut reporter).await;
-                reporter.losses(queue, false);
+                reporter.report(queue, false);
             }
             Next::End => break,
         }
     }
     let closing = queue.closing().unwrap_or_else(Instant::now);
     sink.finish(left(closing));
-    reporter.losses(queue, true);
 }
 
 async fn deliver<S: Sink>(
@@ -175,7 +174,7 @@ async fn deliver<S: Sink>(
             });
         }
         queue.note(why);
-        reporter.held_up(queue);
+        reporter.report(queue, true);
         let until = if closing.is_some() { now + wait } else { (now + wait).min(give_up) };
         queue.pause(until).await;
     }
