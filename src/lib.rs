@@ -2,6 +2,8 @@
 #![deny(unsafe_code)]
 
 mod clock;
+#[cfg(feature = "console")]
+mod console;
 mod content;
 mod conversation;
 mod core;
@@ -16,6 +18,8 @@ mod timer;
 mod turns;
 
 pub use clock::ManualClock;
+#[cfg(feature = "console")]
+pub use console::{JsonLinesExporter, StdoutExporter};
 pub use content::ContentPolicy;
 pub use core::TraceMode;
 pub use layer::{ConversationLayer, Conversations, layer};

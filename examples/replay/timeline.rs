@@ -45,7 +45,9 @@ pub fn read(text: &str) -> Result<Vec<Step>, String> {
     text.lines()
         .enumerate()
         .filter(|(_, line)| !line.trim().is_empty())
-        .map(|(index, line)| read_line(index + 1, line).map_err(|error| format!("line {}: {error}", index + 1)))
+        .map(|(index, line)| {
+            read_line(index + 1, line).map_err(|error| format!("line {}: {error}", index + 1))
+        })
         .collect()
 }
 
@@ -56,18 +58,31 @@ fn read_line(line: usize, text: &str) -> Result<Step, String> {
         Err(error) => return Err(format!("not JSON: {error}")),
     };
     let at = match fields.remove("at") {
-        Some(Value::Number(at)) => at.as_f64().and_then(|at| Duration::try_from_secs_f64(at).ok()),
+        Some(Value::Number(at)) => at
+            .as_f64()
+            .and_then(|at| Duration::try_from_secs_f64(at).ok()),
         _ => None,
     }
     .ok_or("\"at\" has to be a number of seconds from 0 up")?;
     let conversation = required(&mut fields, "conversation")?;
-    let what = match (optional(&mut fields, "event")?, optional(&mut fields, "span")?) {
+    let what = match (
+        optional(&mut fields, "event")?,
+        optional(&mut fields, "span")?,
+    ) {
         (Some(name), None) => What::Event { name, fields },
-        (None, Some(id)) => What::Span { id, op: read_op(fields)? },
+        (None, Some(id)) => What::Span {
+            id,
+            op: read_op(fields)?,
+        },
         (Some(_), Some(_)) => return Err("\"event\" and \"span\" exclude each other".to_owned()),
         (None, None) => return Err("neither \"event\" nor \"span\" is there".to_owned()),
     };
-    Ok(Step { line, at, conversation, what })
+    Ok(Step {
+        line,
+        at,
+        conversation,
+        what,
+    })
 }
 
 fn read_op(mut fields: Fields) -> Result<Op, String> {
@@ -91,13 +106,21 @@ fn read_op(mut fields: Fields) -> Result<Op, String> {
             let text = match fields.remove("text") {
                 None => None,
                 Some(Value::Bool(text)) => Some(text),
-                Some(other) => return Err(format!("\"text\" has to be true or false, not {other}")),
+                Some(other) => {
+                    return Err(format!("\"text\" has to be true or false, not {other}"));
+                }
             };
             Op::FirstByte { text }
         }
         "record" => Op::Record(attributes),
-        "end" => Op::End { error: optional(&mut fields, "error")? },
-        other => return Err(format!("\"op\" is {other:?}; it is one of start, first_byte, record, end")),
+        "end" => Op::End {
+            error: optional(&mut fields, "error")?,
+        },
+        other => {
+            return Err(format!(
+                "\"op\" is {other:?}; it is one of start, first_byte, record, end"
+            ));
+        }
     };
     Ok(op)
 }

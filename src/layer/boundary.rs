@@ -47,7 +47,10 @@ impl Heard {
 
 /// A length of time given in seconds; anything else is none.
 fn seconds(given: Given<'_>) -> Duration {
-    given.number().and_then(|seconds| Duration::try_from_secs_f64(seconds).ok()).unwrap_or_default()
+    given
+        .number()
+        .and_then(|seconds| Duration::try_from_secs_f64(seconds).ok())
+        .unwrap_or_default()
 }
 
 impl<S> ConversationLayer<S>
@@ -56,7 +59,9 @@ where
 {
     pub(super) fn boundary(&self, event: &Event<'_>, ctx: &Context<'_, S>) {
         let mut heard = Heard::default();
-        event.record(&mut Fields(|field, given: Given<'_>| heard.hear(field, given)));
+        event.record(&mut Fields(|field, given: Given<'_>| {
+            heard.hear(field, given)
+        }));
         let Some(boundary) = heard.boundary else {
             if let Some(name) = heard.unknown.filter(|name| self.core.is_news(name)) {
                 tracing::warn!(
@@ -70,7 +75,11 @@ where
         let place = self.place_of(ctx.event_span(event));
         match (boundary, &place.service) {
             (Boundary::FirstByte, Some((_, service))) => {
-                let what = if heard.is_tool_call { FirstByte::ToolCall } else { FirstByte::Output };
+                let what = if heard.is_tool_call {
+                    FirstByte::ToolCall
+                } else {
+                    FirstByte::Output
+                };
                 return self.first_byte(service, what);
             }
             (Boundary::Annotate, Some((id, _))) if heard.conversation.is_none() => {
@@ -83,10 +92,13 @@ where
         let opening = match boundary {
             Boundary::ConversationStarted | Boundary::ClientConnected => Opening::Ended,
             // The end of what nobody knows of is no news, and a first byte needs a span to be of.
-            Boundary::ConversationEnded | Boundary::ClientDisconnected | Boundary::FirstByte => Opening::Never,
+            Boundary::ConversationEnded | Boundary::ClientDisconnected | Boundary::FirstByte => {
+                Opening::Never
+            }
             _ => Opening::Unknown,
         };
-        let Found::Live(live) = self.conversation(heard.conversation.as_deref(), &place, opening) else {
+        let Found::Live(live) = self.conversation(heard.conversation.as_deref(), &place, opening)
+        else {
             return;
         };
         let core = &*self.core;
@@ -109,12 +121,18 @@ where
                 }
             })),
             Boundary::ConversationEnded | Boundary::ClientDisconnected => {
-                let reason = heard.reason.take().map(|reason| (names::CONVERSATION_END_REASON, reason.into()));
+                let reason = heard
+                    .reason
+                    .take()
+                    .map(|reason| (names::CONVERSATION_END_REASON, reason.into()));
                 moment.describe(reason.into_iter().collect());
             }
             Boundary::ConversationStarted | Boundary::FirstByte => {}
         });
-        if matches!(boundary, Boundary::ConversationEnded | Boundary::ClientDisconnected) {
+        if matches!(
+            boundary,
+            Boundary::ConversationEnded | Boundary::ClientDisconnected
+        ) {
             live.end(core, EndReason::ConversationEnded, heard.ago, None);
         }
     }

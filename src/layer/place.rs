@@ -83,7 +83,10 @@ where
             (Some(id), _) => self.core.conversation(id, opening),
             (None, Some(live)) if live.has_ended() => {
                 // It may have been opened again under the same scope.
-                match self.core.conversation(&live.identity.id, opening.of_ended()) {
+                match self
+                    .core
+                    .conversation(&live.identity.id, opening.of_ended())
+                {
                     Found::Unknown => Found::Ended,
                     found => found,
                 }
