@@ -14,7 +14,7 @@ use crate::service::{News, Work};
 use crate::timer::Due;
 use crate::turns::{Change, EndReason, Speech, Turns};
 use opentelemetry::trace::{Link, SpanBuilder, TraceContextExt, Tracer};
-use opentelemetry::{Context, KeyValue, StringValue};
+use opentelemetry::{Context, Key, KeyValue, StringValue, Value};
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock, Weak};
@@ -29,6 +29,14 @@ const REMEMBERED_TURNS: usize = 256;
 pub(crate) struct Membership {
     pub(crate) identity: Arc<Identity>,
     pub(crate) turn: Option<u32>,
+    live: Weak<Live>,
+}
+
+impl Membership {
+    /// The conversation whose context is active on this thread.
+    pub(crate) fn current() -> Option<Arc<Live>> {
+        Context::map_current(|context| context.get::<Self>()?.live.upgrade())
+    }
 }
 
 /// What every span of a conversation is marked with.
@@ -136,6 +144,7 @@ pub(crate) struct State {
 }
 
 pub(crate) struct Live {
+    this: Weak<Live>,
     core: Weak<Core>,
     pub(crate) identity: Arc<Identity>,
     started: Time,
@@ -162,7 +171,8 @@ impl Live {
                 open = Some((Turn::new(number, at), TurnFacts::default()));
             }
         });
-        Arc::new(Self {
+        Arc::new_cyclic(|this| Self {
+            this: this.clone(),
             core: Arc::downgrade(core),
             identity: Arc::new(Identity {
                 id,
@@ -187,6 +197,22 @@ impl Live {
         })
     }
 
+    /// What made it, while that is there.
+    pub(crate) fn core(&self) -> Option<Arc<Core>> {
+        self.core.upgrade()
+    }
+
+    pub(crate) fn is_of(&self, core: &Core) -> bool {
+        std::ptr::eq(self.core.as_ptr(), core)
+    }
+
+    pub(crate) fn open_turn(&self) -> Option<Arc<Turn>> {
+        lock(&self.state)
+            .open
+            .as_ref()
+            .map(|(turn, _)| turn.clone())
+    }
+
     pub(crate) fn has_ended(&self) -> bool {
         lock(&self.state).ended
     }
@@ -196,6 +222,7 @@ impl Live {
         Membership {
             identity: self.identity.clone(),
             turn: turn.map(|turn| turn.number),
+            live: self.this.clone(),
         }
     }
 
@@ -206,7 +233,7 @@ impl Live {
 
     /// Lets something happen in the conversation, `ago` before now. `None` once it has ended.
     pub(crate) fn act<R>(
-        self: &Arc<Self>,
+        &self,
         core: &Core,
         ago: Duration,
         act: impl FnOnce(&mut Moment<'_>) -> R,
@@ -231,7 +258,7 @@ impl Live {
             });
             let result = act(&mut moment);
             if let Some(deadline) = state.next_alarm() {
-                let this: Weak<dyn Due> = Arc::<Self>::downgrade(self);
+                let this: Weak<dyn Due> = self.this.clone();
                 core.timer.set(self.started.saturating_add(deadline), this);
             }
             result
@@ -550,32 +577,27 @@ impl Moment<'_> {
     }
 
     /// Sets an attribute of the open turn, else of the conversation.
-    pub(crate) fn annotate(
-        &mut self,
-        key: &'static str,
-        value: opentelemetry::Value,
-        limit: usize,
-    ) {
+    pub(crate) fn annotate(&mut self, key: Key, value: Value, limit: usize) {
         let Some((_, facts)) = &mut self.state.open else {
             fields::set(&mut self.state.attributes, key, value);
             return;
         };
-        match key {
+        match key.as_str() {
             names::TURN_INPUT | names::TRANSCRIPT => facts.heard.add(None, &value.as_str(), limit),
             names::TURN_OUTPUT | names::OUTPUT | names::TEXT => {
                 facts.spoken.add(None, &value.as_str(), limit)
             }
             _ => {}
         }
-        if !matches!(key, names::TURN_INPUT | names::TURN_OUTPUT) {
+        if !matches!(key.as_str(), names::TURN_INPUT | names::TURN_OUTPUT) {
             fields::set(&mut facts.attributes, key, value);
         }
     }
 
     /// Sets attributes of the conversation.
-    pub(crate) fn describe(&mut self, attributes: Vec<(&'static str, opentelemetry::Value)>) {
-        for (key, value) in attributes {
-            fields::set(&mut self.state.attributes, key, value);
+    pub(crate) fn describe(&mut self, attributes: Vec<KeyValue>) {
+        for attribute in attributes {
+            fields::set(&mut self.state.attributes, attribute.key, attribute.value);
         }
     }
 
@@ -676,7 +698,7 @@ impl Live {
     }
 
     /// Marks every span of the conversation from now on.
-    pub(crate) fn inherit(&self, key: &'static str, value: &opentelemetry::Value) {
+    pub(crate) fn inherit(&self, key: &'static str, value: &Value) {
         let mut inherited = self
             .identity
             .inherited

@@ -117,14 +117,11 @@ impl<F: FnMut(&'static str, Given<'_>)> Visit for Fields<F> {
 }
 
 /// Sets an attribute: a key that is there already gets the new value.
-pub(crate) fn set(attributes: &mut Vec<KeyValue>, key: &'static str, value: impl Into<Value>) {
-    let value = value.into();
-    match attributes
-        .iter_mut()
-        .find(|attribute| attribute.key.as_str() == key)
-    {
+pub(crate) fn set(attributes: &mut Vec<KeyValue>, key: impl Into<Key>, value: impl Into<Value>) {
+    let (key, value) = (key.into(), value.into());
+    match attributes.iter_mut().find(|attribute| attribute.key == key) {
         Some(attribute) => attribute.value = value,
-        None => attributes.push(KeyValue::new(Key::from_static_str(key), value)),
+        None => attributes.push(KeyValue::new(key, value)),
     }
 }
 

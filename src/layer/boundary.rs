@@ -8,6 +8,7 @@ use crate::names;
 use crate::recognise::Boundary;
 use crate::service::is_attribute;
 use crate::turns::EndReason;
+use opentelemetry::KeyValue;
 use std::time::Duration;
 use tracing_core::{Event, Subscriber};
 use tracing_subscriber::layer::Context;
@@ -72,7 +73,12 @@ where
             }
             return;
         };
-        let place = self.place_of(ctx.event_span(event));
+        let span = ctx.event_span(event);
+        let place = if event.is_contextual() {
+            self.contextual_place(span)
+        } else {
+            self.place_of(span)
+        };
         match (boundary, &place.service) {
             (Boundary::FirstByte, Some((_, service))) => {
                 let what = if heard.is_tool_call {
@@ -117,14 +123,14 @@ where
                     && content.admits(field)
                     && let Some(value) = given.value(|text| content.bound(text))
                 {
-                    moment.annotate(field, value, content.max_value_bytes());
+                    moment.annotate(field.into(), value, content.max_value_bytes());
                 }
             })),
             Boundary::ConversationEnded | Boundary::ClientDisconnected => {
                 let reason = heard
                     .reason
                     .take()
-                    .map(|reason| (names::CONVERSATION_END_REASON, reason.into()));
+                    .map(|reason| KeyValue::new(names::CONVERSATION_END_REASON, reason));
                 moment.describe(reason.into_iter().collect());
             }
             Boundary::ConversationStarted | Boundary::FirstByte => {}

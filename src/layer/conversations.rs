@@ -8,8 +8,8 @@ use crate::fields::{Fields, Given};
 use crate::names;
 use crate::service::is_attribute;
 use crate::turns::EndReason;
-use opentelemetry::Context as OtelContext;
 use opentelemetry::trace::TraceContextExt;
+use opentelemetry::{Context as OtelContext, KeyValue};
 use std::sync::Arc;
 use std::time::Duration;
 use tracing_core::Subscriber;
@@ -87,7 +87,7 @@ where
                 if settings.inherited.iter().any(|name| name == field) {
                     live.inherit(field, &value);
                 }
-                described.push((field, value));
+                described.push(KeyValue::new(field, value));
             }
         }));
         if !described.is_empty() {

@@ -36,7 +36,7 @@ where
             _ => {}
         }));
         let own_id = own_id.filter(|id| !id.is_empty());
-        let place = self.place_of(self.parent(attributes, &ctx));
+        let place = self.place_of_new(attributes, &ctx);
         let conversation = match self.conversation(own_id.as_deref(), &place, Opening::Unknown) {
             Found::Live(live) => Some(live),
             // Work for a conversation that is over is nobody's.
