@@ -7,7 +7,7 @@ use std::{
     collections::HashMap,
     fmt, io,
     io::IsTerminal,
-    sync::{Arc, OnceLock},
+    sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError},
     time::Duration,
 };
 
@@ -17,7 +17,9 @@ use opentelemetry_sdk::{
     trace::{SdkTracer, SdkTracerProvider, SpanExporter},
 };
 use tracing::{Dispatch, Subscriber};
-use tracing_subscriber::{EnvFilter, Layer, filter::LevelFilter, layer::SubscriberExt, registry::LookupSpan};
+use tracing_subscriber::{
+    EnvFilter, Layer, filter::LevelFilter, layer::SubscriberExt, registry::LookupSpan,
+};
 
 #[cfg(feature = "otlp")]
 use crate::export::Envelope;
@@ -26,8 +28,11 @@ use crate::export::GrpcSink;
 #[cfg(feature = "http")]
 use crate::export::HttpSink;
 use crate::{
-    ContentPolicy,
-    environment::{Console, ENDPOINT, HEADERS, Otlp, PROTOCOL, Protocol, Settings, SetupError, Variables},
+    ContentPolicy, ConversationProcessor, Conversations, TraceMode,
+    core::Settings as LayerSettings,
+    environment::{
+        Console, ENDPOINT, HEADERS, Otlp, PROTOCOL, Protocol, Settings, SetupError, Variables,
+    },
     export::{Delivered, Delivery, ExporterSink, Limits, Reporter, Worker},
     profile::Profile,
 };
@@ -87,6 +92,9 @@ struct Inner {
     delivery: Delivery,
     reporter: Reporter,
     filter: ConversationFilter,
+    layer: LayerSettings,
+    /// Those of every layer that was made.
+    conversations: Mutex<Vec<Conversations>>,
     shutdown_timeout: Duration,
     outcome: OnceLock<Result<(), DeliveryError>>,
 }
@@ -123,9 +131,16 @@ impl Telemetry {
     where
         S: Subscriber + for<'a> LookupSpan<'a>,
     {
-        tracing_opentelemetry::layer()
-            .with_tracer(self.tracer())
-            .and_then(Listening(self.inner.reporter.clone()))
+        let settings = self.inner.layer.clone();
+        let layer = crate::layer(self.tracer())
+            .with_turn_end_timeout(settings.turn_end_timeout)
+            .with_idle_limit(settings.idle_limit)
+            .with_conversation_type(settings.conversation_type)
+            .with_trace_mode(settings.trace_mode)
+            .with_content(settings.content)
+            .with_inherited(settings.inherited);
+        self.inner.conversations().push(layer.conversations());
+        layer.and_then(Listening(self.inner.reporter.clone()))
     }
 
     /// The tracer behind the layer.
@@ -153,7 +168,10 @@ impl Telemetry {
     ///
     /// Spans were lost on the way, or still wait when the time is up.
     pub fn flush(&self, patience: Duration) -> Result<(), DeliveryError> {
-        self.inner.delivery.flush_within(patience).map_err(DeliveryError)
+        self.inner
+            .delivery
+            .flush_within(patience)
+            .map_err(DeliveryError)
     }
 
     /// Ends open conversations, sends what is queued and stops export, within the shutdown timeout (5 s unless
@@ -188,12 +206,23 @@ impl Telemetry {
 }
 
 impl Inner {
+    fn conversations(&self) -> MutexGuard<'_, Vec<Conversations>> {
+        self.conversations
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn shutdown(&self) -> Result<(), DeliveryError> {
         self.outcome
             .get_or_init(|| {
-                // The provider first, so that no span starts any more. What it returns says less than ours.
+                for open in self.conversations().iter() {
+                    open.end_all();
+                }
+                // Then the provider, so that no span starts any more. What it returns says less than ours.
                 let _ = self.provider.shutdown_with_timeout(self.shutdown_timeout);
-                self.delivery.close_within(self.shutdown_timeout).map_err(DeliveryError)
+                self.delivery
+                    .close_within(self.shutdown_timeout)
+                    .map_err(DeliveryError)
             })
             .clone()
     }
@@ -212,7 +241,9 @@ impl Drop for Telemetry {
 
 impl fmt::Debug for Telemetry {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Telemetry").field("delivered", &self.delivered()).finish_non_exhaustive()
+        f.debug_struct("Telemetry")
+            .field("delivered", &self.delivered())
+            .finish_non_exhaustive()
     }
 }
 
@@ -244,7 +275,7 @@ pub struct Builder {
     level: LevelFilter,
     shutdown_timeout: Duration,
     set_global_provider: bool,
-    content: ContentPolicy,
+    layer: LayerSettings,
     exporters: Vec<StartExporter>,
 }
 
@@ -258,7 +289,7 @@ impl Default for Builder {
             level: LevelFilter::INFO,
             shutdown_timeout: SHUTDOWN_TIMEOUT,
             set_global_provider: false,
-            content: ContentPolicy::default(),
+            layer: LayerSettings::default(),
             exporters: Vec::new(),
         }
     }
@@ -309,15 +340,55 @@ impl Builder {
 
     /// What to add for the backend, `CONVERSATION_PROFILE`.
     pub fn profile(self, profile: Profile) -> Self {
-        let name = Profile::NAMES.iter().find(|(_, named)| *named == profile).map_or("default", |(name, _)| *name);
+        let name = Profile::NAMES
+            .iter()
+            .find(|(_, named)| *named == profile)
+            .map_or("default", |(name, _)| *name);
         self.variable("CONVERSATION_PROFILE", name)
     }
 
     /// What may leave the process. Content leaves only if both the policy and
     /// `OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT` let it: whoever runs the program can always turn it off.
     pub fn content(mut self, policy: ContentPolicy) -> Self {
-        self.content = policy;
+        self.layer.content = policy;
         self
+    }
+
+    /// How long the bot is silent before its turn ends; see
+    /// [`ConversationLayer::with_turn_end_timeout`](crate::ConversationLayer::with_turn_end_timeout).
+    pub fn turn_end_timeout(mut self, timeout: Duration) -> Self {
+        self.layer.turn_end_timeout = timeout;
+        self
+    }
+
+    /// How long nothing need be heard of a conversation before it is taken for lost; see
+    /// [`ConversationLayer::with_idle_limit`](crate::ConversationLayer::with_idle_limit).
+    pub fn idle_limit(mut self, limit: Duration) -> Self {
+        self.layer.idle_limit = limit;
+        self
+    }
+
+    /// The attribute `conversation.type`. Default: `voice`.
+    pub fn conversation_type(mut self, kind: impl Into<String>) -> Self {
+        self.layer.conversation_type = kind.into();
+        self
+    }
+
+    /// Fields of the conversation's scope that each of its spans is to carry; see
+    /// [`ConversationLayer::with_inherited`](crate::ConversationLayer::with_inherited).
+    pub fn inherited<N: Into<String>>(mut self, fields: impl IntoIterator<Item = N>) -> Self {
+        self.layer.inherited = fields.into_iter().map(Into::into).collect();
+        self
+    }
+
+    /// What is one trace, `CONVERSATION_TRACE`.
+    pub fn trace_mode(self, mode: TraceMode) -> Self {
+        let value = if mode == TraceMode::Turn {
+            "turn"
+        } else {
+            "conversation"
+        };
+        self.variable("CONVERSATION_TRACE", value)
     }
 
     /// From which level upwards the program's ordinary spans and events are exported. Default: `INFO`.
@@ -342,7 +413,13 @@ impl Builder {
     pub fn exporter(mut self, exporter: impl SpanExporter + 'static) -> Self {
         self.exporters.push(Box::new(|settings, reporter| {
             let name = std::any::type_name_of_val(&exporter).to_owned();
-            start_exporter(name, exporter, &settings.resource, settings.limits.clone(), reporter)
+            start_exporter(
+                name,
+                exporter,
+                &settings.resource,
+                settings.limits.clone(),
+                reporter,
+            )
         }));
         self
     }
@@ -365,17 +442,26 @@ impl Builder {
         let log_filter = log_filter(&Variables::new(&self.variables, &environment))?;
         let log = tracing_subscriber::fmt::layer()
             .with_writer(io::stderr)
-            .with_ansi(io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty()))
+            .with_ansi(
+                io::stderr().is_terminal()
+                    && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty()),
+            )
             // Its complaint about a closed standard error would go there, and panic.
             .log_internal_errors(false)
             .with_filter(log_filter);
         let telemetry = self.build()?;
-        let registry = tracing_subscriber::registry().with(log).with(telemetry.layer());
-        tracing::subscriber::set_global_default(registry).map_err(|_| SetupError::AlreadyInstalled)?;
+        let registry = tracing_subscriber::registry()
+            .with(log)
+            .with(telemetry.layer());
+        tracing::subscriber::set_global_default(registry)
+            .map_err(|_| SetupError::AlreadyInstalled)?;
         Ok(telemetry)
     }
 
-    fn build_from(self, environment: &dyn Fn(&str) -> Option<String>) -> Result<Telemetry, SetupError> {
+    fn build_from(
+        self,
+        environment: &dyn Fn(&str) -> Option<String>,
+    ) -> Result<Telemetry, SetupError> {
         let settings = Settings::read(&Variables::new(&self.variables, environment))?;
         let reporter = Reporter::default();
         let mut workers = Vec::new();
@@ -390,10 +476,16 @@ impl Builder {
         }
         let filter = ConversationFilter::new(self.level, !workers.is_empty());
         let delivery = Delivery::new(workers, self.shutdown_timeout);
+        let mut layer = self.layer;
+        layer.trace_mode = settings.trace_mode;
+        let capture = settings.content && layer.content.captures();
+        layer.content = layer.content.with_capture(capture);
+        let processor =
+            ConversationProcessor::new(delivery.clone()).with_content(layer.content.clone());
         let provider = SdkTracerProvider::builder()
             .with_resource(settings.resource)
             .with_sampler(settings.sampler)
-            .with_span_processor(delivery.clone())
+            .with_span_processor(processor)
             .build();
         if self.set_global_provider {
             global::set_tracer_provider(provider.clone());
@@ -404,6 +496,8 @@ impl Builder {
                 delivery,
                 reporter,
                 filter,
+                layer,
+                conversations: Mutex::default(),
                 shutdown_timeout: self.shutdown_timeout,
                 outcome: OnceLock::new(),
             }),
@@ -414,7 +508,9 @@ impl Builder {
 impl fmt::Debug for Builder {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         // Not the values: headers carry keys.
-        f.debug_struct("Builder").field("variables", &self.variables.keys()).finish_non_exhaustive()
+        f.debug_struct("Builder")
+            .field("variables", &self.variables.keys())
+            .finish_non_exhaustive()
     }
 }
 
@@ -424,10 +520,16 @@ fn environment(name: &str) -> Option<String> {
 
 fn log_filter(variables: &Variables<'_>) -> Result<EnvFilter, SetupError> {
     const NAME: &str = "RUST_LOG";
-    let Some(value) = variables.get(NAME) else { return Ok(EnvFilter::new("info")) };
-    EnvFilter::builder()
-        .parse(&value)
-        .map_err(|_| SetupError::variable(NAME, &value, "levels and targets such as info or warn,my_crate=debug"))
+    let Some(value) = variables.get(NAME) else {
+        return Ok(EnvFilter::new("info"));
+    };
+    EnvFilter::builder().parse(&value).map_err(|_| {
+        SetupError::variable(
+            NAME,
+            &value,
+            "levels and targets such as info or warn,my_crate=debug",
+        )
+    })
 }
 
 /// Percent-encodes what `key=value,key=value` could not carry otherwise.
@@ -459,13 +561,26 @@ fn start_console(view: Console, settings: &Settings, reporter: &Reporter) -> io:
     use crate::console::{JsonLinesExporter, StdoutExporter};
     // Somebody is looking: a turn that ends shows at once.
     let delay = settings.limits.delay.min(Duration::from_millis(100));
-    let limits = Limits { delay, ..settings.limits.clone() };
+    let limits = Limits {
+        delay,
+        ..settings.limits.clone()
+    };
     let resource = &settings.resource;
     match view {
-        Console::Tree | Console::Json => {
-            start_exporter("console (json)".into(), JsonLinesExporter::stdout(), resource, limits, reporter)
-        }
-        Console::Stdout => start_exporter("console".into(), StdoutExporter::stdout(), resource, limits, reporter),
+        Console::Tree | Console::Json => start_exporter(
+            "console (json)".into(),
+            JsonLinesExporter::stdout(),
+            resource,
+            limits,
+            reporter,
+        ),
+        Console::Stdout => start_exporter(
+            "console".into(),
+            StdoutExporter::stdout(),
+            resource,
+            limits,
+            reporter,
+        ),
     }
 }
 
@@ -478,7 +593,10 @@ fn start_console(_view: Console, _settings: &Settings, _reporter: &Reporter) -> 
 fn start_otlp(otlp: &Otlp, settings: &Settings, reporter: &Reporter) -> Result<Worker, SetupError> {
     let connection = otlp.connection.clone();
     let destination = connection.destination().to_owned();
-    let unusable = |problem| SetupError::Client { destination: destination.clone(), problem };
+    let unusable = |problem| SetupError::Client {
+        destination: destination.clone(),
+        problem,
+    };
     let (limits, reporter) = (settings.limits.clone(), reporter.clone());
     #[cfg(feature = "otlp")]
     let envelope = Envelope::new(&settings.resource, settings.profile);

@@ -8,7 +8,13 @@ pub(crate) fn words(bytes: &[u8]) -> String {
     let text = String::from_utf8_lossy(bytes);
     let mut line: String = text
         .chars()
-        .map(|c| if c.is_control() || c == char::REPLACEMENT_CHARACTER { ' ' } else { c })
+        .map(|c| {
+            if c.is_control() || c == char::REPLACEMENT_CHARACTER {
+                ' '
+            } else {
+                c
+            }
+        })
         .take(ENOUGH)
         .collect();
     line.truncate(line.trim_end().len());
@@ -46,8 +52,12 @@ pub(crate) fn partial(rejected: i64, message: &str) -> super::Answer {
     let rejected = u64::try_from(rejected).unwrap_or(0);
     super::Answer::Taken {
         rejected,
-        remark: (rejected > 0 || !message.is_empty())
-            .then(|| format!("partial success, {rejected} spans rejected: {}", words(message.as_bytes()))),
+        remark: (rejected > 0 || !message.is_empty()).then(|| {
+            format!(
+                "partial success, {rejected} spans rejected: {}",
+                words(message.as_bytes())
+            )
+        }),
     }
 }
 
@@ -57,7 +67,10 @@ mod tests {
 
     #[test]
     fn a_servers_words_are_one_line_of_bounded_length() {
-        assert_eq!(words(b"\n\x0a\x05no such\r\nproject \x00"), "no such  project");
+        assert_eq!(
+            words(b"\n\x0a\x05no such\r\nproject \x00"),
+            "no such  project"
+        );
         assert_eq!(words("é".repeat(5000).as_bytes()).chars().count(), 200);
     }
 
@@ -69,7 +82,10 @@ mod tests {
         let of = |value| retry_after(value, now);
         assert_eq!(of("120"), Some(Duration::from_secs(120)));
         assert_eq!(of(" 0 "), Some(Duration::ZERO));
-        assert_eq!(of("Sun, 06 Nov 1994 08:49:37 GMT"), Some(Duration::from_secs(30)));
+        assert_eq!(
+            of("Sun, 06 Nov 1994 08:49:37 GMT"),
+            Some(Duration::from_secs(30))
+        );
         assert_eq!(of("Sat, 06 Nov 1993 08:49:37 GMT"), Some(Duration::ZERO));
         assert_eq!(of("soon"), None);
         assert_eq!(of("-5"), None);
