@@ -12,8 +12,12 @@ use opentelemetry_sdk::{Resource, trace::Sampler};
 
 use crate::{TraceMode, export::Limits, profile::Profile};
 
+#[cfg(feature = "otlp")]
+pub(crate) use otlp::Connection;
 pub use otlp::Protocol;
-pub(crate) use otlp::{Connection, ENDPOINT, HEADERS, Otlp, PROTOCOL, Tls};
+#[cfg(feature = "http")]
+pub(crate) use otlp::Tls;
+pub(crate) use otlp::{ENDPOINT, HEADERS, Otlp, PROTOCOL};
 
 /// Why telemetry could not be set up. One line that names the thing, its value and the remedy.
 #[derive(Debug)]

@@ -25,15 +25,27 @@ fn main() -> ExitCode {
 }
 
 fn converse(id: &str) {
-    let conversation =
-        info_span!("conversation", conversation.id = id, customer.tier = "premium", attempt = 2_u64);
+    let conversation = info_span!(
+        "conversation",
+        conversation.id = id,
+        customer.tier = "premium",
+        attempt = 2_u64
+    );
     let _entered = conversation.enter();
     info!(conversation.event = "client_connected");
     for turn in 1..=3 {
         info!(conversation.event = "user_started_speaking");
-        info_span!("stt", gen_ai.operation.name = "stt", transcript = "Grüezi, 天気は?", is_final = true)
-            .in_scope(|| info!(conversation.event = "first_byte"));
-        info!(conversation.event = "vad_user_stopped_speaking", stop_secs = 0.2);
+        info_span!(
+            "stt",
+            gen_ai.operation.name = "stt",
+            transcript = "Grüezi, 天気は?",
+            is_final = true
+        )
+        .in_scope(|| info!(conversation.event = "first_byte"));
+        info!(
+            conversation.event = "vad_user_stopped_speaking",
+            stop_secs = 0.2
+        );
         info!(conversation.event = "user_stopped_speaking");
         let llm = info_span!(
             "llm",
@@ -49,16 +61,26 @@ fn converse(id: &str) {
         );
         llm.in_scope(|| {
             info!(conversation.event = "first_byte");
-            info_span!("POST /v1/chat", http.response.status_code = 200_u16).in_scope(|| info!("answered"));
+            info_span!("POST /v1/chat", http.response.status_code = 200_u16)
+                .in_scope(|| info!("answered"));
             if turn == 3 {
                 error!(exception.message = "cut off", "the model failed");
                 llm.record("otel.status_code", "ERROR");
             }
         });
-        info_span!("tool", gen_ai.operation.name = "execute_tool", gen_ai.tool.name = "weather")
-            .in_scope(|| ());
-        info_span!("tts", gen_ai.operation.name = "tts", text = "Sunny.", voice_id = "nova")
-            .in_scope(|| info!(conversation.event = "first_byte"));
+        info_span!(
+            "tool",
+            gen_ai.operation.name = "execute_tool",
+            gen_ai.tool.name = "weather"
+        )
+        .in_scope(|| ());
+        info_span!(
+            "tts",
+            gen_ai.operation.name = "tts",
+            text = "Sunny.",
+            voice_id = "nova"
+        )
+        .in_scope(|| info!(conversation.event = "first_byte"));
         info!(conversation.event = "bot_started_speaking");
         info!(conversation.event = "bot_stopped_speaking");
     }
