@@ -11,6 +11,8 @@
 mod json;
 mod output;
 mod stdout;
+mod tree;
 
 pub use json::JsonLinesExporter;
 pub use stdout::StdoutExporter;
+pub use tree::TreeExporter;
