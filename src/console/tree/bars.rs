@@ -49,7 +49,7 @@ impl Axis {
             from = from.min(self.halves().saturating_sub(1));
             to = from + 1;
         }
-        let output = if first >= end { to } else { self.half(first) };
+        let output = if first > end { to } else { self.half(first) };
         let weight = |half: usize| match half {
             half if half < from || half >= to => Weight::None,
             half if half < output => Weight::Light,
@@ -76,33 +76,42 @@ impl Axis {
         Bar { before, drawn }
     }
 
-    /// The scale above the bars: round numbers of seconds, each with a tick where it is.
+    /// The scale above the bars: round numbers of seconds, each with a tick where it is, as many as there is room for.
     pub(super) fn scale(&self) -> String {
-        const LABEL: usize = 6;
-        let length = self.to - self.from;
         let mut scale = "╷0".to_owned();
-        if !(length > 0.0 && length.is_finite()) || self.columns < LABEL {
+        let length = self.to - self.from;
+        if !(length > 0.0 && length.is_finite()) {
             return scale;
         }
-        let most = (self.columns / LABEL).max(1) as f64;
-        let mut step = 10_f64.powf((length / most).log10().floor());
-        step *= [1.0, 2.0, 5.0, 10.0]
-            .into_iter()
-            .find(|times| step * times * most >= length)
-            .unwrap_or(10.0);
-        for at in (1..)
-            .map(|tick| f64::from(tick) * step)
-            .take_while(|at| *at < length)
-        {
+        let ticks = |step: f64| {
+            (1..100)
+                .map(move |tick| f64::from(tick) * step)
+                .take_while(move |at| *at < length)
+        };
+        // A tick, its label and a blank.
+        let taken = |at: f64| figures::round(at).chars().count() + 2;
+        let fits = |step: &f64| {
+            let between = step / length * self.columns as f64;
+            ticks(*step).all(|at| taken(at) as f64 <= between)
+        };
+        let finest = 10_f64
+            .powf((length / self.columns as f64).log10().floor())
+            .max(1e-3);
+        let steps = (0..6)
+            .flat_map(|power| [1.0, 2.0, 5.0].map(|times| times * finest * 10_f64.powi(power)));
+        let Some(step) = steps.into_iter().find(fits) else {
+            return scale;
+        };
+        for at in ticks(step) {
             let column = self.half(self.from + at) / 2;
-            let label = figures::round(at);
-            let used = scale.chars().count();
-            if column <= used || column + 1 + label.chars().count() > self.columns {
-                break;
+            if column + taken(at) <= self.columns + 1 {
+                scale.extend(std::iter::repeat_n(
+                    ' ',
+                    column.saturating_sub(scale.chars().count()),
+                ));
+                scale.push('╷');
+                scale.push_str(&figures::round(at));
             }
-            scale.extend(std::iter::repeat_n(' ', column - used));
-            scale.push('╷');
-            scale.push_str(&label);
         }
         scale
     }
@@ -131,4 +140,90 @@ pub(super) fn shares(parts: &[f64], columns: usize) -> Vec<usize> {
         shares[most] += 1;
     }
     shares
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn axis(to: f64, columns: usize) -> Axis {
+        Axis {
+            from: 0.0,
+            to,
+            columns,
+        }
+    }
+
+    fn drawn(start: f64, first: f64, end: f64) -> String {
+        let bar = axis(4.0, 8).bar(start, first, end);
+        format!("{}{}|", " ".repeat(bar.before), bar.drawn)
+    }
+
+    #[test]
+    fn a_bar_is_light_until_the_first_output_and_exact_to_half_a_column() {
+        assert_eq!(drawn(0.0, 0.0, 4.0), "━━━━━━━━|");
+        assert_eq!(drawn(0.0, 2.0, 4.0), "────━━━━|");
+        assert_eq!(drawn(0.25, 1.25, 2.75), "╶─╼━━╸|");
+        assert_eq!(drawn(1.0, f64::INFINITY, 1.75), "  ─╴|");
+    }
+
+    #[test]
+    fn a_bar_that_is_too_short_to_see_is_seen() {
+        assert_eq!(drawn(1.0, 1.0, 1.0), "  ╸|");
+        assert_eq!(drawn(4.0, 4.0, 4.0), "       ╺|");
+        assert_eq!(drawn(2.0, 2.0, 1.0), "    ╸|");
+    }
+
+    #[test]
+    fn a_bar_that_sticks_out_ends_in_an_arrow() {
+        assert_eq!(drawn(-1.0, -1.0, 2.0), "◂━━━|");
+        assert_eq!(drawn(3.0, 3.0, 9.0), "      ━▸|");
+        assert_eq!(drawn(-3.0, -3.0, -1.0), "◂|");
+        assert_eq!(drawn(5.0, 5.0, 6.0), "       ▸|");
+    }
+
+    #[test]
+    fn an_axis_without_length_and_times_that_are_none_are_drawn_all_the_same() {
+        for (to, at) in [
+            (0.0, 0.0),
+            (0.0, 1.0),
+            (-1.0, 0.0),
+            (1.0, f64::NAN),
+            (f64::NAN, 1.0),
+            (1e-300, 1e300),
+        ] {
+            let bar = axis(to, 8).bar(at, at, at);
+            assert_eq!(
+                (bar.before < 8, bar.drawn.chars().count()),
+                (true, 1),
+                "to {to} at {at}"
+            );
+            assert!(axis(to, 8).scale().chars().count() <= 8, "to {to}");
+        }
+    }
+
+    #[test]
+    fn the_scale_has_as_many_round_numbers_as_fit() {
+        assert_eq!(axis(4.9, 23).scale(), "╷0       ╷2 s      ╷4 s");
+        assert_eq!(
+            axis(4.9, 40).scale(),
+            "╷0      ╷1 s    ╷2 s    ╷3 s    ╷4 s"
+        );
+        assert_eq!(axis(3.0, 40).scale(), "╷0           ╷1 s         ╷2 s");
+        assert_eq!(axis(0.3, 40).scale(), "╷0           ╷0.1 s       ╷0.2 s");
+        assert_eq!(
+            axis(125.0, 40).scale(),
+            "╷0              ╷50 s           ╷1m 40s"
+        );
+        assert_eq!(axis(1e-9, 40).scale(), "╷0");
+    }
+
+    #[test]
+    fn shares_fill_the_columns_and_leave_nobody_out() {
+        assert_eq!(shares(&[1.0, 1.0, 2.0], 8), [2, 2, 4]);
+        assert_eq!(shares(&[0.001, 1.0], 10), [1, 9]);
+        assert_eq!(shares(&[1.0; 5], 3), [1, 1, 1, 0, 0]);
+        assert_eq!(shares(&[f64::NAN, -1.0, 1.0], 6), [1, 1, 4]);
+        assert_eq!(shares(&[], 6), [0; 0]);
+    }
 }

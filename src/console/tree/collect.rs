@@ -66,11 +66,22 @@ pub(super) enum Place {
     Afterwards,
 }
 
-/// The time that a turn took.
+/// A stretch of time, that of a turn for instance.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) struct Frame {
     pub(super) start: SystemTime,
     pub(super) end: SystemTime,
+}
+
+impl Frame {
+    /// The time from the first start to the last end.
+    pub(super) fn of(spans: &[Record]) -> Self {
+        let time = |times: Option<SystemTime>| times.unwrap_or(SystemTime::UNIX_EPOCH);
+        Self {
+            start: time(spans.iter().map(|span| span.start).min()),
+            end: time(spans.iter().map(|span| span.end).max()),
+        }
+    }
 }
 
 #[derive(Debug, Default)]

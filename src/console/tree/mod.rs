@@ -18,11 +18,10 @@ use std::time::Duration;
 use opentelemetry_sdk::error::OTelSdkResult;
 use opentelemetry_sdk::trace::{SpanData, SpanExporter};
 
-use self::collect::{Block, Collector, Limits, Place};
-use self::record::{Kind, Record};
+use self::collect::{Block, Collector, Frame, Limits, Place};
+use self::record::Record;
 use self::rows::View;
 use self::style::{Line, Role};
-use self::summary::frame_of;
 use super::output::Output;
 
 /// Shows each turn when it ends, and each conversation's summary when it ends, for people to read.
@@ -84,14 +83,15 @@ impl TreeExporter {
         View::new(width.clamp(NARROWEST, WIDEST), self.colour)
     }
 
+    /// Writes what it can and gives back the first failure.
     fn write(&self, blocks: Vec<Block>) -> OTelSdkResult {
         let view = self.view();
+        let mut result = Ok(());
         for block in blocks {
-            let mut text = style::render(&lines(&block, view), self.colour);
-            text.push('\n');
-            self.output.write_block(text.as_bytes())?;
+            let text = style::render(&lines(&block, view), self.colour);
+            result = result.and(self.output.write_block(text.as_bytes()));
         }
-        Ok(())
+        result
     }
 
     fn with_collector<T>(&self, act: impl FnOnce(&mut Collector) -> T) -> T {
@@ -123,16 +123,14 @@ impl SpanExporter for TreeExporter {
     }
 }
 
+/// What is written of a block, with a blank line after it.
 fn lines(block: &Block, view: View) -> Vec<Line> {
-    match block {
+    let mut lines = match block {
         Block::Turn {
             conversation,
             turn,
             spans,
-        } => match &turn.kind {
-            Kind::Turn(facts) => turn::turn(conversation, turn, facts, spans, view),
-            _ => Vec::new(),
-        },
+        } => turn::turn(conversation, turn, spans, view),
         Block::Loose {
             conversation,
             place,
@@ -144,13 +142,7 @@ fn lines(block: &Block, view: View) -> Vec<Line> {
                 Place::Between => ("between turns".to_owned(), None),
                 Place::Afterwards => ("afterwards".to_owned(), None),
             };
-            let mut lines = vec![turn::heading(&title, conversation, &[], view)];
-            lines.extend(rows::rows(
-                spans,
-                frame.unwrap_or_else(|| frame_of(spans)),
-                view,
-            ));
-            lines
+            with_heading(&title, conversation, spans, frame, view)
         }
         Block::Summary {
             conversation,
@@ -158,23 +150,41 @@ fn lines(block: &Block, view: View) -> Vec<Line> {
             span,
             spans,
         } => summary::summary(conversation, totals, span.as_ref(), spans, view),
-        Block::Outside { spans } => outside(spans),
-    }
+        Block::Outside { spans } if spans.iter().any(|span| span.service().is_some()) => {
+            with_heading("services", "no conversation", spans, None, view)
+        }
+        // Nothing to do with conversations, and perhaps many of them: a quiet line each.
+        Block::Outside { spans } => return spans.iter().map(quiet).collect(),
+    };
+    lines.push(Line::default());
+    lines
 }
 
-/// Spans that have nothing to do with conversations: a quiet line each.
-fn outside(spans: &[Record]) -> Vec<Line> {
-    let shown = spans.iter().map(|span| {
-        let mut line = Line::default();
-        line.put(
-            Role::Quiet,
-            format!(
-                "· {} {}",
-                text::cut(&span.name, 40),
-                figures::seconds(span.seconds())
-            ),
-        );
-        line
-    });
-    shown.collect()
+fn with_heading(
+    title: &str,
+    conversation: &str,
+    spans: &[Record],
+    frame: Option<Frame>,
+    view: View,
+) -> Vec<Line> {
+    let mut lines = vec![turn::heading(title, conversation, &[], view)];
+    lines.extend(rows::rows(
+        spans,
+        frame.unwrap_or_else(|| Frame::of(spans)),
+        view,
+    ));
+    lines
+}
+
+fn quiet(span: &Record) -> Line {
+    let mut line = Line::default();
+    line.put(Role::Quiet, "· ")
+        .put(Role::Quiet, text::cut(&span.name, 48))
+        .put(Role::Quiet, " ")
+        .put(Role::Quiet, figures::seconds(span.seconds()));
+    if let Some(failure) = &span.failure {
+        line.put(Role::Failure, " ✗ ")
+            .put(Role::Failure, text::cut(failure, 48));
+    }
+    line
 }

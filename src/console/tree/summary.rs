@@ -95,7 +95,7 @@ pub(super) fn summary(
                 start: span.start,
                 end: span.end,
             },
-            None => frame_of(spans),
+            None => Frame::of(spans),
         };
         lines.extend(rows(spans, frame, view));
     }
@@ -114,13 +114,4 @@ fn course(totals: &Totals) -> String {
     shown
         .map(|reply| LEVELS[((reply / highest * 8.0).ceil() as usize).clamp(1, 8) - 1])
         .collect()
-}
-
-/// The time from the first start to the last end.
-pub(super) fn frame_of(spans: &[Record]) -> Frame {
-    let now = std::time::SystemTime::UNIX_EPOCH;
-    Frame {
-        start: spans.iter().map(|span| span.start).min().unwrap_or(now),
-        end: spans.iter().map(|span| span.end).max().unwrap_or(now),
-    }
 }

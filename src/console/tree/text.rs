@@ -95,3 +95,53 @@ fn fitting(text: &str, columns: usize) -> &str {
     }
     text
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn hostile_text_becomes_one_harmless_line() {
+        assert_eq!(clean("  two\r\n\tlines \n"), "two lines");
+        assert_eq!(
+            clean("\x1b[31mred\x1b[0m \u{9b}2J \x07\x7f"),
+            "␛[31mred␛[0m �2J ␇␡"
+        );
+        assert_eq!(clean("abc\u{202e}fed\u{2066}\u{feff}"), "abc�fed��");
+        assert_eq!(clean("👩\u{200d}🚒 e\u{301}"), "👩\u{200d}🚒 e\u{301}");
+    }
+
+    #[test]
+    fn a_megabyte_is_cut_short() {
+        let text = clean(&"word ".repeat(200_000));
+        assert_eq!(
+            (text.chars().count(), text.ends_with('…')),
+            (KEPT_CHARS + 1, true)
+        );
+    }
+
+    #[test]
+    fn texts_are_cut_by_columns_not_by_characters() {
+        assert_eq!(cut("hello", 5), "hello");
+        assert_eq!(cut("hello", 4), "hel…");
+        assert_eq!(cut("hello there", 7), "hello…");
+        assert_eq!(cut("今日は晴れ", 10), "今日は晴れ");
+        assert_eq!(cut("今日は晴れ", 8), "今日は…");
+        assert_eq!(
+            (cut("hello", 1), cut("hello", 0)),
+            ("…".to_owned(), String::new())
+        );
+    }
+
+    #[test]
+    fn texts_are_broken_between_words_and_long_words_anywhere() {
+        assert_eq!(
+            wrap("one two three four", 9, 3),
+            ["one two", "three", "four"]
+        );
+        assert_eq!(wrap("one two three four", 7, 2), ["one two", "three…"]);
+        assert_eq!(wrap("今日は晴れです", 6, 3), ["今日は", "晴れで", "す"]);
+        assert_eq!(wrap("", 9, 3), [""]);
+        assert_eq!(wrap("今", 1, 3), ["…"]);
+    }
+}

@@ -3,7 +3,7 @@
 use super::bars::shares;
 use super::collect::Frame;
 use super::figures::seconds;
-use super::record::{Record, Service, TurnFacts};
+use super::record::{Kind, Record, Service, TurnFacts};
 use super::rows::{View, rows};
 use super::style::{Line, Role};
 use super::text::{cut, width, wrap};
@@ -38,13 +38,10 @@ pub(super) fn heading(
     line
 }
 
-pub(super) fn turn(
-    conversation: &str,
-    turn: &Record,
-    facts: &TurnFacts,
-    spans: &[Record],
-    view: View,
-) -> Vec<Line> {
+pub(super) fn turn(conversation: &str, turn: &Record, spans: &[Record], view: View) -> Vec<Line> {
+    let Kind::Turn(facts) = &turn.kind else {
+        return Vec::new();
+    };
     let title = turn
         .turn
         .map_or("turn".to_owned(), |number| format!("turn {number}"));
