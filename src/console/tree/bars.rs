@@ -49,7 +49,12 @@ impl Axis {
             from = from.min(self.halves().saturating_sub(1));
             to = from + 1;
         }
-        let output = if first > end { to } else { self.half(first) };
+        // There is output in every span that had a first one, however late.
+        let output = if first > end {
+            to
+        } else {
+            self.half(first).min(to - 1)
+        };
         let weight = |half: usize| match half {
             half if half < from || half >= to => Weight::None,
             half if half < output => Weight::Light,

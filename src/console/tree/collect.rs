@@ -1,6 +1,6 @@
 //! Gathers spans, which arrive in the order in which they end, into what is shown together: a turn with everything in it.
 
-use std::collections::{HashMap, HashSet, VecDeque};
+use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 use std::mem::take;
 use std::time::SystemTime;
 
@@ -41,6 +41,7 @@ pub(super) enum Block {
     Loose {
         conversation: String,
         place: Place,
+        axis: Frame,
         spans: Vec<Record>,
     },
     /// The end of a conversation, with the spans that belong to it and to none of its turns.
@@ -56,14 +57,12 @@ pub(super) enum Block {
 
 #[derive(Debug, PartialEq)]
 pub(super) enum Place {
-    /// Arrived after that turn was shown.
-    Late { turn: u64, frame: Option<Frame> },
+    /// In that turn, or in none, and arrived after it, or the conversation, was shown.
+    Late { turn: Option<u64> },
     /// In that turn, which has not ended.
-    Unfinished { turn: u64 },
+    Unfinished { turn: Option<u64> },
     /// In no turn.
     Between,
-    /// After the conversation was summed up.
-    Afterwards,
 }
 
 /// A stretch of time, that of a turn for instance.
@@ -107,25 +106,30 @@ struct Conversation {
     touched: u64,
 }
 
-/// The last traces whose conversation was summed up.
+/// The conversations summed up last, and when they ended. What started before is a straggler; what started after belongs
+/// to a new conversation of the same id.
 #[derive(Debug, Default)]
 struct Ended {
-    order: VecDeque<TraceId>,
-    ids: HashSet<TraceId>,
+    order: VecDeque<String>,
+    ends: HashMap<String, SystemTime>,
 }
 
 impl Ended {
     const KEPT: usize = 1_000;
 
-    fn insert(&mut self, trace: TraceId) {
-        if self.ids.insert(trace) {
-            self.order.push_back(trace);
+    fn insert(&mut self, id: &str, end: SystemTime) {
+        if self.ends.insert(id.to_owned(), end).is_none() {
+            self.order.push_back(id.to_owned());
         }
         if self.order.len() > Self::KEPT
             && let Some(oldest) = self.order.pop_front()
         {
-            self.ids.remove(&oldest);
+            self.ends.remove(&oldest);
         }
+    }
+
+    fn has(&self, id: &str, span: &Record) -> bool {
+        self.ends.get(id).is_some_and(|end| span.start < *end)
     }
 }
 
@@ -139,26 +143,31 @@ impl Collector {
 
     /// Takes in finished spans and gives back what can be shown now.
     pub(super) fn take(&mut self, batch: &[SpanData]) -> Vec<Block> {
-        let mut touched: Vec<String> = Vec::new();
-        let mut afterwards: Vec<(String, Vec<Record>)> = Vec::new();
+        let before = self.now;
+        let mut touched = Vec::new();
+        let mut stragglers: Vec<(String, Vec<Record>)> = Vec::new();
         let mut outside = Vec::new();
-        for record in batch.iter().map(Record::of) {
-            let Some(id) = record
-                .conversation
-                .clone()
-                .or_else(|| self.traces.get(&record.trace).cloned())
-            else {
+        let mut records: Vec<Record> = batch.iter().map(Record::of).collect();
+        // Those that name their conversation first: they tell whose trace it is.
+        records.sort_by_key(|record| record.conversation.is_none());
+        for record in records {
+            let named = record.conversation.as_ref();
+            let Some(id) = named.or_else(|| self.traces.get(&record.trace)).cloned() else {
                 outside.push(record);
                 continue;
             };
-            if self.ended.ids.contains(&record.trace) {
-                match afterwards.iter_mut().find(|(known, _)| *known == id) {
+            if self.ended.has(&id, &record) {
+                match stragglers.iter_mut().find(|(known, _)| *known == id) {
                     Some((_, spans)) => spans.push(record),
-                    None => afterwards.push((id, vec![record])),
+                    None => stragglers.push((id, vec![record])),
                 }
                 continue;
             }
-            if !touched.contains(&id) {
+            if self
+                .conversations
+                .get(&id)
+                .is_none_or(|known| known.touched <= before)
+            {
                 touched.push(id.clone());
             }
             self.keep(id, record);
@@ -167,15 +176,11 @@ impl Collector {
         for id in touched {
             self.show(&id, &mut blocks);
         }
-        blocks.extend(
-            afterwards
-                .into_iter()
-                .map(|(conversation, spans)| Block::Loose {
-                    conversation,
-                    place: Place::Afterwards,
-                    spans,
-                }),
-        );
+        for (id, spans) in stragglers {
+            for (turn, spans) in by_turn(spans) {
+                blocks.push(loose(&id, Place::Late { turn }, spans));
+            }
+        }
         if !outside.is_empty() {
             blocks.push(Block::Outside { spans: outside });
         }
@@ -227,11 +232,7 @@ impl Collector {
         for turn in turns {
             let between = conversation.between_turns_before(&turn);
             if !between.is_empty() {
-                blocks.push(Block::Loose {
-                    conversation: id.to_owned(),
-                    place: Place::Between,
-                    spans: between,
-                });
+                blocks.push(loose(id, Place::Between, between));
             }
             let spans = conversation.spans_in(&turn);
             let shown = conversation.shown.map_or(0, |(number, _)| number);
@@ -256,13 +257,13 @@ impl Collector {
             let late =
                 conversation.take_waiting(|span| span.turn.is_some_and(|turn| turn <= shown));
             for (turn, spans) in by_turn(late) {
-                let frame = (turn == shown).then_some(frame);
-                let place = Place::Late { turn, frame };
-                blocks.push(Block::Loose {
-                    conversation: id.to_owned(),
-                    place,
-                    spans,
-                });
+                let mut block = loose(id, Place::Late { turn }, spans);
+                if let Block::Loose { axis, .. } = &mut block
+                    && turn == Some(shown)
+                {
+                    *axis = frame;
+                }
+                blocks.push(block);
             }
         }
         self.waiting -= before - conversation.waiting.len();
@@ -282,7 +283,7 @@ impl Collector {
             self.traces.remove(&trace);
         }
         if let Some(span) = &conversation.span {
-            self.ended.insert(span.trace);
+            self.ended.insert(id, span.end);
         }
         blocks.push(Block::Summary {
             conversation: id.to_owned(),
@@ -299,11 +300,7 @@ impl Collector {
         };
         let before = conversation.waiting.len();
         for (turn, spans) in by_turn(conversation.take_waiting(|span| span.turn.is_some())) {
-            blocks.push(Block::Loose {
-                conversation: id.to_owned(),
-                place: Place::Unfinished { turn },
-                spans,
-            });
+            blocks.push(loose(id, Place::Unfinished { turn }, spans));
         }
         let roots: HashSet<SpanId> = conversation
             .waiting
@@ -313,11 +310,7 @@ impl Collector {
             .collect();
         let spans = conversation.take_family(roots);
         if !spans.is_empty() {
-            blocks.push(Block::Loose {
-                conversation: id.to_owned(),
-                place: Place::Between,
-                spans,
-            });
+            blocks.push(loose(id, Place::Between, spans));
         }
         self.waiting -= before - conversation.waiting.len();
     }
@@ -341,11 +334,7 @@ impl Collector {
                 .unwrap_or_default();
             self.waiting -= rest.len();
             if !rest.is_empty() {
-                blocks.push(Block::Loose {
-                    conversation: id,
-                    place: Place::Between,
-                    spans: rest,
-                });
+                blocks.push(loose(&id, Place::Between, rest));
             }
         }
     }
@@ -406,15 +395,19 @@ impl Conversation {
     }
 }
 
-fn by_turn(spans: Vec<Record>) -> Vec<(u64, Vec<Record>)> {
-    let mut turns: Vec<(u64, Vec<Record>)> = Vec::new();
-    for span in spans {
-        let number = span.turn.unwrap_or_default();
-        match turns.iter_mut().find(|(turn, _)| *turn == number) {
-            Some((_, spans)) => spans.push(span),
-            None => turns.push((number, vec![span])),
-        }
+fn loose(conversation: &str, place: Place, spans: Vec<Record>) -> Block {
+    Block::Loose {
+        conversation: conversation.to_owned(),
+        place,
+        axis: Frame::of(&spans),
+        spans,
     }
-    turns.sort_by_key(|(turn, _)| *turn);
+}
+
+fn by_turn(spans: Vec<Record>) -> BTreeMap<Option<u64>, Vec<Record>> {
+    let mut turns: BTreeMap<Option<u64>, Vec<Record>> = BTreeMap::new();
+    for span in spans {
+        turns.entry(span.turn).or_default().push(span);
+    }
     turns
 }

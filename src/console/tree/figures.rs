@@ -23,10 +23,12 @@ pub(super) fn seconds(seconds: f64) -> String {
         _ => {
             // A float converted to an integer saturates.
             let whole = seconds.round() as u64;
-            match whole {
-                ..3_600 => format!("{}m {:02}s", whole / 60, whole % 60),
-                ..360_000 => format!("{}h {:02}m", whole / 3_600, whole / 60 % 60),
-                _ => format!("{}h", count(whole / 3_600)),
+            if whole < 3_600 {
+                format!("{}m {:02}s", whole / 60, whole % 60)
+            } else if whole < 360_000 {
+                format!("{}h {:02}m", whole / 3_600, whole / 60 % 60)
+            } else {
+                format!("{}h", count(whole / 3_600))
             }
         }
     }
@@ -48,7 +50,7 @@ pub(super) fn count(count: u64) -> String {
     let digits = count.to_string();
     let mut grouped = String::new();
     for (at, digit) in digits.chars().enumerate() {
-        if at > 0 && (digits.len() - at) % 3 == 0 {
+        if at > 0 && (digits.len() - at).is_multiple_of(3) {
             grouped.push(',');
         }
         grouped.push(digit);
@@ -59,11 +61,11 @@ pub(super) fn count(count: u64) -> String {
 /// A count in at most five columns: `312`, `1.3k`, `245k`, `1.2M`.
 pub(super) fn short(count: u64) -> String {
     let number = count as f64;
-    match count {
-        ..1_000 => count.to_string(),
-        ..9_950 => format!("{:.1}k", number / 1e3),
-        ..999_500 => format!("{:.0}k", number / 1e3),
-        ..9_950_000 => format!("{:.1}M", number / 1e6),
+    match number {
+        ..1e3 => count.to_string(),
+        ..9_950.0 => format!("{:.1}k", number / 1e3),
+        ..999_500.0 => format!("{:.0}k", number / 1e3),
+        ..9.95e6 => format!("{:.1}M", number / 1e6),
         _ => format!("{:.0}M", number / 1e6),
     }
 }

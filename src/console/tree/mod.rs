@@ -134,15 +134,18 @@ fn lines(block: &Block, view: View) -> Vec<Line> {
         Block::Loose {
             conversation,
             place,
+            axis,
             spans,
         } => {
-            let (title, frame) = match place {
-                Place::Late { turn, frame } => (format!("turn {turn}, late"), *frame),
-                Place::Unfinished { turn } => (format!("turn {turn}, not ended"), None),
-                Place::Between => ("between turns".to_owned(), None),
-                Place::Afterwards => ("afterwards".to_owned(), None),
+            let turn =
+                |turn: &Option<u64>| turn.map_or("turn".to_owned(), |turn| format!("turn {turn}"));
+            let title = match place {
+                Place::Late { turn: None } => "late".to_owned(),
+                Place::Late { turn: of } => format!("{}, late", turn(of)),
+                Place::Unfinished { turn: of } => format!("{}, not ended", turn(of)),
+                Place::Between => "between turns".to_owned(),
             };
-            with_heading(&title, conversation, spans, frame, view)
+            with_heading(&title, conversation, spans, *axis, view)
         }
         Block::Summary {
             conversation,
@@ -151,7 +154,7 @@ fn lines(block: &Block, view: View) -> Vec<Line> {
             spans,
         } => summary::summary(conversation, totals, span.as_ref(), spans, view),
         Block::Outside { spans } if spans.iter().any(|span| span.service().is_some()) => {
-            with_heading("services", "no conversation", spans, None, view)
+            with_heading("services", "no conversation", spans, Frame::of(spans), view)
         }
         // Nothing to do with conversations, and perhaps many of them: a quiet line each.
         Block::Outside { spans } => return spans.iter().map(quiet).collect(),
@@ -164,15 +167,11 @@ fn with_heading(
     title: &str,
     conversation: &str,
     spans: &[Record],
-    frame: Option<Frame>,
+    axis: Frame,
     view: View,
 ) -> Vec<Line> {
     let mut lines = vec![turn::heading(title, conversation, &[], view)];
-    lines.extend(rows::rows(
-        spans,
-        frame.unwrap_or_else(|| Frame::of(spans)),
-        view,
-    ));
+    lines.extend(rows::rows(spans, axis, view));
     lines
 }
 

@@ -8,7 +8,7 @@ use opentelemetry::{SpanId, TraceId, Value};
 use opentelemetry_sdk::trace::SpanData;
 
 use super::style::Role;
-use super::text::clean;
+use super::text::{clean, name};
 use crate::names;
 
 /// A finished span.
@@ -138,7 +138,7 @@ impl Record {
             parent: span.parent_span_id,
             conversation,
             turn: attributes.count(names::TURN_NUMBER),
-            name: clean(&span.name),
+            name: name(&span.name),
             start: span.start_time,
             end: span.end_time,
             failure: attributes.failure(),
@@ -148,6 +148,11 @@ impl Record {
 
     pub(super) fn seconds(&self) -> f64 {
         seconds_between(self.start, self.end)
+    }
+
+    /// Whether it is shown however much else there is.
+    pub(super) fn matters(&self) -> bool {
+        self.failure.is_some() || self.service().is_some()
     }
 
     pub(super) fn service(&self) -> Option<&ServiceFacts> {
@@ -160,7 +165,7 @@ impl Record {
 
 /// An id made harmless, and still another one than every other id: where cleaning changes it, a hash tells them apart.
 fn distinct(id: &str) -> String {
-    let mut shown = clean(id);
+    let mut shown = name(id);
     if shown != id {
         let mut hasher = DefaultHasher::new();
         id.hash(&mut hasher);
@@ -196,6 +201,11 @@ impl Attributes<'_> {
         (!text.is_empty()).then_some(text)
     }
 
+    fn name(&self, key: &str) -> Option<String> {
+        let name = name(&self.value(key)?.as_str());
+        (!name.is_empty()).then_some(name)
+    }
+
     fn number(&self, key: &str) -> Option<f64> {
         let number = match self.value(key)? {
             Value::F64(number) => *number,
@@ -224,7 +234,7 @@ impl Attributes<'_> {
     }
 
     fn failure(&self) -> Option<String> {
-        let kind = self.text(names::ERROR_TYPE);
+        let kind = self.name(names::ERROR_TYPE);
         let description = match &self.0.status {
             Status::Error { description } => Some(clean(description)),
             _ => None,
@@ -250,7 +260,7 @@ impl Attributes<'_> {
                 && seconds.is_finite()
                 && latency.len() < 32
             {
-                latency.push((clean(part), seconds));
+                latency.push((name(part), seconds));
             }
         }
         // Parts that are new to this view stand before `pipeline`, the rest.
@@ -262,19 +272,19 @@ impl Attributes<'_> {
         };
         latency.sort_by_key(|(part, _)| place(part));
         TurnFacts {
-            end_reason: self.text(names::TURN_END_REASON),
+            end_reason: self.name(names::TURN_END_REASON),
             interrupted: self.flag(names::TURN_WAS_INTERRUPTED)
                 && !self.flag(names::TURN_ENDED_BY_CONVERSATION_END),
             reply_seconds: self.number(names::TURN_USER_BOT_LATENCY_SECONDS),
             heard: self.text(names::TURN_INPUT),
             said: self.text(names::TURN_OUTPUT),
             latency,
-            measured_from: self.text(names::TURN_LATENCY_MEASURED_FROM),
+            measured_from: self.name(names::TURN_LATENCY_MEASURED_FROM),
         }
     }
 
     fn service(&self, name: &str, in_conversation: bool) -> Option<ServiceFacts> {
-        let operation = self.text(names::GEN_AI_OPERATION_NAME);
+        let operation = self.name(names::GEN_AI_OPERATION_NAME);
         let (service, label) = match (&operation, Service::of(name)) {
             (_, Some((service, label))) if in_conversation || operation.is_some() => {
                 (service, label.to_owned())
@@ -294,10 +304,10 @@ impl Attributes<'_> {
         Some(ServiceFacts {
             service,
             label,
-            provider: self.text(names::GEN_AI_PROVIDER_NAME),
-            model: self.text(names::GEN_AI_REQUEST_MODEL),
-            voice: self.text(names::VOICE_ID),
-            tool: self.text(names::GEN_AI_TOOL_NAME),
+            provider: self.name(names::GEN_AI_PROVIDER_NAME),
+            model: self.name(names::GEN_AI_REQUEST_MODEL),
+            voice: self.name(names::VOICE_ID),
+            tool: self.name(names::GEN_AI_TOOL_NAME),
             ttfb: self
                 .number(names::METRICS_TTFB)
                 .or_else(|| self.number(names::GEN_AI_RESPONSE_TIME_TO_FIRST_CHUNK)),

@@ -1,6 +1,6 @@
 //! Spans as rows: who worked, a bar on the time axis, how long, how much; and what is nested in them.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use opentelemetry::SpanId;
 
@@ -13,6 +13,7 @@ use super::text::{cut, width, wrap};
 
 /// Ordinary spans that are shown of those nested in one span; the others are counted.
 const ORDINARY_SHOWN: usize = 2;
+/// Levels that are drawn: names keep room, and no chain of parents is too long to follow. What is deeper shares the last.
 const DEEPEST: usize = 4;
 
 /// Where things stand on a line. The same for all turns, so that the eye finds them.
@@ -37,7 +38,7 @@ impl View {
         let total = used - 2;
         let first = total - 7;
         let bar_end = first - 7;
-        let bar = left + (bar_end - left) / 2 + 1;
+        let bar = left + ((bar_end - left) / 2).min(36) + 1;
         Self {
             colour,
             width,
@@ -63,6 +64,7 @@ impl View {
 pub(super) fn rows(spans: &[Record], frame: Frame, view: View) -> Vec<Line> {
     let mut table = Table {
         children: HashMap::new(),
+        leading: HashSet::new(),
         frame,
         axis: view.axis(frame),
         view,
@@ -77,19 +79,26 @@ pub(super) fn rows(spans: &[Record], frame: Frame, view: View) -> Vec<Line> {
         } else {
             roots.push(span);
         }
+        if span.matters() {
+            let mut parent = known.get(&span.parent);
+            while let Some(above) = parent.filter(|above| table.leading.insert(above.id)) {
+                parent = known.get(&above.parent);
+            }
+        }
     }
-    table.heading(
-        spans
-            .iter()
-            .filter_map(Record::service)
-            .any(|service| service.ttfb.is_some()),
-    );
-    table.nested(&mut roots, 0);
+    let mut services = spans.iter().filter_map(Record::service);
+    table.heading(services.any(|service| service.ttfb.is_some()));
+    table.nested(roots, 0);
+    // Parents in a ring are below no root.
+    let lost = table.children.drain().flat_map(|(_, lost)| lost).collect();
+    table.nested(lost, 0);
     table.lines
 }
 
 struct Table<'a> {
     children: HashMap<SpanId, Vec<&'a Record>>,
+    /// Spans with something that matters somewhere below them.
+    leading: HashSet<SpanId>,
     frame: Frame,
     axis: Axis,
     view: View,
@@ -107,18 +116,20 @@ impl<'a> Table<'a> {
         self.lines.push(line);
     }
 
-    fn nested(&mut self, spans: &mut [&'a Record], depth: usize) {
-        spans.sort_by_key(|span| (span.service().is_none(), span.start));
+    fn nested(&mut self, mut spans: Vec<&'a Record>, depth: usize) {
+        let counts =
+            |table: &Self, span: &Record| span.matters() || table.leading.contains(&span.id);
+        spans.sort_by_key(|span| (!counts(self, span), span.start));
         let mut ordinary = 0;
         let mut hidden = 0;
-        for &span in spans.iter() {
+        for span in spans {
             match span.service() {
                 Some(service) => self.service(span, service, depth),
-                None if ordinary < ORDINARY_SHOWN || span.failure.is_some() => {
+                None if ordinary < ORDINARY_SHOWN || counts(self, span) => {
                     ordinary += 1;
                     self.ordinary(span, depth);
                 }
-                None => hidden += 1 + self.take_descendants(span.id),
+                None => hidden += 1 + self.take_descendants(span.id).len(),
             }
         }
         if hidden > 0 {
@@ -205,22 +216,23 @@ impl<'a> Table<'a> {
     }
 
     fn children_of(&mut self, span: &Record, depth: usize) {
-        let Some(mut children) = self.children.remove(&span.id) else {
-            return;
-        };
-        // Deeper ones share a level, so that their names keep room.
-        self.nested(&mut children, (depth + 1).min(DEEPEST));
+        if depth < DEEPEST {
+            let children = self.children.remove(&span.id).unwrap_or_default();
+            self.nested(children, depth + 1);
+        } else {
+            let below = self.take_descendants(span.id);
+            self.nested(below, DEEPEST);
+        }
     }
 
-    fn take_descendants(&mut self, id: SpanId) -> usize {
-        let mut count = 0;
-        let mut parents = vec![id];
-        while let Some(parent) = parents.pop() {
-            let children = self.children.remove(&parent).unwrap_or_default();
-            count += children.len();
-            parents.extend(children.iter().map(|child| child.id));
+    fn take_descendants(&mut self, id: SpanId) -> Vec<&'a Record> {
+        let mut taken = self.children.remove(&id).unwrap_or_default();
+        let mut at = 0;
+        while let Some(span) = taken.get(at) {
+            taken.extend(self.children.remove(&span.id).unwrap_or_default());
+            at += 1;
         }
-        count
+        taken
     }
 
     /// The beginning of a row: a mark in the gutter, then a branch for what is nested.

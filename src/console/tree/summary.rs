@@ -5,6 +5,7 @@ use super::figures::{count, of, seconds};
 use super::record::{Kind, Record};
 use super::rows::{View, rows};
 use super::style::{Line, Role};
+use super::text::cut;
 use super::totals::Totals;
 use super::turn::heading;
 
@@ -36,7 +37,8 @@ pub(super) fn summary(
     }) = span
     {
         let mut line = Line::default();
-        line.put(Role::Failure, format!("✗ {failure}"));
+        line.put(Role::Failure, "✗ ")
+            .put(Role::Failure, cut(failure, view.width - 2));
         lines.push(line);
     }
 
@@ -86,7 +88,7 @@ pub(super) fn summary(
         line.pad(view.left)
             .put(Role::Strong, name)
             .pad(view.left + 8)
-            .put(Role::Plain, figures);
+            .put(Role::Plain, cut(&figures, view.width - view.left - 8));
         lines.push(line);
     }
     if !spans.is_empty() {

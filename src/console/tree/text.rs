@@ -4,14 +4,25 @@ use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
 
 /// As much of a text as is kept: more than three lines of the widest view, less than would hurt in bulk.
 const KEPT_CHARS: usize = 600;
+/// As much of a name.
+const KEPT_OF_A_NAME: usize = 100;
 
 /// One line of text that cannot move the cursor, change colours, reorder the line or hide: white space becomes single
 /// spaces, control characters their pictures (`␛`), bidirectional controls and other formatting `�`.
 pub(super) fn clean(text: &str) -> String {
-    let mut clean = String::with_capacity(text.len().min(KEPT_CHARS));
+    clean_up_to(KEPT_CHARS, text)
+}
+
+/// [`clean`] for names of services, models and the like.
+pub(super) fn name(name: &str) -> String {
+    clean_up_to(KEPT_OF_A_NAME, name)
+}
+
+fn clean_up_to(most: usize, text: &str) -> String {
+    let mut clean = String::with_capacity(text.len().min(most));
     let mut kept = 0;
     for char in text.chars() {
-        if kept == KEPT_CHARS {
+        if kept == most {
             clean.push('…');
             break;
         }
@@ -71,7 +82,8 @@ pub(super) fn wrap(text: &str, columns: usize, lines: usize) -> Vec<String> {
         let line = match rest[..fits.len() + usize::from(rest[fits.len()..].starts_with(' '))]
             .rfind(' ')
         {
-            Some(space) if space > 0 => &rest[..space],
+            // Rather through a long word than most of a line left empty.
+            Some(space) if width(&rest[..space]) * 2 >= columns => &rest[..space],
             _ => fits,
         };
         if line.is_empty() {

@@ -11,26 +11,31 @@ use super::text::{cut, width, wrap};
 /// Lines of one speaker's text.
 const SPEECH_LINES: usize = 3;
 
-/// A block's first line: what it is about, whose it is, and at the right how it went.
+/// A block's first line: what it is about, whose it is, and at the right how it went. Facts that find no room are left
+/// out, the first ones first.
 pub(super) fn heading(
     title: &str,
     conversation: &str,
-    facts: &[(Role, String)],
+    mut facts: &[(Role, String)],
     view: View,
 ) -> Line {
-    let facts_width: usize = facts
-        .iter()
-        .map(|(_, fact)| width(fact) + 3)
-        .sum::<usize>()
-        .saturating_sub(3);
+    const LEAST_ID: usize = 8;
     let mut line = Line::default();
     line.put(Role::Quiet, "── ")
         .put(Role::Strong, title)
         .put(Role::Quiet, " · ");
-    let room = view.width.saturating_sub(line.width() + facts_width + 5);
-    line.put(Role::Plain, cut(conversation, room))
-        .put(Role::Plain, " ");
-    line.fill(Role::Quiet, '─', view.width.saturating_sub(facts_width + 1));
+    // Each fact with ` · ` before it, the first one with ` `; between the id and them stands ` ──`.
+    let taken = |facts: &[(Role, String)]| {
+        let facts = facts.iter().map(|(_, fact)| width(fact) + 3);
+        facts.sum::<usize>().saturating_sub(2)
+    };
+    let room = view.width.saturating_sub(line.width() + 3);
+    while taken(facts) + LEAST_ID > room && !facts.is_empty() {
+        facts = &facts[1..];
+    }
+    line.put(Role::Plain, cut(conversation, room - taken(facts)))
+        .put(Role::Plain, " ")
+        .fill(Role::Quiet, '─', view.width - taken(facts));
     for (at, (role, fact)) in facts.iter().enumerate() {
         line.put(Role::Quiet, if at == 0 { " " } else { " · " })
             .put(*role, fact);
@@ -59,7 +64,7 @@ pub(super) fn turn(conversation: &str, turn: &Record, spans: &[Record], view: Vi
             "conversation_lost" => Role::Failure,
             _ => Role::Plain,
         };
-        ends.push((role, reason.replace('_', " ")));
+        ends.push((role, cut(&reason.replace('_', " "), 20)));
     } else if facts.interrupted {
         ends.push((Role::Interruption, "interrupted".to_owned()));
     }
