@@ -357,11 +357,7 @@ fn conversations_that_never_end_are_summed_up_when_there_are_too_many() {
         .unwrap();
     }
     let text = caught.take();
-    let heads: Vec<&str> = text
-        .lines()
-        .filter(|line| line.starts_with("──"))
-        .map(|line| &line[..40])
-        .collect();
+    let heads: Vec<&str> = text.lines().filter(|line| line.starts_with("──")).collect();
     assert_eq!(heads.len(), 2, "{text}");
     assert!(
         heads[0].starts_with("── turn 1, not ended · call-0 ─"),
@@ -414,11 +410,24 @@ fn in_call(name: &'static str, id: u64, parent: u64, start: f64, end: f64) -> Bu
 }
 
 #[test]
-#[ignore = "not a test: shows the view to whoever changes it"]
+fn the_documentation_shows_what_is_shown() {
+    let text = call(80, false);
+    let documented = include_str!("../../docs/tree.txt").trim_end();
+    assert_eq!(
+        documented
+            .split("\n\n")
+            .filter(|block| text.contains(block))
+            .count(),
+        2
+    );
+}
+
+/// For whoever changes the view: `cargo test --test console show -- --ignored --nocapture`.
+#[test]
+#[ignore = "not a test: shows the view in this terminal"]
 fn show() {
-    let width = std::env::var("WIDTH")
-        .ok()
-        .and_then(|width| width.parse().ok())
-        .unwrap_or(80);
-    println!("{}", call(width, true));
+    let exporter = TreeExporter::stdout();
+    for batch in scenes::all() {
+        export(&exporter, batch).unwrap();
+    }
 }

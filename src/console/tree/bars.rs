@@ -176,7 +176,7 @@ mod tests {
     fn a_bar_that_is_too_short_to_see_is_seen() {
         assert_eq!(drawn(1.0, 1.0, 1.0), "  ╸|");
         assert_eq!(drawn(4.0, 4.0, 4.0), "       ╺|");
-        assert_eq!(drawn(2.0, 2.0, 1.0), "    ╸|");
+        assert_eq!(drawn(2.0, 1.0, 1.0), "    ╸|");
     }
 
     #[test]

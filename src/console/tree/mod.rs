@@ -1,4 +1,5 @@
-//! The tree view.
+//! The tree view: spans are gathered by conversation and turn ([`collect`]), each turn and each conversation's end is
+//! laid out as lines ([`turn`], [`summary`], [`rows`]), and written in one piece.
 
 mod bars;
 mod collect;
@@ -24,7 +25,31 @@ use self::rows::View;
 use self::style::{Line, Role};
 use super::output::Output;
 
-/// Shows each turn when it ends, and each conversation's summary when it ends, for people to read.
+/// Shows each turn when it ends, and each conversation's summary when it ends, for people to read:
+///
+/// ```text
+#[doc = include_str!("../../../docs/tree.txt")]
+/// ```
+///
+/// In a turn's first line stand what ended it, the time from the end of the user's speech to the bot's first sound, and
+/// the turn's length. Below it, who said what; then a row for each service span: provider, model, voice or tool, a bar on
+/// the turn's time axis (light while waiting for the first output, heavy from then on), the time to the first byte, the
+/// whole time, and what was used. `✗` marks what failed, `~` what was cut off. Ordinary spans are nested in the spans
+/// that made them, two of them at each place and a count of the rest. The last bar divides the latency into its
+/// `turn.latency.*` parts.
+///
+/// # Spans that come late
+///
+/// A turn is shown at the end of the batch that brings its span, so exporting in batches a moment apart lets spans
+/// that end just after their turn, as an interruption makes them do, still be shown in it. Those that come later are
+/// shown by themselves, on the time axis of their turn; nothing is left out.
+///
+/// # Bounds
+///
+/// At most 10,000 spans wait for their turn to end, and 1,000 conversations for their own end; past that, what belongs
+/// to the conversation that has been quiet longest is shown as it stands. Texts are kept to 600 characters, and three
+/// lines of them are shown. Text that comes from users cannot control the terminal: line breaks become spaces,
+/// control characters are shown as pictures of them.
 #[derive(Debug)]
 pub struct TreeExporter {
     collector: Mutex<Collector>,
@@ -40,7 +65,10 @@ const WIDEST: usize = 160;
 const USUAL: usize = 100;
 
 impl TreeExporter {
-    /// Writes to standard output, as wide as the terminal, in colour where that is wanted.
+    /// Writes to standard output: as wide as the terminal at that moment, or 100 columns into a file or pipe.
+    ///
+    /// In colour on a terminal, unless [`NO_COLOR`](https://no-color.org), `CLICOLOR=0` or `TERM=dumb` is set;
+    /// elsewhere only under `CLICOLOR_FORCE` or `FORCE_COLOR`, which `NO_COLOR` overrules.
     pub fn stdout() -> Self {
         let colour = style::colour_wanted(
             |name| std::env::var_os(name),
