@@ -93,11 +93,11 @@ impl Axis {
                 .map(move |tick| f64::from(tick) * step)
                 .take_while(move |at| *at < length)
         };
-        // A tick, its label and a blank.
-        let taken = |at: f64| figures::round(at).chars().count() + 2;
+        // A tick and its label; between two of them, some air.
+        let taken = |at: f64| 1 + figures::round(at).chars().count();
         let fits = |step: &f64| {
             let between = step / length * self.columns as f64;
-            ticks(*step).all(|at| taken(at) as f64 <= between)
+            ticks(*step).all(|at| (taken(at) + 2) as f64 <= between)
         };
         let finest = 10_f64
             .powf((length / self.columns as f64).log10().floor())
@@ -109,7 +109,7 @@ impl Axis {
         };
         for at in ticks(step) {
             let column = self.half(self.from + at) / 2;
-            if column + taken(at) <= self.columns + 1 {
+            if column + taken(at) <= self.columns {
                 scale.extend(std::iter::repeat_n(
                     ' ',
                     column.saturating_sub(scale.chars().count()),
