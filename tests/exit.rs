@@ -1,5 +1,12 @@
 //! Ways in which a process ends: this program is its own child, and `main` is its own.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::print_stdout,
+    clippy::print_stderr
+)]
+
 #[cfg(feature = "http")]
 #[path = "support/mod.rs"]
 mod support;
