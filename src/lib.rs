@@ -27,7 +27,7 @@ mod turns;
 
 pub use clock::ManualClock;
 #[cfg(feature = "console")]
-pub use console::{JsonLinesExporter, StdoutExporter};
+pub use console::{JsonLinesExporter, StdoutExporter, TreeExporter};
 pub use content::ContentPolicy;
 pub use core::TraceMode;
 #[cfg(feature = "setup")]

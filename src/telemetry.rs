@@ -456,13 +456,14 @@ fn start_exporter(
 
 #[cfg(feature = "console")]
 fn start_console(view: Console, settings: &Settings, reporter: &Reporter) -> io::Result<Worker> {
-    use crate::console::{JsonLinesExporter, StdoutExporter};
+    use crate::console::{JsonLinesExporter, StdoutExporter, TreeExporter};
     // Somebody is looking: a turn that ends shows at once.
     let delay = settings.limits.delay.min(Duration::from_millis(100));
     let limits = Limits { delay, ..settings.limits.clone() };
     let resource = &settings.resource;
     match view {
-        Console::Tree | Console::Json => {
+        Console::Tree => start_exporter("console (tree)".into(), TreeExporter::stdout(), resource, limits, reporter),
+        Console::Json => {
             start_exporter("console (json)".into(), JsonLinesExporter::stdout(), resource, limits, reporter)
         }
         Console::Stdout => start_exporter("console".into(), StdoutExporter::stdout(), resource, limits, reporter),
