@@ -3,6 +3,7 @@
 
 mod content;
 pub mod event;
+pub mod instrument;
 pub mod names;
 mod spans;
 
