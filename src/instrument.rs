@@ -31,8 +31,11 @@
 
 mod future;
 mod observe;
+#[cfg(feature = "attributes")]
+#[doc(hidden)]
+pub mod returned;
 mod seen;
-mod service;
+pub(crate) mod service;
 mod stream;
 mod usage;
 

@@ -58,6 +58,14 @@ impl Service {
         self.finish();
     }
 
+    /// As [`error`](Self::error), for one that has no text.
+    pub(super) fn failed(&mut self, error_type: &str) {
+        if let Some(Live { span, state }) = self.live() {
+            state.fail(span, error_type, None);
+        }
+        self.finish();
+    }
+
     /// The work has come to its end.
     pub(super) fn finish(&mut self) {
         self.end(true);
