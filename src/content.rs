@@ -190,9 +190,8 @@ impl ContentPolicy {
     fn replace(&self, key: &str, value: &str) -> Option<String> {
         match self.redact(key, value) {
             Some(redacted) => Some(self.bound(redacted)),
-            None => {
-                (value.len() > self.max_value_bytes).then(|| cut::cut(value, 0, self.max_value_bytes))
-            }
+            None => (value.len() > self.max_value_bytes)
+                .then(|| cut::cut(value, 0, self.max_value_bytes)),
         }
     }
 

@@ -1,17 +1,21 @@
 use futures_util::{Stream, StreamExt, stream};
-use tracing_conversation::traced_llm;
-use tracing_conversation::instrument::Seen;
 use std::pin::Pin;
+use tracing_conversation::instrument::Seen;
+use tracing_conversation::traced_llm;
 
 #[traced_llm(gen_ai.request.model = "gpt-4o", input = prompt)]
 async fn answer(prompt: &str) -> Result<String, std::io::Error> {
-    if prompt.is_empty() { return Err(std::io::Error::other("x")); }
+    if prompt.is_empty() {
+        return Err(std::io::Error::other("x"));
+    }
     Ok(prompt.to_owned())
 }
 
 #[traced_llm(look: |p: &String, seen: &mut Seen| { seen.output(p); }, input = prompt)]
 async fn answers(prompt: &str) -> Result<impl Stream<Item = String> + use<>, std::io::Error> {
-    if prompt.is_empty() { return Err(std::io::Error::other("x")); }
+    if prompt.is_empty() {
+        return Err(std::io::Error::other("x"));
+    }
     Ok(stream::iter([prompt.to_owned()]))
 }
 
@@ -28,7 +32,9 @@ fn sync_stream(prompt: &str) -> impl Stream<Item = String> + use<> {
 }
 
 #[async_trait::async_trait]
-trait Llm { async fn run(&self, prompt: &str) -> Result<Answer, std::io::Error>; }
+trait Llm {
+    async fn run(&self, prompt: &str) -> Result<Answer, std::io::Error>;
+}
 struct Mine(String);
 #[async_trait::async_trait]
 impl Llm for Mine {

@@ -5,8 +5,8 @@ use quote::{format_ident, quote, quote_spanned};
 use syn::parse::{Parse, ParseStream};
 use syn::visit_mut::{self, VisitMut};
 use syn::{
-    Expr, GenericArgument, Ident, Item, ItemFn, Path, PathArguments, ReturnType, Token, TraitItemFn,
-    Type, TypeParamBound, parse_quote,
+    Expr, GenericArgument, Ident, Item, ItemFn, Path, PathArguments, ReturnType, Token,
+    TraitItemFn, Type, TypeParamBound, parse_quote,
 };
 
 /// What stands in the parentheses of an attribute.

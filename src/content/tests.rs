@@ -270,7 +270,10 @@ fn what_only_looks_like_json_is_cut_as_text() {
 
 #[test]
 fn a_text_gathered_in_pieces_is_cut_as_if_it_had_come_at_once() {
-    for text in ["{\"a\": [1, \"zwölf\", 3]} ".repeat(9), "ä, b and ç; ".repeat(20)] {
+    for text in [
+        "{\"a\": [1, \"zwölf\", 3]} ".repeat(9),
+        "ä, b and ç; ".repeat(20),
+    ] {
         for limit in [64, 65, 66, 100, text.len(), text.len() + 1] {
             let policy = ContentPolicy::default().with_max_value_bytes(limit);
             for size in 1..9 {
@@ -282,7 +285,11 @@ fn a_text_gathered_in_pieces_is_cut_as_if_it_had_come_at_once() {
                     gathered.push(piece);
                     rest = after;
                 }
-                assert_eq!(gathered.text(), policy.bound(text.clone()), "{limit} {size}");
+                assert_eq!(
+                    gathered.text(),
+                    policy.bound(text.clone()),
+                    "{limit} {size}"
+                );
             }
         }
     }

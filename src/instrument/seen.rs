@@ -111,10 +111,7 @@ impl State {
     /// Records what was gathered. `reached_end` is false when the work was dropped before.
     pub(super) fn end(&mut self, span: &Span, reached_end: bool) {
         if let Some(texts) = &self.texts {
-            for (key, text) in [
-                (names::OUTPUT, &texts.output),
-                (names::TEXT, &texts.spoken),
-            ] {
+            for (key, text) in [(names::OUTPUT, &texts.output), (names::TEXT, &texts.spoken)] {
                 if !text.is_empty() {
                     span.record(key, &*text.text());
                 }

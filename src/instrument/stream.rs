@@ -8,9 +8,9 @@ use futures_core::Stream;
 use pin_project_lite::pin_project;
 use tracing::Span;
 
+use super::Seen;
 use super::observe::{Anything, Observe, OkOf};
 use super::service::{Live, Service};
-use super::Seen;
 
 /// Puts a stream into a service span that lasts as long as the stream does.
 ///
