@@ -114,6 +114,10 @@ impl ContentPolicy {
         self
     }
 
+    pub(crate) fn max_value_bytes(&self) -> usize {
+        self.max_value_bytes
+    }
+
     /// Whether content may be read and kept.
     pub(crate) fn captures(&self) -> bool {
         self.capture

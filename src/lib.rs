@@ -1,13 +1,34 @@
 //! Conversation, turn and service spans for voice agents, from plain `tracing`.
 #![deny(unsafe_code)]
 
+mod clock;
+#[cfg(feature = "console")]
+mod console;
 mod content;
+mod conversation;
+mod core;
 pub mod event;
+mod fields;
+mod handle;
 pub mod instrument;
+mod latency;
+mod layer;
 pub mod names;
+mod processor;
+mod recognise;
+mod service;
 mod spans;
+mod timer;
+mod turns;
 
+pub use clock::ManualClock;
+#[cfg(feature = "console")]
+pub use console::{JsonLinesExporter, StdoutExporter};
 pub use content::ContentPolicy;
+pub use core::TraceMode;
+pub use handle::Conversation;
+pub use layer::{ConversationLayer, Conversations, layer};
+pub use processor::ConversationProcessor;
 #[cfg(feature = "attributes")]
 pub use tracing_conversation_macros::{traced_llm, traced_stt, traced_tool, traced_tts};
 
