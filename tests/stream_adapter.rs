@@ -9,7 +9,7 @@ use std::task::{Context, Poll, Waker};
 use futures_util::Stream;
 use proptest::prelude::*;
 use tracing_conversation::instrument::{Seen, TraceStream, Usage};
-use tracing_conversation::{llm_span, tts_span};
+use tracing_conversation::llm_span;
 use tracing_subscriber::prelude::*;
 
 mod recorder;
@@ -184,40 +184,5 @@ proptest! {
             Step::Item(item) => Some(format!("Ok({item:?})")),
         }).collect();
         prop_assert_eq!(passed_on, untouched);
-    }
-
-    #[test]
-    fn spoken_sentences_are_joined_and_their_characters_counted(
-        sentences in prop::collection::vec("[A-Zä]{1,5}[.?]", 1..6),
-        reported in prop::option::of(0_u64..50),
-    ) {
-        let recorder = Recorder::default();
-        let _default = tracing_subscriber::registry().with(recorder.clone()).set_default();
-        let stream = futures_util::stream::iter(sentences.clone())
-            .traced_with(tts_span!(), |sentence: &String, seen| {
-                seen.text(sentence).audio_seconds(0.5);
-                if let Some(characters) = reported {
-                    seen.characters(characters);
-                }
-            });
-        let mut stream = std::pin::pin!(stream);
-        let mut cx = Context::from_waker(Waker::noop());
-        while let Poll::Ready(Some(_)) = stream.as_mut().poll_next(&mut cx) {}
-
-        let count = sentences.len() as u64;
-        let counted: usize = sentences.iter().map(|sentence| sentence.chars().count()).sum();
-        let seconds = sentences.len() as f64 / 2.0;
-        prop_assert_eq!(recorder.take(), format!(
-            "tts\n  \
-               gen_ai.operation.name=\"tts\"\n  \
-               gen_ai.output.type=\"speech\"\n  \
-               metrics.audio_seconds={seconds:?}\n  \
-               metrics.character_count={}\n  \
-               service.ended=true\n  \
-               text={:?}\n  \
-               (conversation.event=\"first_byte\")\n",
-            reported.map_or(counted as u64, |reported| reported * count),
-            sentences.join(" "),
-        ));
     }
 }

@@ -69,7 +69,7 @@ fn with_values(
 }
 
 /// A span with `fields`; those that are null are declared only, to be recorded later.
-pub fn span(name: &str, fields: &Map<String, Value>) -> Span {
+pub(crate) fn span(name: &str, fields: &Map<String, Value>) -> Span {
     let metadata = metadata(name, true, fields);
     let mut span = Span::none();
     with_values(metadata, fields, |values| {
@@ -79,7 +79,7 @@ pub fn span(name: &str, fields: &Map<String, Value>) -> Span {
 }
 
 /// Records `fields`, which the span has declared.
-pub fn record(span: &Span, fields: &Map<String, Value>) {
+pub(crate) fn record(span: &Span, fields: &Map<String, Value>) {
     let Some(metadata) = span.metadata() else {
         return;
     };
@@ -99,7 +99,7 @@ pub fn record(span: &Span, fields: &Map<String, Value>) {
 }
 
 /// An event with `fields`.
-pub fn event(fields: &Map<String, Value>) {
+pub(crate) fn event(fields: &Map<String, Value>) {
     let metadata = metadata("event", false, fields);
     with_values(metadata, fields, |values| Event::dispatch(metadata, values));
 }

@@ -16,7 +16,7 @@ struct Player<'a> {
 }
 
 /// Plays the steps on `clock`. The error names the line.
-pub fn play(steps: &[Step], clock: &ManualClock) -> Result<(), String> {
+pub(crate) fn play(steps: &[Step], clock: &ManualClock) -> Result<(), String> {
     let mut recorded: HashMap<&str, HashSet<&str>> = HashMap::new();
     for step in steps {
         if let What::Span {

@@ -3,25 +3,25 @@
 use serde_json::{Map, Value};
 use std::time::Duration;
 
-pub type Fields = Map<String, Value>;
+pub(crate) type Fields = Map<String, Value>;
 
 /// One line.
 #[derive(Debug)]
-pub struct Step {
-    pub line: usize,
-    pub at: Duration,
-    pub conversation: String,
-    pub what: What,
+pub(crate) struct Step {
+    pub(crate) line: usize,
+    pub(crate) at: Duration,
+    pub(crate) conversation: String,
+    pub(crate) what: What,
 }
 
 #[derive(Debug)]
-pub enum What {
+pub(crate) enum What {
     Event { name: String, fields: Fields },
     Span { id: String, op: Op },
 }
 
 #[derive(Debug)]
-pub enum Op {
+pub(crate) enum Op {
     Start(Start),
     FirstByte { text: Option<bool> },
     Record(Fields),
@@ -29,19 +29,19 @@ pub enum Op {
 }
 
 #[derive(Debug)]
-pub struct Start {
-    pub service: String,
-    pub provider: Option<String>,
-    pub model: Option<String>,
-    pub voice: Option<String>,
-    pub tool: Option<String>,
+pub(crate) struct Start {
+    pub(crate) service: String,
+    pub(crate) provider: Option<String>,
+    pub(crate) model: Option<String>,
+    pub(crate) voice: Option<String>,
+    pub(crate) tool: Option<String>,
     /// The timeline id of the span that it is started in.
-    pub parent: Option<String>,
-    pub attributes: Fields,
+    pub(crate) parent: Option<String>,
+    pub(crate) attributes: Fields,
 }
 
 /// Reads all lines. The error names the line and what is wrong with it.
-pub fn read(text: &str) -> Result<Vec<Step>, String> {
+pub(crate) fn read(text: &str) -> Result<Vec<Step>, String> {
     text.lines()
         .enumerate()
         .filter(|(_, line)| !line.trim().is_empty())

@@ -23,6 +23,11 @@ impl Gathered {
         self.kept.is_empty()
     }
 
+    /// Bytes that were pushed.
+    pub(crate) fn len(&self) -> usize {
+        self.kept.len() + self.missing
+    }
+
     pub(crate) fn push(&mut self, piece: &str) {
         let room = match self.missing {
             0 => self.limit - self.kept.len(),

@@ -1,6 +1,7 @@
 //! What flows through a service, and what becomes of it on its span.
 
 use std::any::type_name;
+use std::borrow::Cow;
 use std::fmt::{self, Display};
 
 use tracing::Span;
@@ -26,8 +27,8 @@ use crate::{event, names};
 /// }
 /// ```
 ///
-/// Texts are kept up to the limit of the [`ContentPolicy`]. With capture off none is kept;
-/// spoken characters are still counted.
+/// Texts that have to be put together are kept up to the limit of the [`ContentPolicy`]; with
+/// capture off none is copied.
 pub struct Seen<'a> {
     span: &'a Span,
     state: &'a mut State,
@@ -37,9 +38,10 @@ pub struct Seen<'a> {
 pub(super) struct State {
     /// `None` where content is not captured.
     texts: Option<Texts>,
+    /// Speech is told as it goes: a turn that the user interrupts ends before the service does.
+    output_is_spoken: bool,
     usage: Usage,
-    counted_characters: Option<u64>,
-    reported_characters: Option<u64>,
+    characters: Option<u64>,
     audio_seconds: Option<f64>,
     item: Item,
     gave_output: bool,
@@ -50,7 +52,8 @@ pub(super) struct State {
 
 struct Texts {
     output: Gathered,
-    spoken: Gathered,
+    /// How long `output` was when it was last recorded.
+    told: usize,
     /// The final transcripts.
     heard: Gathered,
 }
@@ -68,7 +71,7 @@ impl State {
         let policy = |policy: &ContentPolicy| {
             policy.captures().then(|| Texts {
                 output: policy.gather(),
-                spoken: policy.gather(),
+                told: 0,
                 heard: policy.gather(),
             })
         };
@@ -79,9 +82,11 @@ impl State {
             .unwrap_or_else(|| policy(&ContentPolicy::default()));
         Self {
             texts,
+            output_is_spoken: span
+                .metadata()
+                .is_some_and(|span| span.name() == "realtime"),
             usage: Usage::default(),
-            counted_characters: None,
-            reported_characters: None,
+            characters: None,
             audio_seconds: None,
             item: Item::Output,
             gave_output: false,
@@ -110,14 +115,8 @@ impl State {
 
     /// Records what was gathered. `reached_end` is false when the work was dropped before.
     pub(super) fn end(&mut self, span: &Span, reached_end: bool) {
-        if let Some(texts) = &self.texts {
-            for (key, text) in [(names::OUTPUT, &texts.output), (names::TEXT, &texts.spoken)] {
-                if !text.is_empty() {
-                    span.record(key, &*text.text());
-                }
-            }
-        }
-        if let Some(characters) = self.reported_characters.or(self.counted_characters) {
+        self.tell_output(span);
+        if let Some(characters) = self.characters {
             span.record(names::METRICS_CHARACTER_COUNT, characters);
         }
         if let Some(seconds) = self.audio_seconds {
@@ -132,6 +131,15 @@ impl State {
             }
         }
         span.record(names::SERVICE_ENDED, true);
+    }
+
+    fn tell_output(&mut self, span: &Span) {
+        if let Some(texts) = &mut self.texts
+            && texts.output.len() > texts.told
+        {
+            texts.told = texts.output.len();
+            span.record(names::OUTPUT, &*texts.output.text());
+        }
     }
 
     pub(super) fn fail(&mut self, span: &Span, error_type: &str, text: Option<&dyn Display>) {
@@ -162,44 +170,45 @@ impl Seen<'_> {
         }
         if let Some(texts) = &mut self.state.texts {
             texts.output.push(piece);
+            // Sentence by sentence, but seldom enough that telling it anew stays cheap.
+            let is_due = piece.ends_with(['.', '!', '?', '\n'])
+                && texts.output.len() - texts.told > texts.told / 8;
+            if self.state.output_is_spoken && is_due {
+                self.state.tell_output(self.span);
+            }
         }
         self
     }
 
-    /// A sentence that is spoken; the sentences become `text`, with spaces between them, and the
-    /// sum of their characters `metrics.character_count`.
+    /// A sentence that is spoken. Recorded at once as `text`; the layer joins the sentences and
+    /// counts their characters.
     pub fn text(&mut self, sentence: &str) -> &mut Self {
-        let characters = sentence.chars().count() as u64;
-        *self.state.counted_characters.get_or_insert(0) += characters;
-        if let Some(texts) = &mut self.state.texts {
-            texts.spoken.push_sentence(sentence);
-        }
+        self.span.record(names::TEXT, sentence);
         self
     }
 
     /// What was heard. Recorded at once as `transcript` and `is_final`: a final transcript is
     /// added to the final ones before it, an interim one stands until the next.
     pub fn transcript(&mut self, words: &str, is_final: bool) -> &mut Self {
-        if let Some(texts) = &mut self.state.texts {
-            let heard = &mut texts.heard;
-            if is_final {
-                heard.push_sentence(words);
-                self.span.record(names::TRANSCRIPT, &*heard.text());
-            } else if heard.is_empty() {
-                self.span.record(names::TRANSCRIPT, words);
-            } else {
-                let so_far = format!("{} {words}", heard.text());
-                self.span.record(names::TRANSCRIPT, so_far.as_str());
+        let so_far = match &mut self.state.texts {
+            Some(texts) if is_final => {
+                texts.heard.push_sentence(words);
+                texts.heard.text()
             }
-        }
-        self.span.record(names::IS_FINAL, is_final);
+            Some(texts) if !texts.heard.is_empty() => {
+                Cow::Owned(format!("{} {words}", texts.heard.text()))
+            }
+            _ => Cow::Borrowed(words),
+        };
+        // In one go: the transcript is read together with its finality.
+        tracing::record_all!(self.span, transcript = &*so_far, is_final = is_final);
         self
     }
 
     /// Characters that the provider says it has spoken; their sum becomes
-    /// `metrics.character_count` instead of those counted by [`text`](Self::text).
+    /// `metrics.character_count` instead of those the layer counts in [`text`](Self::text).
     pub fn characters(&mut self, characters: u64) -> &mut Self {
-        let sum = self.state.reported_characters.get_or_insert(0);
+        let sum = self.state.characters.get_or_insert(0);
         *sum = sum.saturating_add(characters);
         self
     }
