@@ -1,6 +1,8 @@
 //! Conversation, turn and service spans for voice agents, from plain `tracing`.
 #![deny(unsafe_code)]
 
+#[cfg(feature = "attributes")]
+mod attributes;
 mod clock;
 #[cfg(feature = "console")]
 mod console;
@@ -21,6 +23,8 @@ mod spans;
 mod timer;
 mod turns;
 
+#[cfg(feature = "attributes")]
+pub use attributes::{traced_llm, traced_stt, traced_tool, traced_tts};
 pub use clock::ManualClock;
 #[cfg(feature = "console")]
 pub use console::{JsonLinesExporter, StdoutExporter};
@@ -29,8 +33,6 @@ pub use core::TraceMode;
 pub use handle::Conversation;
 pub use layer::{ConversationLayer, Conversations, layer};
 pub use processor::ConversationProcessor;
-#[cfg(feature = "attributes")]
-pub use tracing_conversation_macros::{traced_llm, traced_stt, traced_tool, traced_tts};
 
 /// What the macros expand to. Not part of the public interface.
 #[doc(hidden)]

@@ -1,5 +1,7 @@
 //! What leaves a program with the layer and the processor, as text.
 
+#![allow(dead_code)] // Not every test needs all of it.
+
 use std::fmt::Write as _;
 use std::time::Duration;
 
