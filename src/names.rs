@@ -2,6 +2,10 @@
 //!
 //! OpenTelemetry's GenAI conventions come first, then Pipecat's names.
 
+/// The name of a conversation's span.
+pub const CONVERSATION: &str = "conversation";
+/// The name of a turn's span.
+pub const TURN: &str = "turn";
 /// Field and attribute: the id of the conversation that a span or event belongs to.
 pub const CONVERSATION_ID: &str = "conversation.id";
 /// Attribute of a conversation: what kind it is, `voice` unless set.
@@ -70,6 +74,15 @@ pub const INPUT: &str = "input";
 pub const OUTPUT: &str = "output";
 /// The voice that speaks.
 pub const VOICE_ID: &str = "voice_id";
+
+/// Attribute of a conversation: the `reason` that its end was given.
+pub const CONVERSATION_END_REASON: &str = "conversation.end_reason";
+/// Field of the events that end a conversation: why.
+pub const REASON: &str = "reason";
+/// Field of `vad_user_stopped_speaking`: for how many seconds the user had been silent.
+pub const STOP_SECS: &str = "stop_secs";
+/// Field of any event: how many seconds before now it happened.
+pub const AGO_SECS: &str = "ago_secs";
 
 /// The values of [`CONVERSATION_EVENT`].
 pub mod event {

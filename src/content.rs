@@ -1,0 +1,308 @@
+//! What of a conversation's words may leave the process, and how much of it.
+
+use std::borrow::Cow;
+use std::fmt;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+
+use opentelemetry::trace::{Event, Status};
+use opentelemetry::{Array, KeyValue, StringValue, Value};
+use opentelemetry_sdk::trace::SpanData;
+
+mod cut;
+
+/// The keys under which a hook sees what is not an attribute.
+const STATUS_DESCRIPTION: &str = "otel.status_description";
+const EVENT_NAME: &str = "message";
+
+/// Takes the place of an event's name that may quote what was said.
+const NEUTRAL_EVENT_NAME: &str = "event";
+
+/// Takes the place of a value whose redaction panicked.
+const REDACTION_FAILED: &str = "[redaction failed]";
+
+type Redaction = Arc<dyn Fn(&str, &str) -> Option<String> + Send + Sync>;
+
+/// What is said, prompted, answered and passed to tools: whether it is exported, how it is
+/// redacted, and how long a value may be.
+///
+/// The default exports it as it is, with each value cut at 64 KiB.
+///
+/// ```
+/// use tracing_conversation::ContentPolicy;
+///
+/// let policy = ContentPolicy::default()
+///     .with_redaction(|_key, value| value.contains('@').then(|| "[address]".to_owned()))
+///     .with_max_value_bytes(16 * 1024);
+/// # let _ = policy;
+/// ```
+///
+/// With capture off, these never leave the process, and this crate does not even read them:
+///
+/// - attributes that carry words: `input`, `output`, `text`, `transcript`, `tools`,
+///   `turn.input`, `turn.output`, `gen_ai.system_instructions`, `gen_ai.input.messages`,
+///   `gen_ai.output.messages`, `gen_ai.tool.call.arguments`, `gen_ai.tool.call.result`,
+///   `exception.message`, `exception.stacktrace` and their kin under other conventions;
+/// - the description of a failed status, which often quotes the request; the status itself and
+///   `error.type` stay;
+/// - the message and the string fields of log events inside a span; their level, target and
+///   place in the source stay.
+#[derive(Clone)]
+pub struct ContentPolicy {
+    capture: bool,
+    max_value_bytes: usize,
+    redaction: Option<Redaction>,
+}
+
+impl Default for ContentPolicy {
+    fn default() -> Self {
+        Self {
+            capture: true,
+            max_value_bytes: 64 * 1024,
+            redaction: None,
+        }
+    }
+}
+
+impl fmt::Debug for ContentPolicy {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ContentPolicy")
+            .field("capture", &self.capture)
+            .field("max_value_bytes", &self.max_value_bytes)
+            .field("redaction", &self.redaction.is_some())
+            .finish()
+    }
+}
+
+impl ContentPolicy {
+    /// Whether content is exported at all. Default: `true`.
+    ///
+    /// `OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT` sets the same from the environment.
+    #[must_use]
+    pub fn with_capture(mut self, capture: bool) -> Self {
+        self.capture = capture;
+        self
+    }
+
+    /// Calls `redact` with the key and the value of every string that is about to be exported,
+    /// content or not; what it returns takes the value's place, and `None` keeps the value.
+    ///
+    /// The description of a failed status has the key `otel.status_description`, the message of
+    /// a log event the key `message`. Elements of a list are passed one by one. The hook runs on
+    /// the thread that closes the span, before the value is cut to size. A value whose redaction
+    /// panics is replaced by `[redaction failed]`.
+    #[must_use]
+    pub fn with_redaction(
+        mut self,
+        redact: impl Fn(&str, &str) -> Option<String> + Send + Sync + 'static,
+    ) -> Self {
+        self.redaction = Some(Arc::new(redact));
+        self
+    }
+
+    /// How many bytes of a string value are exported. Default: 64 KiB; the least is 64 bytes.
+    ///
+    /// A longer value keeps its beginning and ends in a note such as `… [1048 bytes cut]`, which
+    /// counts towards the limit. Characters stay whole, and what was JSON stays JSON: the string
+    /// or list in which the cut falls carries the note. A list of strings counts as one value.
+    #[must_use]
+    pub fn with_max_value_bytes(mut self, bytes: usize) -> Self {
+        self.max_value_bytes = bytes.max(cut::LEAST);
+        self
+    }
+
+    pub(crate) fn max_value_bytes(&self) -> usize {
+        self.max_value_bytes
+    }
+
+    /// Whether content may be read and kept.
+    pub(crate) fn captures(&self) -> bool {
+        self.capture
+    }
+
+    /// Whether a value under `key` may be read and kept.
+    pub(crate) fn admits(&self, key: &str) -> bool {
+        self.capture || !is_content(key)
+    }
+
+    /// `value`, cut to the limit. What is within the limit is returned as it is, so that cutting
+    /// twice does not differ from cutting once.
+    pub(crate) fn bound(&self, value: String) -> String {
+        if value.len() <= self.max_value_bytes {
+            value
+        } else {
+            cut::cut(&value, self.max_value_bytes)
+        }
+    }
+
+    /// Applies the policy to a finished span, its events, links and status.
+    pub(crate) fn apply(&self, span: &mut SpanData) {
+        if !self.capture {
+            remove_content(span);
+        }
+        self.apply_to_attributes(&mut span.attributes);
+        for event in &mut span.events.events {
+            if let Some(name) = self.replace(EVENT_NAME, &event.name) {
+                event.name = name.into();
+            }
+            self.apply_to_attributes(&mut event.attributes);
+        }
+        for link in &mut span.links.links {
+            self.apply_to_attributes(&mut link.attributes);
+        }
+        if let Status::Error { description } = &mut span.status
+            && let Some(replaced) = self.replace(STATUS_DESCRIPTION, description)
+        {
+            *description = replaced.into();
+        }
+    }
+
+    fn apply_to_attributes(&self, attributes: &mut [KeyValue]) {
+        for KeyValue { key, value, .. } in attributes {
+            match value {
+                Value::String(text) => {
+                    if let Some(replaced) = self.replace(key.as_str(), text.as_str()) {
+                        *text = replaced.into();
+                    }
+                }
+                Value::Array(Array::String(texts)) => self.apply_to_list(key.as_str(), texts),
+                _ => {}
+            }
+        }
+    }
+
+    fn apply_to_list(&self, key: &str, texts: &mut Vec<StringValue>) {
+        if self.redaction.is_some() {
+            for text in texts.iter_mut() {
+                if let Some(replaced) = self.redact(key, text.as_str()) {
+                    *text = replaced.into();
+                }
+            }
+        }
+        cut::cut_list(texts, self.max_value_bytes);
+    }
+
+    /// What takes the place of `value`, if anything does.
+    fn replace(&self, key: &str, value: &str) -> Option<String> {
+        match self.redact(key, value) {
+            Some(redacted) => Some(self.bound(redacted)),
+            None => {
+                (value.len() > self.max_value_bytes).then(|| cut::cut(value, self.max_value_bytes))
+            }
+        }
+    }
+
+    fn redact(&self, key: &str, value: &str) -> Option<String> {
+        let redact = self.redaction.as_deref()?;
+        // A span may close anywhere, also while locks are held that a panic would poison.
+        catch_unwind(AssertUnwindSafe(|| redact(key, value)))
+            .unwrap_or_else(|_| Some(REDACTION_FAILED.to_owned()))
+    }
+}
+
+/// Whether a value under `key` carries words of the user, the bot, a prompt or a tool.
+///
+/// Errors are among them: their text quotes what was sent more often than not.
+pub(crate) fn is_content(key: &str) -> bool {
+    // One comparison of a byte settles it for most keys.
+    match key.as_bytes().first() {
+        Some(b'g') => key.strip_prefix("gen_ai.").is_some_and(|name| match name {
+            "system_instructions"
+            | "prompt"
+            | "completion"
+            | "tool.definitions"
+            | "tool.description"
+            | "tool.call.arguments"
+            | "tool.call.result"
+            | "retrieval.query.text"
+            | "retrieval.documents"
+            | "evaluation.explanation" => true,
+            "output.type" => false,
+            _ => ["input.", "output.", "prompt.", "completion."]
+                .iter()
+                .any(|group| name.starts_with(group)),
+        }),
+        Some(b'i') => matches!(key, "input" | "input.value" | "instructions"),
+        Some(b'o') => matches!(key, "output" | "output.value" | STATUS_DESCRIPTION),
+        Some(b't') => matches!(
+            key,
+            "text"
+                | "transcript"
+                | "tools"
+                | "turn.input"
+                | "turn.output"
+                | "tool.parameters"
+                | "traceloop.entity.input"
+                | "traceloop.entity.output"
+        ),
+        Some(b'l') => {
+            matches!(
+                key,
+                "langfuse.observation.input"
+                    | "langfuse.observation.output"
+                    | "langfuse.trace.input"
+                    | "langfuse.trace.output"
+            ) || [
+                "llm.input_messages",
+                "llm.output_messages",
+                "llm.prompts",
+                "llm.prompt_template",
+                "llm.tools",
+            ]
+            .iter()
+            .any(|group| key.starts_with(group))
+        }
+        Some(b'e') => matches!(
+            key,
+            "exception.message"
+                | "exception.stacktrace"
+                | "error"
+                | "error.message"
+                | "error.chain"
+                | "err"
+        ),
+        Some(b'p') => matches!(key, "prompt" | "prompts"),
+        Some(b'c') => matches!(key, "content" | "completion"),
+        Some(b'm') => matches!(key, "message" | "messages"),
+        Some(b'q') => key == "query",
+        Some(b'a') => key == "arguments",
+        Some(b'r') => matches!(key, "result" | "return" | "response"),
+        Some(b's') => matches!(key, "system_prompt" | "system_instructions"),
+        _ => false,
+    }
+}
+
+fn remove_content(span: &mut SpanData) {
+    span.attributes.retain(|kv| !is_content(kv.key.as_str()));
+    span.events.events.iter_mut().for_each(remove_words);
+    for link in &mut span.links.links {
+        link.attributes.retain(|kv| !is_content(kv.key.as_str()));
+    }
+    if let Status::Error { description } = &mut span.status {
+        *description = Cow::Borrowed("");
+    }
+}
+
+/// Any string of a log event may quote what was said, whatever its key.
+fn remove_words(event: &mut Event) {
+    // A name that the program holds is the name of a kind of event; one made at run time is a
+    // formatted message.
+    if matches!(event.name, Cow::Owned(_)) {
+        event.name = Cow::Borrowed(NEUTRAL_EVENT_NAME);
+    }
+    event.attributes.retain(|kv| {
+        let key = kv.key.as_str();
+        match kv.value {
+            Value::String(_) | Value::Array(Array::String(_)) => {
+                matches!(
+                    key,
+                    "level" | "target" | "error.type" | "exception.type" | "conversation.id"
+                ) || key.starts_with("code.")
+            }
+            _ => !is_content(key),
+        }
+    });
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,329 @@
+//! What the hooks of the layer, the timer and the handles share: settings, the table of live conversations, the tracer.
+
+use crate::clock::{Clock, Time, lock};
+use crate::content::ContentPolicy;
+use crate::conversation::Live;
+use crate::timer::{Due, Timer};
+use crate::turns::EndReason;
+use opentelemetry::Context;
+use opentelemetry_sdk::trace::SdkTracer;
+use std::cell::Cell;
+use std::collections::{HashMap, HashSet, VecDeque};
+use std::hash::{BuildHasher, RandomState};
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock, Weak};
+use std::time::Duration;
+use tracing_core::dispatcher::WeakDispatch;
+use tracing_core::span;
+
+/// What is one trace.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum TraceMode {
+    /// A conversation: its turns are children of its span.
+    #[default]
+    Conversation,
+    /// A turn: the root of its own trace, linked to the span of its conversation.
+    Turn,
+}
+
+#[derive(Clone, Debug)]
+pub(crate) struct Settings {
+    pub(crate) turn_end_timeout: Duration,
+    pub(crate) idle_limit: Duration,
+    pub(crate) conversation_type: String,
+    pub(crate) trace_mode: TraceMode,
+    pub(crate) content: ContentPolicy,
+    pub(crate) inherited: Vec<String>,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            turn_end_timeout: Duration::from_millis(2_500),
+            idle_limit: Duration::from_secs(60 * 60),
+            conversation_type: "voice".to_owned(),
+            trace_mode: TraceMode::default(),
+            content: ContentPolicy::default(),
+            inherited: Vec::new(),
+        }
+    }
+}
+
+pub(crate) struct Core {
+    pub(crate) settings: Settings,
+    pub(crate) tracer: SdkTracer,
+    pub(crate) clock: Clock,
+    pub(crate) table: Table,
+    pub(crate) timer: Timer,
+    /// Spans of ours that are open, by their ids.
+    pub(crate) ours: OpenSpans,
+    /// The subscriber that the layer is part of: the way to a span's context from outside the layer's hooks.
+    pub(crate) dispatch: OnceLock<WeakDispatch>,
+    unknown_events: Mutex<HashSet<String>>,
+    this: Weak<Core>,
+}
+
+impl Core {
+    pub(crate) fn new(tracer: SdkTracer, settings: Settings, clock: Clock) -> Arc<Self> {
+        Arc::new_cyclic(|this| Self {
+            settings,
+            tracer,
+            timer: Timer::new(clock.clone()),
+            clock,
+            table: Table::default(),
+            ours: OpenSpans::default(),
+            dispatch: OnceLock::new(),
+            unknown_events: Mutex::default(),
+            this: this.clone(),
+        })
+    }
+
+    /// The OpenTelemetry context of an open span, which is started by asking.
+    pub(crate) fn context_of(&self, id: &span::Id) -> Option<Context> {
+        let dispatch = self.dispatch.get()?.upgrade()?;
+        undisturbed(|| tracing_opentelemetry::get_otel_context(id, &dispatch))
+    }
+
+    /// Whether this is the first time that `name` is met. Remembers only so many.
+    pub(crate) fn is_news(&self, name: &str) -> bool {
+        let mut known = lock(&self.unknown_events);
+        known.len() < 128 && known.insert(name.to_owned())
+    }
+
+    /// The conversation `id`, opened if `opening` allows.
+    pub(crate) fn conversation(&self, id: &str, opening: Opening) -> Found {
+        let found = self.table.find(id);
+        match (&found, opening) {
+            (Found::Unknown, Opening::Unknown | Opening::Ended) | (Found::Ended, Opening::Ended) => {
+                let Some(core) = self.this.upgrade() else { return found };
+                let opened = self.table.open(id, || Live::open(&core, id.into(), None));
+                self.watch();
+                opened.map_or(found, Found::Live)
+            }
+            _ => found,
+        }
+    }
+
+    /// Makes a conversation known by its id, unless there is one, or are too many.
+    pub(crate) fn admit(&self, live: &Arc<Live>) -> bool {
+        let admitted = self.table.open(&live.identity.id, || live.clone());
+        self.watch();
+        admitted.is_some_and(|admitted| Arc::ptr_eq(&admitted, live))
+    }
+
+    /// Sees to it that idle conversations are looked for as long as there are any conversations.
+    fn watch(&self) {
+        if self.table.needs_watch() {
+            let this: Weak<dyn Due> = self.this.clone();
+            self.timer.set(self.clock.now().saturating_add(self.watch_interval()), this);
+        }
+    }
+
+    /// Ends every open conversation.
+    pub(crate) fn end_all(&self, reason: EndReason) {
+        for live in self.table.all() {
+            live.end(self, reason, Duration::ZERO, None);
+        }
+    }
+
+    fn watch_interval(&self) -> Duration {
+        (self.settings.idle_limit / 8).max(Duration::from_millis(10))
+    }
+}
+
+impl Due for Core {
+    /// Ends what has been idle for too long.
+    fn look(self: Arc<Self>, now: Time) -> Option<Time> {
+        let all = self.table.all();
+        for live in &all {
+            live.end_if_idle(&self, now, self.settings.idle_limit);
+        }
+        self.table.keep_watch().then(|| now.saturating_add(self.watch_interval()))
+    }
+}
+
+impl Drop for Core {
+    fn drop(&mut self) {
+        self.end_all(EndReason::ConversationEnded);
+    }
+}
+
+/// When an id that is not live opens a conversation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Opening {
+    Never,
+    /// When it has never been heard of.
+    Unknown,
+    /// Also when that conversation has ended.
+    Ended,
+}
+
+impl Opening {
+    /// What is allowed where the id is known to have ended.
+    pub(crate) fn of_ended(self) -> Self {
+        match self {
+            Self::Ended => Self::Ended,
+            Self::Never | Self::Unknown => Self::Never,
+        }
+    }
+}
+
+#[derive(Clone)]
+pub(crate) enum Found {
+    Live(Arc<Live>),
+    Ended,
+    Unknown,
+}
+
+/// Conversations by id: the live ones, and a bounded memory of those that ended.
+#[derive(Default)]
+pub(crate) struct Table {
+    live: RwLock<HashMap<Arc<str>, Arc<Live>>>,
+    ended: Mutex<Ended>,
+    watched: Mutex<bool>,
+}
+
+/// Conversations that may be open at once; beyond, new ones are ignored.
+const MOST_LIVE: usize = 1 << 16;
+
+impl Table {
+    pub(crate) fn find(&self, id: &str) -> Found {
+        if let Some(live) = self.live.read().unwrap_or_else(PoisonError::into_inner).get(id) {
+            return Found::Live(live.clone());
+        }
+        if lock(&self.ended).remembers(id) { Found::Ended } else { Found::Unknown }
+    }
+
+    /// The live conversation `id`, else a new one, if there is room for it.
+    fn open(&self, id: &str, open: impl FnOnce() -> Arc<Live>) -> Option<Arc<Live>> {
+        let mut live = self.live.write().unwrap_or_else(PoisonError::into_inner);
+        if let Some(known) = live.get(id) {
+            return Some(known.clone());
+        }
+        if live.len() >= MOST_LIVE {
+            return None;
+        }
+        let new = open();
+        live.insert(new.identity.id.clone(), new.clone());
+        Some(new)
+    }
+
+    pub(crate) fn forget(&self, ended: &Arc<Live>) {
+        let id = &ended.identity.id;
+        let mut live = self.live.write().unwrap_or_else(PoisonError::into_inner);
+        if live.get(id).is_some_and(|live| Arc::ptr_eq(live, ended)) {
+            live.remove(id);
+            lock(&self.ended).remember(id);
+        }
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.live.read().unwrap_or_else(PoisonError::into_inner).len()
+    }
+
+    fn all(&self) -> Vec<Arc<Live>> {
+        self.live.read().unwrap_or_else(PoisonError::into_inner).values().cloned().collect()
+    }
+
+    /// Whether nobody watches for idle conversations yet.
+    fn needs_watch(&self) -> bool {
+        !std::mem::replace(&mut *lock(&self.watched), true)
+    }
+
+    /// Whether there is anything left to watch.
+    fn keep_watch(&self) -> bool {
+        let mut watched = lock(&self.watched);
+        *watched = self.len() > 0;
+        *watched
+    }
+}
+
+/// The ids that ended last, as hashes: stragglers are told from newcomers as long as they are among them.
+#[derive(Default)]
+struct Ended {
+    hasher: RandomState,
+    order: VecDeque<u64>,
+    hashes: HashSet<u64>,
+}
+
+const MOST_ENDED: usize = 1 << 14;
+
+impl Ended {
+    fn remember(&mut self, id: &str) {
+        let hash = self.hasher.hash_one(id);
+        if self.hashes.insert(hash) {
+            self.order.push_back(hash);
+            if self.order.len() > MOST_ENDED
+                && let Some(oldest) = self.order.pop_front()
+            {
+                self.hashes.remove(&oldest);
+            }
+        }
+    }
+
+    fn remembers(&self, id: &str) -> bool {
+        self.hashes.contains(&self.hasher.hash_one(id))
+    }
+}
+
+/// Tells quickly, and never wrongly in the negative, whether a span is one of ours: counts per hash of the id.
+pub(crate) struct OpenSpans([AtomicU32; Self::SLOTS]);
+
+impl Default for OpenSpans {
+    fn default() -> Self {
+        Self([const { AtomicU32::new(0) }; Self::SLOTS])
+    }
+}
+
+impl OpenSpans {
+    const SLOTS: usize = 1 << 11;
+
+    #[inline]
+    fn slot(&self, id: &span::Id) -> &AtomicU32 {
+        // The registry puts the index low and the generation high: both vary.
+        let hash = id.into_u64().wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 48;
+        &self.0[hash as usize % Self::SLOTS]
+    }
+
+    pub(crate) fn add(&self, id: &span::Id) {
+        self.slot(id).fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(crate) fn remove(&self, id: &span::Id) {
+        self.slot(id).fetch_sub(1, Ordering::Relaxed);
+    }
+
+    #[inline]
+    pub(crate) fn may_have(&self, id: &span::Id) -> bool {
+        self.slot(id).load(Ordering::Relaxed) != 0
+    }
+
+    #[cfg(test)]
+    pub(crate) fn is_empty(&self) -> bool {
+        self.0.iter().all(|count| count.load(Ordering::Relaxed) == 0)
+    }
+}
+
+thread_local! {
+    static OCCUPIED: Cell<bool> = const { Cell::new(false) };
+}
+
+/// Whether the layer is building or ending spans on this thread: samplers and processors of the program may run. What
+/// they emit is none of a conversation's business, and handling it could wait for itself.
+#[inline]
+pub(crate) fn occupied() -> bool {
+    OCCUPIED.get()
+}
+
+/// Builds or ends spans.
+pub(crate) fn undisturbed<R>(act: impl FnOnce() -> R) -> R {
+    struct Restore(bool);
+    impl Drop for Restore {
+        fn drop(&mut self) {
+            OCCUPIED.set(self.0);
+        }
+    }
+    let _restore = Restore(OCCUPIED.replace(true));
+    act()
+}

@@ -1,0 +1,133 @@
+//! Field values on their way from `tracing` to OpenTelemetry.
+
+use opentelemetry::{Key, KeyValue, StringValue, Value};
+use std::borrow::Cow;
+use std::fmt::Debug;
+use tracing_core::field::{Field, Visit};
+
+/// A field's value as `tracing` gave it; nothing is copied or formatted before somebody wants it.
+#[derive(Clone, Copy)]
+pub(crate) enum Given<'a> {
+    Bool(bool),
+    Int(i64),
+    /// An integer beyond `i64`.
+    Wide(i128),
+    Float(f64),
+    Str(&'a str),
+    Debug(&'a dyn Debug),
+    Error(&'a (dyn std::error::Error + 'static)),
+}
+
+impl<'a> Given<'a> {
+    pub(crate) fn text(self) -> Cow<'a, str> {
+        match self {
+            Self::Str(text) => Cow::Borrowed(text),
+            Self::Bool(value) => Cow::Owned(value.to_string()),
+            Self::Int(value) => Cow::Owned(value.to_string()),
+            Self::Wide(value) => Cow::Owned(value.to_string()),
+            Self::Float(value) => Cow::Owned(value.to_string()),
+            Self::Debug(value) => Cow::Owned(format!("{value:?}")),
+            Self::Error(value) => Cow::Owned(value.to_string()),
+        }
+    }
+
+    /// A finite number, of whatever type.
+    pub(crate) fn number(self) -> Option<f64> {
+        match self {
+            Self::Int(value) => Some(value as f64),
+            Self::Wide(value) => Some(value as f64),
+            Self::Float(value) => Some(value),
+            _ => None,
+        }
+        .filter(|value| value.is_finite())
+    }
+
+    /// A whole number, also where it was given as a float.
+    pub(crate) fn integer(self) -> Option<i64> {
+        match self {
+            Self::Int(value) => Some(value),
+            Self::Float(value) if value.fract() == 0.0 && value.abs() < 9e15 => Some(value as i64),
+            _ => None,
+        }
+    }
+
+    pub(crate) fn boolean(self) -> Option<bool> {
+        match self {
+            Self::Bool(value) => Some(value),
+            _ => None,
+        }
+    }
+
+    /// The attribute's value. Integers stay integers as far as OTLP can carry them. What is not a number has no place
+    /// in OTLP/JSON and says nothing, so it is left out.
+    pub(crate) fn value(self, bound: impl FnOnce(String) -> String) -> Option<Value> {
+        Some(match self {
+            Self::Bool(value) => Value::Bool(value),
+            Self::Int(value) => Value::I64(value),
+            Self::Float(value) if value.is_finite() => Value::F64(value),
+            Self::Float(_) => return None,
+            Self::Wide(value) => Value::String(StringValue::from(value.to_string())),
+            Self::Str(_) | Self::Debug(_) | Self::Error(_) => {
+                Value::String(StringValue::from(bound(self.text().into_owned())))
+            }
+        })
+    }
+}
+
+/// Hands every recorded field to a closure.
+pub(crate) struct Fields<F>(pub(crate) F);
+
+impl<F: FnMut(&'static str, Given<'_>)> Visit for Fields<F> {
+    fn record_f64(&mut self, field: &Field, value: f64) {
+        (self.0)(field.name(), Given::Float(value));
+    }
+    fn record_i64(&mut self, field: &Field, value: i64) {
+        (self.0)(field.name(), Given::Int(value));
+    }
+    fn record_u64(&mut self, field: &Field, value: u64) {
+        (self.0)(field.name(), i64::try_from(value).map_or(Given::Wide(value.into()), Given::Int));
+    }
+    fn record_i128(&mut self, field: &Field, value: i128) {
+        (self.0)(field.name(), i64::try_from(value).map_or(Given::Wide(value), Given::Int));
+    }
+    fn record_u128(&mut self, field: &Field, value: u128) {
+        match i128::try_from(value) {
+            Ok(value) => self.record_i128(field, value),
+            Err(_) => (self.0)(field.name(), Given::Debug(&value)),
+        }
+    }
+    fn record_bool(&mut self, field: &Field, value: bool) {
+        (self.0)(field.name(), Given::Bool(value));
+    }
+    fn record_str(&mut self, field: &Field, value: &str) {
+        (self.0)(field.name(), Given::Str(value));
+    }
+    fn record_error(&mut self, field: &Field, value: &(dyn std::error::Error + 'static)) {
+        (self.0)(field.name(), Given::Error(value));
+    }
+    fn record_debug(&mut self, field: &Field, value: &dyn Debug) {
+        (self.0)(field.name(), Given::Debug(value));
+    }
+}
+
+/// Sets an attribute: a key that is there already gets the new value.
+pub(crate) fn set(attributes: &mut Vec<KeyValue>, key: &'static str, value: impl Into<Value>) {
+    let value = value.into();
+    match attributes.iter_mut().find(|attribute| attribute.key.as_str() == key) {
+        Some(attribute) => attribute.value = value,
+        None => attributes.push(KeyValue::new(Key::from_static_str(key), value)),
+    }
+}
+
+pub(crate) fn has(attributes: &[KeyValue], key: &str) -> bool {
+    attributes.iter().any(|attribute| attribute.key.as_str() == key)
+}
+
+/// Appends a sentence, with a space between the two unless there is one already.
+pub(crate) fn append(text: &mut String, sentence: &str) {
+    let spaced = text.ends_with(char::is_whitespace) || sentence.starts_with(char::is_whitespace);
+    if !text.is_empty() && !sentence.is_empty() && !spaced {
+        text.push(' ');
+    }
+    text.push_str(sentence);
+}

@@ -1,0 +1,121 @@
+//! Events that are addressed to the layer.
+
+use super::ConversationLayer;
+use crate::core::{Found, Opening};
+use crate::fields::{Fields, Given};
+use crate::latency::FirstByte;
+use crate::names;
+use crate::recognise::Boundary;
+use crate::service::is_attribute;
+use crate::turns::EndReason;
+use std::time::Duration;
+use tracing_core::{Event, Subscriber};
+use tracing_subscriber::layer::Context;
+use tracing_subscriber::registry::LookupSpan;
+
+/// What an event says, apart from the fields of an annotation.
+#[derive(Default)]
+struct Heard {
+    boundary: Option<Boundary>,
+    unknown: Option<String>,
+    conversation: Option<String>,
+    reason: Option<String>,
+    stop: Duration,
+    ago: Duration,
+    is_tool_call: bool,
+}
+
+impl Heard {
+    fn hear(&mut self, field: &'static str, given: Given<'_>) {
+        match field {
+            names::CONVERSATION_EVENT => {
+                let name = given.text();
+                self.boundary = Boundary::named(&name);
+                self.unknown = self.boundary.is_none().then(|| name.into_owned());
+            }
+            names::CONVERSATION_ID => {
+                self.conversation = Some(given.text().into_owned()).filter(|id| !id.is_empty());
+            }
+            names::STOP_SECS => self.stop = seconds(given),
+            names::AGO_SECS => self.ago = seconds(given),
+            names::REASON => self.reason = Some(given.text().into_owned()),
+            names::TEXT => self.is_tool_call = given.boolean() == Some(false),
+            _ => {}
+        }
+    }
+}
+
+/// A length of time given in seconds; anything else is none.
+fn seconds(given: Given<'_>) -> Duration {
+    given.number().and_then(|seconds| Duration::try_from_secs_f64(seconds).ok()).unwrap_or_default()
+}
+
+impl<S> ConversationLayer<S>
+where
+    S: Subscriber + for<'span> LookupSpan<'span>,
+{
+    pub(super) fn boundary(&self, event: &Event<'_>, ctx: &Context<'_, S>) {
+        let mut heard = Heard::default();
+        event.record(&mut Fields(|field, given: Given<'_>| heard.hear(field, given)));
+        let Some(boundary) = heard.boundary else {
+            if let Some(name) = heard.unknown.filter(|name| self.core.is_news(name)) {
+                tracing::warn!(
+                    target: "tracing_conversation",
+                    "conversation.event = {name:?} is unknown and ignored; \
+                     tracing_conversation::names::event lists what is known"
+                );
+            }
+            return;
+        };
+        let place = self.place_of(ctx.event_span(event));
+        match (boundary, &place.service) {
+            (Boundary::FirstByte, Some((_, service))) => {
+                let what = if heard.is_tool_call { FirstByte::ToolCall } else { FirstByte::Output };
+                return self.first_byte(service, what);
+            }
+            (Boundary::Annotate, Some((id, _))) if heard.conversation.is_none() => {
+                self.record(id, &|visit| event.record(visit), ctx);
+                return;
+            }
+            _ => {}
+        }
+
+        let opening = match boundary {
+            Boundary::ConversationStarted | Boundary::ClientConnected => Opening::Ended,
+            // The end of what nobody knows of is no news, and a first byte needs a span to be of.
+            Boundary::ConversationEnded | Boundary::ClientDisconnected | Boundary::FirstByte => Opening::Never,
+            _ => Opening::Unknown,
+        };
+        let Found::Live(live) = self.conversation(heard.conversation.as_deref(), &place, opening) else {
+            return;
+        };
+        let core = &*self.core;
+        let content = &core.settings.content;
+        live.act(core, heard.ago, |moment| match boundary {
+            Boundary::ClientConnected => moment.client_connected(),
+            Boundary::UserStarted => moment.user_started(),
+            Boundary::UserStopped => moment.user_stopped(),
+            Boundary::VadStarted => moment.vad_started(),
+            Boundary::VadStopped => moment.vad_stopped(heard.stop),
+            Boundary::BotStarted => moment.bot_started(),
+            Boundary::BotStopped => moment.bot_stopped(),
+            Boundary::Interruption => moment.interrupted(),
+            Boundary::Annotate => event.record(&mut Fields(|field, given: Given<'_>| {
+                if is_attribute(field)
+                    && content.admits(field)
+                    && let Some(value) = given.value(|text| content.bound(text))
+                {
+                    moment.annotate(field, value, content.max_value_bytes());
+                }
+            })),
+            Boundary::ConversationEnded | Boundary::ClientDisconnected => {
+                let reason = heard.reason.take().map(|reason| (names::CONVERSATION_END_REASON, reason.into()));
+                moment.describe(reason.into_iter().collect());
+            }
+            Boundary::ConversationStarted | Boundary::FirstByte => {}
+        });
+        if matches!(boundary, Boundary::ConversationEnded | Boundary::ClientDisconnected) {
+            live.end(core, EndReason::ConversationEnded, heard.ago, None);
+        }
+    }
+}

@@ -1,0 +1,169 @@
+//! Spans that are a conversation's scope, or join one by its id.
+
+use super::ConversationLayer;
+use super::place::Ours;
+use crate::conversation::Live;
+use crate::core::{Found, Opening, undisturbed};
+use crate::fields::{Fields, Given};
+use crate::names;
+use crate::service::is_attribute;
+use crate::turns::EndReason;
+use opentelemetry::Context as OtelContext;
+use opentelemetry::trace::TraceContextExt;
+use std::sync::Arc;
+use std::time::Duration;
+use tracing_core::Subscriber;
+use tracing_core::field::{Field, ValueSet, Visit};
+use tracing_core::span::{Attributes, Id};
+use tracing_subscriber::Layer as _;
+use tracing_subscriber::layer::Context;
+use tracing_subscriber::registry::LookupSpan;
+
+impl<S> ConversationLayer<S>
+where
+    S: Subscriber + for<'span> LookupSpan<'span>,
+{
+    pub(super) fn new_conversation(&self, attributes: &Attributes<'_>, id: &Id, ctx: Context<'_, S>) {
+        let own_id = id_among(attributes).unwrap_or_else(|| uuid::Uuid::new_v4().to_string());
+        if let Found::Live(_) = self.core.table.find(&own_id) {
+            // A second scope for a live conversation joins it.
+            return self.join(attributes, id, ctx);
+        }
+        let live = Live::open(&self.core, own_id.as_str().into(), Some(id.clone()));
+        self.describe(&live, &|visit| attributes.record(visit));
+        let parent = self.parent_context(attributes).with_value(live.membership(None));
+        self.make_span(attributes, id, ctx.clone(), Some(parent));
+        // Found by its id only now that its span is there to be found.
+        if !self.core.admit(&live) {
+            return;
+        }
+        self.keep(id, &ctx, Ours::Scope(live.clone()));
+        if self.core.dispatch.get().is_none() {
+            // Without a way back to the scope, its span has to be started here and now.
+            self.inner_context(id, &ctx, |context| live.adopt(context));
+        }
+    }
+
+    pub(super) fn join(&self, attributes: &Attributes<'_>, id: &Id, ctx: Context<'_, S>) {
+        let own_id = id_among(attributes);
+        let mut parent = None;
+        if let Some(own_id) = own_id {
+            let live = self.core.conversation(&own_id, Opening::Never);
+            if let (Found::Live(live), None) = (live, attributes.parent()) {
+                let current = OtelContext::current();
+                parent = Some(if current.has_active_span() && attributes.is_contextual() {
+                    current.with_value(live.membership(None))
+                } else {
+                    live.context(&self.core).clone()
+                });
+            }
+            self.keep(id, &ctx, Ours::Joining(own_id.into()));
+        }
+        match parent {
+            Some(parent) => {
+                let _attached = parent.attach();
+                self.inner.on_new_span(attributes, id, ctx);
+            }
+            None => self.inner.on_new_span(attributes, id, ctx),
+        }
+    }
+
+    /// Sets the fields of a conversation's scope.
+    pub(super) fn describe(&self, live: &Arc<Live>, record: &dyn Fn(&mut dyn Visit)) {
+        let settings = &self.core.settings;
+        let mut described = Vec::new();
+        record(&mut Fields(|field, given: Given<'_>| {
+            if is_attribute(field)
+                && settings.content.admits(field)
+                && let Some(value) = given.value(|text| settings.content.bound(text))
+            {
+                if settings.inherited.iter().any(|name| name == field) {
+                    live.inherit(field, &value);
+                }
+                described.push((field, value));
+            }
+        }));
+        if !described.is_empty() {
+            live.act(&self.core, Duration::ZERO, |moment| moment.describe(described));
+        }
+    }
+
+    /// Has the wrapped layer make a span under `parent`, else where `tracing` puts it, without its fields: those are
+    /// ours to set when it ends, typed and once each.
+    pub(super) fn make_span(
+        &self,
+        attributes: &Attributes<'_>,
+        id: &Id,
+        ctx: Context<'_, S>,
+        parent: Option<OtelContext>,
+    ) {
+        let metadata = attributes.metadata();
+        let fields = metadata.fields();
+        // Two fields only the wrapped layer can make use of, for they cannot be set later.
+        let mut kept: Vec<(Field, String)> = Vec::new();
+        if fields.field("otel.kind").is_some() || fields.field("otel.name").is_some() {
+            attributes.record(&mut Fields(|name, given: Given<'_>| {
+                if let ("otel.kind" | "otel.name", Some(field)) = (name, fields.field(name)) {
+                    kept.push((field, given.text().into_owned()));
+                }
+            }));
+        }
+        let make = |values: &ValueSet<'_>| match (parent, attributes.parent()) {
+            (Some(parent), _) => {
+                let _attached = parent.attach();
+                self.inner.on_new_span(&Attributes::new(metadata, values), id, ctx);
+            }
+            (None, Some(parent)) => {
+                self.inner.on_new_span(&Attributes::child_of(parent.clone(), metadata, values), id, ctx);
+            }
+            (None, None) if attributes.is_contextual() => {
+                self.inner.on_new_span(&Attributes::new(metadata, values), id, ctx);
+            }
+            (None, None) => self.inner.on_new_span(&Attributes::new_root(metadata, values), id, ctx),
+        };
+        type Values<'a, const N: usize> = [(&'a Field, Option<&'a dyn tracing_core::field::Value>); N];
+        match &kept[..] {
+            [] => make(&fields.value_set(&([] as Values<'_, 0>))),
+            [(field, value)] => make(&fields.value_set(&([(field, Some(value))] as Values<'_, 1>))),
+            [(one, first), (other, second), ..] => {
+                make(&fields.value_set(&([(one, Some(first)), (other, Some(second))] as Values<'_, 2>)));
+            }
+        }
+    }
+
+    /// Gives the context of a span that is open here, which is started by asking.
+    pub(super) fn inner_context(&self, id: &Id, ctx: &Context<'_, S>, give: impl FnOnce(OtelContext)) {
+        undisturbed(|| {
+            self.inner.on_enter(id, ctx.clone());
+            give(OtelContext::current());
+            self.inner.on_exit(id, ctx.clone());
+        });
+    }
+
+    pub(super) fn close(&self, id: &Id, ctx: &Context<'_, S>) {
+        let Some(span) = ctx.span(id) else { return };
+        let ours = span.extensions().get::<Ours>().cloned();
+        match ours {
+            None => return,
+            Some(Ours::Scope(live)) => {
+                live.end(&self.core, EndReason::ConversationEnded, Duration::ZERO, None);
+                // Whoever asks later finds the context here: the span is about to be gone.
+                let _ = live.context(&self.core);
+            }
+            Some(Ours::Joining(_)) => {}
+            Some(Ours::Service(service)) => self.finish(id, &service, ctx),
+        }
+        self.forget(id, &span);
+    }
+}
+
+/// The conversation's id among a span's fields, if it is any.
+fn id_among(attributes: &Attributes<'_>) -> Option<String> {
+    let mut id = None;
+    attributes.record(&mut Fields(|field, given: Given<'_>| {
+        if field == names::CONVERSATION_ID {
+            id = Some(given.text().into_owned());
+        }
+    }));
+    id.filter(|id| !id.is_empty())
+}

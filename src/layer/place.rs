@@ -1,0 +1,130 @@
+//! Where a span or an event stands: in which conversation, under which service span.
+
+use super::ConversationLayer;
+use crate::conversation::Live;
+use crate::core::{Found, Opening};
+use crate::service::ServiceSpan;
+use opentelemetry::Context as OtelContext;
+use std::sync::Arc;
+use tracing_core::span::{Attributes, Id};
+use tracing_core::{Dispatch, Subscriber};
+use tracing_subscriber::layer::Context;
+use tracing_subscriber::registry::{LookupSpan, SpanRef};
+
+/// What the layer keeps of a span, in the span's extensions.
+#[derive(Clone)]
+pub(super) enum Ours {
+    /// The scope of a conversation.
+    Scope(Arc<Live>),
+    /// A span that says by its id which conversation it belongs to.
+    Joining(Arc<str>),
+    Service(Arc<ServiceSpan>),
+}
+
+/// What is above a span or an event.
+#[derive(Default)]
+pub(super) struct Place {
+    pub(super) conversation: Option<Arc<Live>>,
+    /// The nearest service span that is still at work.
+    pub(super) service: Option<(Id, Arc<ServiceSpan>)>,
+}
+
+/// Reaches the layer's span data from outside, as `tracing-error` does it: the function knows the types that the caller
+/// cannot.
+pub(crate) struct ConversationOf(pub(crate) fn(&Dispatch, &Id) -> Option<Arc<Live>>);
+
+impl<S> ConversationLayer<S>
+where
+    S: Subscriber + for<'span> LookupSpan<'span>,
+{
+    pub(super) fn conversation_of(dispatch: &Dispatch, id: &Id) -> Option<Arc<Live>> {
+        let layer = dispatch.downcast_ref::<Self>()?;
+        let span = dispatch.downcast_ref::<S>()?.span(id)?;
+        let place = layer.place_of(Some(span));
+        match layer.conversation(None, &place, Opening::Never) {
+            Found::Live(live) => Some(live),
+            Found::Ended | Found::Unknown => None,
+        }
+    }
+
+    /// What is above, starting with `span` itself.
+    pub(super) fn place_of(&self, span: Option<SpanRef<'_, S>>) -> Place {
+        let mut place = Place::default();
+        for span in span.into_iter().flat_map(|span| span.scope()) {
+            if !self.core.ours.may_have(&span.id()) {
+                continue;
+            }
+            let ours = span.extensions().get::<Ours>().cloned();
+            place.conversation = match ours {
+                None => None,
+                Some(Ours::Scope(live)) => Some(live),
+                Some(Ours::Joining(id)) => match self.core.table.find(&id) {
+                    Found::Live(live) => Some(live),
+                    Found::Ended | Found::Unknown => None,
+                },
+                Some(Ours::Service(service)) => {
+                    let conversation = service.conversation.clone();
+                    if place.service.is_none() && !service.is_finished() {
+                        place.service = Some((span.id(), service));
+                    }
+                    conversation
+                }
+            };
+            if place.conversation.is_some() {
+                break;
+            }
+        }
+        place
+    }
+
+    /// The conversation that `id`, else the place, names; opened if `opening` allows.
+    pub(super) fn conversation(&self, id: Option<&str>, place: &Place, opening: Opening) -> Found {
+        match (id, &place.conversation) {
+            (Some(id), _) => self.core.conversation(id, opening),
+            (None, Some(live)) if live.has_ended() => {
+                // It may have been opened again under the same scope.
+                match self.core.conversation(&live.identity.id, opening.of_ended()) {
+                    Found::Unknown => Found::Ended,
+                    found => found,
+                }
+            }
+            (None, Some(live)) => Found::Live(live.clone()),
+            (None, None) => Found::Unknown,
+        }
+    }
+
+    pub(super) fn parent<'a>(
+        &self,
+        attributes: &Attributes<'_>,
+        ctx: &'a Context<'_, S>,
+    ) -> Option<SpanRef<'a, S>> {
+        match attributes.parent() {
+            Some(parent) => ctx.span(parent),
+            None if attributes.is_contextual() => ctx.lookup_current(),
+            None => None,
+        }
+    }
+
+    /// The context that the wrapped layer would take for the parent's.
+    pub(super) fn parent_context(&self, attributes: &Attributes<'_>) -> OtelContext {
+        match attributes.parent() {
+            Some(parent) => self.core.context_of(parent).unwrap_or_default(),
+            None if attributes.is_contextual() => OtelContext::current(),
+            None => OtelContext::new(),
+        }
+    }
+
+    pub(super) fn keep(&self, id: &Id, ctx: &Context<'_, S>, ours: Ours) {
+        if let Some(span) = ctx.span(id) {
+            if span.extensions_mut().replace(ours).is_none() {
+                self.core.ours.add(id);
+            }
+        }
+    }
+
+    pub(super) fn forget(&self, id: &Id, span: &SpanRef<'_, S>) {
+        if span.extensions_mut().remove::<Ours>().is_some() {
+            self.core.ours.remove(id);
+        }
+    }
+}

@@ -1,0 +1,171 @@
+//! The last word on a finished span, between the SDK and the exporter's processor.
+
+use crate::content::ContentPolicy;
+use crate::conversation::Membership;
+use crate::fields;
+use crate::names;
+use opentelemetry::trace::{SpanContext, SpanId, Status};
+use opentelemetry::{Context, KeyValue, Value};
+use opentelemetry_sdk::Resource;
+use opentelemetry_sdk::error::OTelSdkResult;
+use opentelemetry_sdk::trace::{Span, SpanData, SpanProcessor};
+use std::cell::RefCell;
+use std::time::{Duration, SystemTime};
+
+thread_local! {
+    static HANDED_OVER: RefCell<Option<HandedOver>> = const { RefCell::new(None) };
+}
+
+/// What the layer knows of a span that it is about to end, and the span itself cannot be told: the SDK fixes start and
+/// parent when it builds a span. The processor runs inside the call that ends it, on the same thread.
+#[derive(Clone)]
+pub(crate) struct HandedOver {
+    pub(crate) span: SpanId,
+    pub(crate) start: SystemTime,
+    /// Where the span belongs after all.
+    pub(crate) parent: Option<SpanContext>,
+}
+
+impl HandedOver {
+    pub(crate) fn during(self, end: impl FnOnce()) {
+        HANDED_OVER.with(|handed| *handed.borrow_mut() = Some(self));
+        end();
+        HANDED_OVER.with(|handed| *handed.borrow_mut() = None);
+    }
+
+    fn of(span: SpanId) -> Option<Self> {
+        HANDED_OVER.with(|handed| handed.borrow().as_ref().filter(|handed| handed.span == span).cloned())
+    }
+}
+
+/// Wraps the processor that leads to an exporter, so that what leaves is right to the last detail.
+///
+/// It marks every span of a conversation with `conversation.id` and `turn.number`, gives a transcription that opened
+/// before its turn the parent that it turned out to have, sees to it that no key leaves twice and no value leaves that
+/// OTLP cannot carry, and applies the [`ContentPolicy`].
+///
+/// [`init`](crate::init) and [`Telemetry`](crate::Telemetry) install it by themselves. In a program that brings its own
+/// provider it goes around the processor that is there:
+///
+/// ```
+/// use opentelemetry_sdk::trace::{BatchSpanProcessor, InMemorySpanExporter, SdkTracerProvider};
+/// use tracing_conversation::ConversationProcessor;
+///
+/// let exporter = InMemorySpanExporter::default();
+/// let batch = BatchSpanProcessor::builder(exporter).build();
+/// let provider = SdkTracerProvider::builder()
+///     .with_span_processor(ConversationProcessor::new(batch))
+///     .build();
+/// # provider.shutdown().ok();
+/// ```
+#[derive(Debug)]
+pub struct ConversationProcessor<P> {
+    inner: P,
+    content: ContentPolicy,
+}
+
+impl<P: SpanProcessor> ConversationProcessor<P> {
+    /// Passes mended spans on to `inner`.
+    pub fn new(inner: P) -> Self {
+        Self { inner, content: ContentPolicy::default() }
+    }
+
+    /// What of the words may leave. Default: everything, in bounds.
+    ///
+    /// Give the layer the [same policy](crate::ConversationLayer::with_content): what it does not even read needs no
+    /// removing here.
+    #[must_use]
+    pub fn with_content(mut self, content: ContentPolicy) -> Self {
+        self.content = content;
+        self
+    }
+}
+
+impl<P: SpanProcessor> SpanProcessor for ConversationProcessor<P> {
+    fn on_start(&self, span: &mut Span, context: &Context) {
+        if let Some(membership) = context.get::<Membership>() {
+            use opentelemetry::trace::Span as _;
+            membership.identity.mark(membership.turn, |mark| span.set_attribute(mark));
+        }
+        self.inner.on_start(span, context);
+    }
+
+    fn on_end(&self, mut span: SpanData) {
+        if let Some(handed) = HandedOver::of(span.span_context.span_id()) {
+            span.start_time = handed.start;
+            if let Some(parent) = handed.parent {
+                adopt(&mut span, &parent);
+            }
+        }
+        span.end_time = span.end_time.max(span.start_time);
+        merge_repeated(&mut span.attributes);
+        span.attributes.retain(|attribute| can_leave(&attribute.value));
+        if matches!(span.status, Status::Error { .. })
+            && fields::has(&span.attributes, names::GEN_AI_OPERATION_NAME)
+            && !fields::has(&span.attributes, names::ERROR_TYPE)
+        {
+            span.attributes.push(KeyValue::new(names::ERROR_TYPE, "_OTHER"));
+        }
+        for event in &mut span.events.events {
+            merge_repeated(&mut event.attributes);
+            event.attributes.retain(|attribute| can_leave(&attribute.value));
+        }
+        self.content.apply(&mut span);
+        self.inner.on_end(span);
+    }
+
+    fn force_flush(&self) -> OTelSdkResult {
+        self.inner.force_flush()
+    }
+
+    fn shutdown_with_timeout(&self, timeout: Duration) -> OTelSdkResult {
+        self.inner.shutdown_with_timeout(timeout)
+    }
+
+    fn set_resource(&mut self, resource: &Resource) {
+        self.inner.set_resource(resource);
+    }
+}
+
+fn adopt(span: &mut SpanData, parent: &SpanContext) {
+    let own = &span.span_context;
+    span.parent_span_id = parent.span_id();
+    span.parent_span_is_remote = false;
+    span.span_context = SpanContext::new(
+        parent.trace_id(),
+        own.span_id(),
+        own.trace_flags(),
+        own.is_remote(),
+        own.trace_state().clone(),
+    );
+}
+
+/// Leaves each key once, with the value it got last.
+fn merge_repeated(attributes: &mut Vec<KeyValue>) {
+    // Nearly always there is nothing to do, and a fingerprint per key tells: only where two agree are keys compared.
+    let mut seen = 0u64;
+    let mut index = 0;
+    while index < attributes.len() {
+        let key = attributes[index].key.as_str().as_bytes();
+        let (first, last) = (key.first().copied().unwrap_or(0), key.last().copied().unwrap_or(0));
+        let mark = 1u64 << ((key.len() + 7 * usize::from(first) + 13 * usize::from(last)) % 64);
+        if seen & mark != 0
+            && let Some(earlier) = (0..index).find(|earlier| attributes[*earlier].key == attributes[index].key)
+        {
+            let repeated = attributes.remove(index);
+            attributes[earlier].value = repeated.value;
+        } else {
+            seen |= mark;
+            index += 1;
+        }
+    }
+}
+
+/// What is not a number has no form in OTLP/JSON, and an array of it neither.
+fn can_leave(value: &Value) -> bool {
+    match value {
+        Value::F64(value) => value.is_finite(),
+        Value::Array(opentelemetry::Array::F64(values)) => values.iter().all(|value| value.is_finite()),
+        _ => true,
+    }
+}

@@ -1,0 +1,291 @@
+//! One piece of work of a service: what its span collects between start and end.
+
+use crate::clock::{Time, lock};
+use crate::content::ContentPolicy;
+use crate::conversation::{Live, Turn};
+use crate::fields::{self, Given};
+use crate::names;
+use crate::recognise::Service;
+use opentelemetry::trace::Status;
+use opentelemetry::{KeyValue, StringValue};
+use std::borrow::Cow;
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::{Arc, Mutex};
+
+/// The field by which an adapter ends a span whose handle others may still hold.
+pub(crate) const ENDED: &str = "service.ended";
+
+/// A service span under way.
+pub(crate) struct Work {
+    pub(crate) key: u64,
+    pub(crate) service: Service,
+    pub(crate) turn: Option<Arc<Turn>>,
+    /// The number of the turn that it was put in when it began.
+    pub(crate) began_in: Option<u32>,
+    pub(crate) started: Time,
+    /// How often the conversation had been interrupted when the span began.
+    pub(crate) interruptions: u64,
+    pub(crate) first_byte: Option<Time>,
+    /// Seconds, of speech-to-text.
+    pub(crate) transcription_lag: Option<f64>,
+    pub(crate) transcript: Option<String>,
+    pub(crate) final_transcript_at: Option<Time>,
+    is_final: Option<bool>,
+    /// Whether a transcript has told which turn the span belongs to.
+    pub(crate) placed: bool,
+    pub(crate) interrupted: bool,
+    text: String,
+    characters_counted: usize,
+    characters_given: Option<i64>,
+    ttfb_given: Option<f64>,
+    failed: bool,
+    failure: Option<String>,
+    pub(crate) attributes: Vec<KeyValue>,
+}
+
+/// What a recording told that the conversation should hear of.
+#[derive(Default)]
+pub(crate) struct News {
+    /// A transcript or its finality was recorded.
+    pub(crate) transcript: bool,
+    /// Where in the spoken text the new sentence begins.
+    pub(crate) text_from: Option<usize>,
+    /// The attribute under which a speech-to-speech service told what the user said.
+    pub(crate) input: Option<&'static str>,
+    /// An answer was recorded.
+    pub(crate) output: bool,
+    /// The service says that it is done.
+    pub(crate) ended: bool,
+}
+
+impl News {
+    pub(crate) fn is_any(&self) -> bool {
+        self.transcript || self.text_from.is_some() || self.input.is_some() || self.output
+    }
+}
+
+/// Whether a field leaves as an attribute: it is neither the layer's own nor the wrapped layer's.
+pub(crate) fn is_attribute(field: &str) -> bool {
+    let own = matches!(
+        field,
+        names::CONVERSATION_ID | names::CONVERSATION_EVENT | names::TURN_NUMBER | names::AGO_SECS | ENDED | "message"
+    );
+    !own && !field.starts_with("otel.")
+}
+
+/// A service span as the spans below it see it.
+pub(crate) struct ServiceSpan {
+    pub(crate) conversation: Option<Arc<Live>>,
+    /// The number of its turn; none is 0.
+    turn: AtomicU32,
+    finished: AtomicBool,
+    pub(crate) work: Mutex<Option<Work>>,
+}
+
+impl ServiceSpan {
+    pub(crate) fn new(conversation: Option<Arc<Live>>, work: Work) -> Arc<Self> {
+        Arc::new(Self {
+            conversation,
+            turn: AtomicU32::new(work.turn_number().unwrap_or(0)),
+            finished: AtomicBool::new(false),
+            work: Mutex::new(Some(work)),
+        })
+    }
+
+    pub(crate) fn turn(&self) -> Option<u32> {
+        Some(self.turn.load(Ordering::Relaxed)).filter(|number| *number != 0)
+    }
+
+    pub(crate) fn set_turn(&self, work: &Work) {
+        self.turn.store(work.turn_number().unwrap_or(0), Ordering::Relaxed);
+    }
+
+    pub(crate) fn is_finished(&self) -> bool {
+        self.finished.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn take_work(&self) -> Option<Work> {
+        self.finished.store(true, Ordering::Relaxed);
+        lock(&self.work).take()
+    }
+}
+
+impl Work {
+    pub(crate) fn turn_number(&self) -> Option<u32> {
+        self.turn.as_ref().map(|turn| turn.number)
+    }
+
+    pub(crate) fn new(key: u64, service: Service, started: Time, fields: usize) -> Self {
+        Self {
+            key,
+            service,
+            turn: None,
+            began_in: None,
+            started,
+            interruptions: 0,
+            first_byte: None,
+            transcription_lag: None,
+            transcript: None,
+            final_transcript_at: None,
+            is_final: None,
+            placed: false,
+            interrupted: false,
+            text: String::new(),
+            characters_counted: 0,
+            characters_given: None,
+            ttfb_given: None,
+            failed: false,
+            failure: None,
+            // Room for what is added at the end, too.
+            attributes: Vec::with_capacity(fields.min(24) + 6),
+        }
+    }
+
+    /// Takes in a recorded field.
+    pub(crate) fn note(&mut self, field: &'static str, given: Given<'_>, policy: &ContentPolicy, news: &mut News) {
+        match (field, self.service) {
+            (names::GEN_AI_OPERATION_NAME, _) => {
+                let operation = given.text();
+                self.service = Service::named(&operation);
+                fields::set(&mut self.attributes, field, StringValue::from(operation.into_owned()));
+            }
+            (ENDED, _) => news.ended |= given.boolean() == Some(true),
+            (names::INTERRUPTED | names::TTS_INTERRUPTED, _) => self.interrupted |= given.boolean() == Some(true),
+            ("otel.status_code", _) => self.failed |= given.text().eq_ignore_ascii_case("error"),
+            ("error", _) if given.boolean() == Some(false) => {}
+            ("otel.status_description" | "error", _) => {
+                self.failed = true;
+                if policy.captures() {
+                    self.failure = Some(policy.bound(given.text().into_owned()));
+                }
+            }
+            (names::METRICS_TTFB | names::GEN_AI_RESPONSE_TIME_TO_FIRST_CHUNK, _) => {
+                self.ttfb_given = given.number().filter(|seconds| *seconds > 0.0).or(self.ttfb_given);
+            }
+            (names::IS_FINAL, Service::Stt) => {
+                self.is_final = given.boolean().or(self.is_final);
+                news.transcript = true;
+                self.keep(field, given, policy);
+            }
+            (names::TRANSCRIPT, Service::Stt) => {
+                news.transcript = true;
+                let words = if policy.captures() { policy.bound(given.text().into_owned()) } else { String::new() };
+                self.transcript = Some(words);
+            }
+            (names::TEXT, Service::Tts) => {
+                let sentence = given.text();
+                self.characters_counted += sentence.chars().count();
+                // What is beyond the limit on a value would not leave anyway.
+                if policy.captures() && self.text.len() <= policy.max_value_bytes() {
+                    fields::append(&mut self.text, &sentence);
+                    news.text_from = Some(self.text.len() - sentence.len());
+                }
+            }
+            (names::METRICS_CHARACTER_COUNT, Service::Tts) => {
+                if let Some(count) = given.integer() {
+                    self.characters_given = Some(self.characters_given.unwrap_or(0).saturating_add(count));
+                }
+            }
+            (names::ERROR_TYPE, _) => {
+                self.failed = true;
+                self.keep(field, given, policy);
+            }
+            (field, _) if !is_attribute(field) => {}
+            _ => {
+                news.output |= field == names::OUTPUT;
+                if self.service == Service::Realtime && matches!(field, names::TRANSCRIPT | names::INPUT) {
+                    news.input = Some(field);
+                }
+                self.keep(field, given, policy);
+            }
+        }
+    }
+
+    fn keep(&mut self, field: &'static str, given: Given<'_>, policy: &ContentPolicy) {
+        if policy.admits(field)
+            && let Some(value) = given.value(|text| policy.bound(text))
+        {
+            fields::set(&mut self.attributes, field, value);
+        }
+    }
+
+    /// The sentence that `news` tells of.
+    pub(crate) fn spoken_from(&self, from: usize) -> &str {
+        self.text.get(from..).unwrap_or_default()
+    }
+
+    /// The text of an attribute recorded so far.
+    pub(crate) fn told(&self, key: &str) -> Option<Cow<'_, str>> {
+        Some(self.attributes.iter().find(|attribute| attribute.key.as_str() == key)?.value.as_str())
+    }
+
+    /// The transcript, if what has been recorded so far makes it final. One that nobody calls interim is.
+    pub(crate) fn final_transcript(&self) -> Option<&str> {
+        self.transcript.as_deref().filter(|_| self.is_final != Some(false))
+    }
+
+    pub(crate) fn has_transcript(&self) -> bool {
+        self.transcript.is_some()
+    }
+
+    /// The finished attributes and status.
+    pub(crate) fn finish(mut self, policy: &ContentPolicy) -> (Vec<KeyValue>, Status) {
+        let answered = self.first_byte.and_then(|at| at.checked_sub(self.started)).map(|wait| wait.as_secs_f64());
+        let measured = match self.service {
+            Service::Stt => self.transcription_lag,
+            Service::Llm | Service::Tts | Service::Realtime | Service::Other => answered,
+            Service::Tool => None,
+        };
+        if let Some(seconds) = self.ttfb_given.or(measured.filter(|seconds| *seconds > 0.0)) {
+            self.set(names::METRICS_TTFB, seconds);
+            self.set(names::GEN_AI_RESPONSE_TIME_TO_FIRST_CHUNK, seconds);
+        }
+        match self.service {
+            Service::Stt => {
+                if self.final_transcript().is_none() {
+                    self.set(names::STT_INCOMPLETE, true);
+                }
+                if let Some(transcript) = self.transcript.take().filter(|_| policy.captures()) {
+                    self.set(names::TRANSCRIPT, transcript);
+                }
+            }
+            Service::Llm if !fields::has(&self.attributes, names::GEN_AI_OUTPUT_TYPE) => {
+                self.set(names::GEN_AI_OUTPUT_TYPE, "text");
+            }
+            Service::Tts => {
+                if !fields::has(&self.attributes, names::GEN_AI_OUTPUT_TYPE) {
+                    self.set(names::GEN_AI_OUTPUT_TYPE, "speech");
+                }
+                let counted = i64::try_from(self.characters_counted).ok().filter(|count| *count > 0);
+                if let Some(count) = self.characters_given.or(counted) {
+                    self.set(names::METRICS_CHARACTER_COUNT, count);
+                }
+                if !self.text.is_empty() {
+                    let text = policy.bound(std::mem::take(&mut self.text));
+                    self.set(names::TEXT, text);
+                }
+            }
+            _ => {}
+        }
+        if self.interrupted {
+            self.set(names::INTERRUPTED, true);
+            if self.service == Service::Tts {
+                self.set(names::TTS_INTERRUPTED, true);
+            }
+        }
+        let status = if self.failed {
+            if !fields::has(&self.attributes, names::ERROR_TYPE) {
+                // OpenTelemetry's fallback for a failure of no known kind.
+                self.set(names::ERROR_TYPE, "_OTHER");
+            }
+            Status::error(self.failure.take().unwrap_or_default())
+        } else {
+            Status::Unset
+        };
+        (self.attributes, status)
+    }
+
+    fn set(&mut self, key: &'static str, value: impl Into<opentelemetry::Value>) {
+        fields::set(&mut self.attributes, key, value);
+    }
+}
