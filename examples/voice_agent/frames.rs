@@ -1,7 +1,6 @@
 //! What passes between the stages of the pipeline.
 
 use crate::audio::Samples;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use tokio_util::sync::CancellationToken;
 
@@ -63,7 +62,6 @@ struct Inner {
     number: u64,
     cancelled: CancellationToken,
     spoken: Mutex<String>,
-    audible: AtomicBool,
 }
 
 impl Response {
@@ -73,7 +71,6 @@ impl Response {
             number,
             cancelled: conversation.child_token(),
             spoken: Mutex::default(),
-            audible: AtomicBool::new(false),
         }))
     }
 
@@ -107,14 +104,6 @@ impl Response {
         self.0.spoken.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    pub(crate) fn set_audible(&self) {
-        self.0.audible.store(true, Ordering::Relaxed);
-    }
-
-    /// Whether the user has heard anything of it.
-    pub(crate) fn is_audible(&self) -> bool {
-        self.0.audible.load(Ordering::Relaxed)
-    }
 }
 
 impl PartialEq for Response {

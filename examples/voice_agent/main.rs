@@ -16,6 +16,8 @@ mod pipeline;
 mod services;
 mod settings;
 mod stand_in;
+#[cfg(test)]
+mod tests;
 mod tools;
 mod transport;
 mod vad;
@@ -57,8 +59,6 @@ fn say(text: &str) {
 #[tokio::main]
 async fn run(arguments: &Arguments) -> Result<(), Box<dyn Error>> {
     tracing_subscriber::fmt().with_writer(std::io::stderr).init();
-    // One TLS implementation for all clients. It fails only if one is chosen already, which is as good.
-    let _ = rustls::crypto::ring::default_provider().install_default();
     let agent = prepare(arguments).await?;
     talk(arguments, &agent).await
 }
@@ -91,7 +91,7 @@ async fn prepare(arguments: &Arguments) -> Result<Agent, Box<dyn Error>> {
     }
     let all_stood_in = missing.len() == 3;
     Ok(Agent {
-        http: reqwest::Client::builder().build()?,
+        http: http_client()?,
         weather: if all_stood_in { stand_ins.weather() } else { settings.weather },
         deepgram: settings.deepgram.unwrap_or_else(|| stand_ins.deepgram()),
         openai: settings.openai.unwrap_or_else(|| stand_ins.openai()),
@@ -99,6 +99,13 @@ async fn prepare(arguments: &Arguments) -> Result<Agent, Box<dyn Error>> {
         patience: Patience::default(),
         pace,
     })
+}
+
+/// The client of all HTTP services.
+fn http_client() -> reqwest::Result<reqwest::Client> {
+    // One TLS implementation for all clients. It fails only if one is chosen already, which is as good.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    reqwest::Client::builder().build()
 }
 
 async fn talk(arguments: &Arguments, agent: &Agent) -> Result<(), Box<dyn Error>> {

@@ -132,7 +132,6 @@ impl Speaker {
         };
         if !current.speaking {
             current.speaking = true;
-            current.response.set_audible();
             info!(conversation.event = "bot_started_speaking");
         }
         let length = current.waiting.len().min(FRAME);

@@ -16,7 +16,7 @@ use serde_json::json;
 use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep_until};
 use tracing::field::Empty;
-use tracing::{Span, info, info_span, warn};
+use tracing::{info, info_span, warn};
 
 #[derive(Clone, Debug)]
 pub(crate) struct Config {
@@ -132,13 +132,12 @@ impl Synthesiser {
                 }
                 if self.utterance.as_ref().is_none_or(|utterance| utterance.response != response) {
                     self.cut_off().await;
-                    self.utterance = Some(self.begin(response, Vec::new(), 1));
+                    self.utterance = Some(self.begin(response, 1));
                 }
                 let silence = self.patience.silence;
                 let Some(utterance) = &mut self.utterance else { return };
-                utterance.sentences.push(text.clone());
                 utterance.overdue = Instant::now() + silence;
-                utterance.record();
+                utterance.add(text.clone());
                 self.request(&format!("{text} "), true).await;
             }
             Sentence::End(response) => match &mut self.utterance {
@@ -156,7 +155,7 @@ impl Synthesiser {
         }
     }
 
-    fn begin(&mut self, response: Response, sentences: Vec<String>, tries: u32) -> Utterance {
+    fn begin(&mut self, response: Response, tries: u32) -> Utterance {
         self.contexts += 1;
         let span = info_span!(
             "tts",
@@ -177,7 +176,7 @@ impl Synthesiser {
             context_id: format!("{}-{}-{}", self.conversation, response.number(), self.contexts),
             attempt: Attempt::new(span, &["interrupted", "tts.interrupted"]),
             response,
-            sentences,
+            sentences: Vec::new(),
             complete: false,
             sounded: false,
             tries,
@@ -307,9 +306,9 @@ impl Synthesiser {
             self.socket = None;
         }
         if error.transient && !sounded && tries < ATTEMPTS {
-            let again = self.begin(response, sentences, tries + 1);
-            again.record();
-            let text = again.sentences.join(" ");
+            let text = sentences.join(" ");
+            let mut again = self.begin(response, tries + 1);
+            sentences.into_iter().for_each(|sentence| again.add(sentence));
             self.utterance = Some(again);
             self.request(&format!("{text} "), true).await;
             if complete && let Some(utterance) = &mut self.utterance {
@@ -334,12 +333,12 @@ impl Synthesiser {
 }
 
 impl Utterance {
-    /// What is to be said so far, and its length: the sentences, without the spaces between them.
-    fn record(&self) {
-        let characters: usize = self.sentences.iter().map(|sentence| sentence.chars().count()).sum();
-        let span: &Span = &self.attempt.span;
-        span.record("text", self.sentences.join(" "));
-        span.record("metrics.character_count", characters);
+    /// One more sentence to be said. Each is recorded by itself; the span ends up with all of them.
+    fn add(&mut self, sentence: String) {
+        let span = &self.attempt.span;
+        span.record("text", sentence.as_str());
+        span.record("metrics.character_count", sentence.chars().count());
+        self.sentences.push(sentence);
     }
 }
 

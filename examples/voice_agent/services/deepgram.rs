@@ -53,7 +53,8 @@ enum Line {
 struct Utterance {
     attempt: Attempt,
     sent: VecDeque<Samples>,
-    seconds: f64,
+    /// Samples of it so far, replays left out.
+    samples: usize,
     /// When its final transcript is overdue; known once the user is silent.
     overdue: Option<Instant>,
     /// What Deepgram has called final so far.
@@ -106,7 +107,7 @@ pub(crate) async fn transcribe(
         }
     }
     if let Some(utterance) = this.utterance.take() {
-        utterance.attempt.span.record("metrics.audio_seconds", utterance.seconds);
+        utterance.attempt.span.record("metrics.audio_seconds", audio::seconds(utterance.samples));
     }
     if let Line::Up(mut socket) = this.line {
         let _ = socket.send_json(&json!({"type": "CloseStream"})).await;
@@ -159,7 +160,7 @@ impl Transcriber {
             Heard::Audio(samples) => {
                 if let Some(utterance) = &mut self.utterance {
                     if utterance.overdue.is_none() {
-                        utterance.seconds += audio::seconds(samples.len());
+                        utterance.samples += samples.len();
                     }
                     utterance.sent.push_back(samples.clone());
                     if utterance.sent.len() > REPLAY {
@@ -178,8 +179,8 @@ impl Transcriber {
                     utterance.overdue = None;
                     return;
                 }
-                let seconds = self.recent.iter().map(|samples| audio::seconds(samples.len())).sum();
-                self.utterance = Some(self.begin(self.recent.clone(), seconds, 0));
+                let samples = self.recent.iter().map(|samples| samples.len()).sum();
+                self.utterance = Some(self.begin(self.recent.clone(), samples, 0));
             }
             Heard::SpeechStopped => {
                 let Some(utterance) = &mut self.utterance else { return };
@@ -194,7 +195,7 @@ impl Transcriber {
         }
     }
 
-    fn begin(&self, sent: VecDeque<Samples>, seconds: f64, losses: u32) -> Utterance {
+    fn begin(&self, sent: VecDeque<Samples>, samples: usize, losses: u32) -> Utterance {
         let span = info_span!(
             "stt",
             gen_ai.operation.name = "stt",
@@ -211,7 +212,7 @@ impl Transcriber {
             otel.status_description = Empty,
         );
         let attempt = Attempt::new(span, &["stt.incomplete"]);
-        Utterance { attempt, sent, seconds, overdue: None, transcript: String::new(), losses }
+        Utterance { attempt, sent, samples, overdue: None, transcript: String::new(), losses }
     }
 
     async fn finalize(&mut self) {
@@ -292,10 +293,10 @@ impl Transcriber {
             return;
         }
         // The failed attempt is a span of its own; the speech goes into the next.
-        utterance.attempt.span.record("metrics.audio_seconds", utterance.seconds);
-        let (sent, seconds, overdue, losses) = (utterance.sent, utterance.seconds, utterance.overdue, utterance.losses);
+        utterance.attempt.span.record("metrics.audio_seconds", audio::seconds(utterance.samples));
+        let (sent, samples, overdue, losses) = (utterance.sent, utterance.samples, utterance.overdue, utterance.losses);
         utterance.attempt.failed(&error);
-        let mut again = self.begin(sent, seconds, losses + 1);
+        let mut again = self.begin(sent, samples, losses + 1);
         again.overdue = overdue;
         self.utterance = Some(again);
     }
@@ -321,7 +322,7 @@ impl Transcriber {
     async fn complete(&mut self) {
         let Some(utterance) = self.utterance.take() else { return };
         let span = utterance.attempt.span.clone();
-        span.record("metrics.audio_seconds", utterance.seconds);
+        span.record("metrics.audio_seconds", audio::seconds(utterance.samples));
         span.record("language", self.config.language.as_str());
         span.record("is_final", true);
         span.record("transcript", utterance.transcript.as_str());
@@ -333,7 +334,7 @@ impl Transcriber {
 
     async fn give_up(&mut self, error: &ServiceError) {
         let Some(utterance) = self.utterance.take() else { return };
-        utterance.attempt.span.record("metrics.audio_seconds", utterance.seconds);
+        utterance.attempt.span.record("metrics.audio_seconds", audio::seconds(utterance.samples));
         utterance.attempt.span.record("stt.incomplete", true);
         utterance.attempt.failed(error);
         let _ = self.floor.send(Floor::TranscriptionFailed).await;

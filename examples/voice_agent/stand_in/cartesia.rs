@@ -110,6 +110,8 @@ async fn serve(shared: Arc<Shared>, socket: WebSocket) {
         }
         contexts.retain(|_, context| !context.task.is_finished());
         let (id, last) = (request.context_id.clone(), !request.more);
+        let characters = request.transcript.trim().chars().count() as u64;
+        shared.account(conversation_of(&id), |account| account.characters += characters);
         let context = contexts.entry(id.clone()).or_insert_with(|| {
             let (sentences, waiting) = mpsc::unbounded_channel();
             let task = tokio::spawn(say(shared.clone(), id.clone(), waiting, out.clone()));
@@ -127,6 +129,11 @@ async fn serve(shared: Arc<Shared>, socket: WebSocket) {
     writer.abort();
 }
 
+/// The agent's context ids begin with the conversation's.
+fn conversation_of(context: &str) -> &str {
+    context.rsplitn(3, '-').nth(2).unwrap_or_default()
+}
+
 /// Speaks one context's sentences in order.
 async fn say(
     shared: Arc<Shared>,
@@ -134,15 +141,12 @@ async fn say(
     mut sentences: mpsc::UnboundedReceiver<Request>,
     out: mpsc::Sender<Option<Value>>,
 ) {
-    // The agent's context ids begin with the conversation's.
-    let conversation = id.rsplitn(3, '-').nth(2).unwrap_or_default().to_owned();
-    let mut chance = shared.chance(Provider::Cartesia, &conversation);
-    let fault = shared.faults.next(Provider::Cartesia, &conversation);
+    let mut chance = shared.chance(Provider::Cartesia, conversation_of(&id));
+    let fault = shared.faults.next(Provider::Cartesia, conversation_of(&id));
     let (mut sent, mut begun) = (0, 0.0);
     while let Some(request) = sentences.recv().await {
         let text = request.transcript.trim();
         if !text.is_empty() {
-            shared.account(&conversation, |account| account.characters += text.chars().count() as u64);
             let mut wait = chance.around(shared.behaviour.delays.first_audio);
             match fault {
                 Some(Kind::Slow(secs)) if sent == 0 => wait += secs,
