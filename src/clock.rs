@@ -89,9 +89,17 @@ impl ManualClock {
     pub fn advance(&self, by: Duration) {
         let target = self.now().saturating_add(by);
         loop {
-            let sleepers: Vec<_> = lock(&self.0.sleepers).iter().filter_map(Weak::upgrade).collect();
-            let next = sleepers.iter().filter_map(|sleeper| sleeper.next_alarm()).min();
-            let Some(next) = next.filter(|next| *next <= target) else { break };
+            let sleepers: Vec<_> = lock(&self.0.sleepers)
+                .iter()
+                .filter_map(Weak::upgrade)
+                .collect();
+            let next = sleepers
+                .iter()
+                .filter_map(|sleeper| sleeper.next_alarm())
+                .min();
+            let Some(next) = next.filter(|next| *next <= target) else {
+                break;
+            };
             let now = {
                 let mut now = lock(&self.0.now);
                 *now = next.max(*now);

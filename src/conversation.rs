@@ -14,7 +14,7 @@ use crate::service::{News, Work};
 use crate::timer::Due;
 use crate::turns::{Change, EndReason, Speech, Turns};
 use opentelemetry::trace::{Link, SpanBuilder, TraceContextExt, Tracer};
-use opentelemetry::{Context, KeyValue, StringValue};
+use opentelemetry::{Context, Key, KeyValue, StringValue, Value};
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock, Weak};
@@ -29,6 +29,14 @@ const REMEMBERED_TURNS: usize = 256;
 pub(crate) struct Membership {
     pub(crate) identity: Arc<Identity>,
     pub(crate) turn: Option<u32>,
+    live: Weak<Live>,
+}
+
+impl Membership {
+    /// The conversation whose context is active on this thread.
+    pub(crate) fn current() -> Option<Arc<Live>> {
+        Context::map_current(|context| context.get::<Self>()?.live.upgrade())
+    }
 }
 
 /// What every span of a conversation is marked with.
@@ -48,11 +56,19 @@ impl Identity {
     }
 
     fn give_marks(&self, turn: Option<u32>, mut give: impl FnMut(KeyValue)) {
-        give(KeyValue::new(names::CONVERSATION_ID, StringValue::from(self.id.clone())));
+        give(KeyValue::new(
+            names::CONVERSATION_ID,
+            StringValue::from(self.id.clone()),
+        ));
         if let Some(number) = turn {
             give(KeyValue::new(names::TURN_NUMBER, i64::from(number)));
         }
-        self.inherited.read().unwrap_or_else(PoisonError::into_inner).iter().cloned().for_each(give);
+        self.inherited
+            .read()
+            .unwrap_or_else(PoisonError::into_inner)
+            .iter()
+            .cloned()
+            .for_each(give);
     }
 
     /// Adds the marks that a span which the layer finishes still lacks.
@@ -128,6 +144,7 @@ pub(crate) struct State {
 }
 
 pub(crate) struct Live {
+    this: Weak<Live>,
     core: Weak<Core>,
     pub(crate) identity: Arc<Identity>,
     started: Time,
@@ -154,9 +171,14 @@ impl Live {
                 open = Some((Turn::new(number, at), TurnFacts::default()));
             }
         });
-        Arc::new(Self {
+        Arc::new_cyclic(|this| Self {
+            this: this.clone(),
             core: Arc::downgrade(core),
-            identity: Arc::new(Identity { id, inherited: RwLock::default(), marked: AtomicBool::new(false) }),
+            identity: Arc::new(Identity {
+                id,
+                inherited: RwLock::default(),
+                marked: AtomicBool::new(false),
+            }),
             started: core.clock.now(),
             wall: core.clock.wall(),
             scope,
@@ -175,13 +197,33 @@ impl Live {
         })
     }
 
+    /// What made it, while that is there.
+    pub(crate) fn core(&self) -> Option<Arc<Core>> {
+        self.core.upgrade()
+    }
+
+    pub(crate) fn is_of(&self, core: &Core) -> bool {
+        std::ptr::eq(self.core.as_ptr(), core)
+    }
+
+    pub(crate) fn open_turn(&self) -> Option<Arc<Turn>> {
+        lock(&self.state)
+            .open
+            .as_ref()
+            .map(|(turn, _)| turn.clone())
+    }
+
     pub(crate) fn has_ended(&self) -> bool {
         lock(&self.state).ended
     }
 
     /// The mark that contexts below this conversation carry.
     pub(crate) fn membership(&self, turn: Option<&Turn>) -> Membership {
-        Membership { identity: self.identity.clone(), turn: turn.map(|turn| turn.number) }
+        Membership {
+            identity: self.identity.clone(),
+            turn: turn.map(|turn| turn.number),
+            live: self.this.clone(),
+        }
     }
 
     /// A moment on the wall clock.
@@ -191,7 +233,7 @@ impl Live {
 
     /// Lets something happen in the conversation, `ago` before now. `None` once it has ended.
     pub(crate) fn act<R>(
-        self: &Arc<Self>,
+        &self,
         core: &Core,
         ago: Duration,
         act: impl FnOnce(&mut Moment<'_>) -> R,
@@ -206,13 +248,17 @@ impl Live {
             let now = core.clock.now().saturating_sub(self.started);
             let at = now.saturating_sub(ago).max(state.last_heard);
             state.last_heard = at;
-            let mut moment = Moment { state: &mut state, finished: &mut finished, at };
+            let mut moment = Moment {
+                state: &mut state,
+                finished: &mut finished,
+                at,
+            };
             moment.turn(|turns, at, changes| {
                 turns.advance(at, changes);
             });
             let result = act(&mut moment);
             if let Some(deadline) = state.next_alarm() {
-                let this: Weak<dyn Due> = Arc::<Self>::downgrade(self);
+                let this: Weak<dyn Due> = self.this.clone();
                 core.timer.set(self.started.saturating_add(deadline), this);
             }
             result
@@ -222,7 +268,13 @@ impl Live {
     }
 
     /// Ends the conversation, once. A `time` of `None` is now.
-    pub(crate) fn end(self: &Arc<Self>, core: &Core, reason: EndReason, ago: Duration, time: Option<Duration>) {
+    pub(crate) fn end(
+        self: &Arc<Self>,
+        core: &Core,
+        reason: EndReason,
+        ago: Duration,
+        time: Option<Duration>,
+    ) {
         let mut finished = Vec::new();
         let (at, attributes) = {
             let mut state = lock(&self.state);
@@ -230,8 +282,14 @@ impl Live {
                 return;
             }
             let now = core.clock.now().saturating_sub(self.started);
-            let at = time.unwrap_or_else(|| now.saturating_sub(ago)).max(state.last_heard);
-            let mut moment = Moment { state: &mut state, finished: &mut finished, at };
+            let at = time
+                .unwrap_or_else(|| now.saturating_sub(ago))
+                .max(state.last_heard);
+            let mut moment = Moment {
+                state: &mut state,
+                finished: &mut finished,
+                at,
+            };
             let mut ended_at = at;
             moment.turn(|turns, at, changes| ended_at = turns.finish(at, reason, changes));
             state.ended = true;
@@ -247,13 +305,23 @@ impl Live {
             let mut own = Vec::with_capacity(attributes.len() + 3);
             self.identity.add_missing_marks(None, &mut own);
             own.extend([
-                KeyValue::new(names::CONVERSATION_TYPE, core.settings.conversation_type.clone()),
-                KeyValue::new(names::GEN_AI_CONVERSATION_ID, StringValue::from(self.identity.id.clone())),
+                KeyValue::new(
+                    names::CONVERSATION_TYPE,
+                    core.settings.conversation_type.clone(),
+                ),
+                KeyValue::new(
+                    names::GEN_AI_CONVERSATION_ID,
+                    StringValue::from(self.identity.id.clone()),
+                ),
             ]);
             own.extend(attributes);
             span.set_attributes(own);
-            HandedOver { span: span.span_context().span_id(), start: self.wall, parent: None }
-                .during(|| undisturbed(|| span.end_with_timestamp(self.wall + at)));
+            HandedOver {
+                span: span.span_context().span_id(),
+                start: self.wall,
+                parent: None,
+            }
+            .during(|| undisturbed(|| span.end_with_timestamp(self.wall + at)));
         }
     }
 
@@ -262,7 +330,12 @@ impl Live {
         let last_heard = lock(&self.state).last_heard;
         let idle = now.saturating_sub(self.started).saturating_sub(last_heard);
         if idle >= limit {
-            self.end(core, EndReason::ConversationLost, Duration::ZERO, Some(last_heard));
+            self.end(
+                core,
+                EndReason::ConversationLost,
+                Duration::ZERO,
+                Some(last_heard),
+            );
         }
     }
 
@@ -273,7 +346,12 @@ impl Live {
             let of_scope = self.scope.as_ref().and_then(|scope| core.context_of(scope));
             let context = of_scope.unwrap_or_else(|| {
                 let parent = Context::new().with_value(self.membership(None));
-                self.build(core, SpanBuilder::from_name(names::CONVERSATION), Duration::ZERO, &parent)
+                self.build(
+                    core,
+                    SpanBuilder::from_name(names::CONVERSATION),
+                    Duration::ZERO,
+                    &parent,
+                )
             });
             self.marked_context(context)
         })
@@ -315,7 +393,9 @@ impl Live {
 
     fn build(&self, core: &Core, builder: SpanBuilder, at: Duration, parent: &Context) -> Context {
         let builder = builder.with_start_time(self.wall + at);
-        parent.with_span(undisturbed(|| core.tracer.build_with_context(builder, parent)))
+        parent.with_span(undisturbed(|| {
+            core.tracer.build_with_context(builder, parent)
+        }))
     }
 
     /// The context that a service span placed in `turn` hangs under.
@@ -327,7 +407,12 @@ impl Live {
     }
 
     /// Adds to a finished service span what it is still to be marked with.
-    pub(crate) fn add_marks(&self, turn: Option<u32>, placed_late: bool, attributes: &mut Vec<KeyValue>) {
+    pub(crate) fn add_marks(
+        &self,
+        turn: Option<u32>,
+        placed_late: bool,
+        attributes: &mut Vec<KeyValue>,
+    ) {
         self.identity.add_missing_marks(turn, attributes);
         if placed_late && let Some(number) = turn {
             // It was marked with the turn that it began in.
@@ -336,7 +421,13 @@ impl Live {
     }
 
     fn export_turns(&self, core: &Core, finished: Vec<Finished>) {
-        for Finished { turn, facts, at, reason } in finished {
+        for Finished {
+            turn,
+            facts,
+            at,
+            reason,
+        } in finished
+        {
             let context = self.turn_context(core, &turn);
             let span = context.span();
             if !span.is_recording() {
@@ -345,7 +436,10 @@ impl Live {
             let mut own = Vec::with_capacity(20);
             self.identity.add_missing_marks(None, &mut own);
             own.extend([
-                KeyValue::new(names::TURN_DURATION_SECONDS, (at - turn.started).as_secs_f64()),
+                KeyValue::new(
+                    names::TURN_DURATION_SECONDS,
+                    (at - turn.started).as_secs_f64(),
+                ),
                 KeyValue::new(names::TURN_WAS_INTERRUPTED, reason.is_interruption()),
                 KeyValue::new(names::TURN_END_REASON, reason.as_str()),
             ]);
@@ -367,9 +461,16 @@ impl TurnFacts {
                 attributes.push(KeyValue::new(names::TURN_USER_BOT_LATENCY_SECONDS, seconds));
             }
             if let Some(parts) = measured.parts {
-                attributes.push(KeyValue::new(names::TURN_LATENCY_MEASURED_FROM, measured.from.as_str()));
+                attributes.push(KeyValue::new(
+                    names::TURN_LATENCY_MEASURED_FROM,
+                    measured.from.as_str(),
+                ));
                 let parts = parts.iter();
-                attributes.extend(parts.map(|(part, lasted)| KeyValue::new(part.attribute(), lasted.as_secs_f64())));
+                attributes.extend(
+                    parts.map(|(part, lasted)| {
+                        KeyValue::new(part.attribute(), lasted.as_secs_f64())
+                    }),
+                );
             }
         }
         let words = |key, words: String| {
@@ -377,7 +478,14 @@ impl TurnFacts {
         };
         attributes.extend(words(names::TURN_INPUT, self.heard.into_text()));
         let spoken = self.spoken.into_text();
-        attributes.extend(words(names::TURN_OUTPUT, if spoken.is_empty() { self.answered } else { spoken }));
+        attributes.extend(words(
+            names::TURN_OUTPUT,
+            if spoken.is_empty() {
+                self.answered
+            } else {
+                spoken
+            },
+        ));
         for attribute in self.attributes {
             match attributes.iter_mut().find(|own| own.key == attribute.key) {
                 Some(own) => own.value = attribute.value,
@@ -389,23 +497,36 @@ impl TurnFacts {
 
 impl Turn {
     fn new(number: u32, started: Duration) -> Arc<Self> {
-        Arc::new(Self { number, started, context: OnceLock::new() })
+        Arc::new(Self {
+            number,
+            started,
+            context: OnceLock::new(),
+        })
     }
 }
 
 impl Moment<'_> {
     fn turn(&mut self, act: impl FnOnce(&mut Turns, Duration, &mut dyn FnMut(Change))) {
-        let State { turns, open, past, .. } = &mut *self.state;
+        let State {
+            turns, open, past, ..
+        } = &mut *self.state;
         let finished = &mut *self.finished;
         act(turns, self.at, &mut |change| match change {
-            Change::Started { number, at } => *open = Some((Turn::new(number, at), TurnFacts::default())),
+            Change::Started { number, at } => {
+                *open = Some((Turn::new(number, at), TurnFacts::default()))
+            }
             Change::Ended { at, reason } => {
                 if let Some((turn, facts)) = open.take() {
                     if past.len() >= REMEMBERED_TURNS {
                         past.pop_front();
                     }
                     past.push_back(turn.clone());
-                    finished.push(Finished { turn, facts, at, reason });
+                    finished.push(Finished {
+                        turn,
+                        facts,
+                        at,
+                        reason,
+                    });
                 }
             }
         });
@@ -456,25 +577,27 @@ impl Moment<'_> {
     }
 
     /// Sets an attribute of the open turn, else of the conversation.
-    pub(crate) fn annotate(&mut self, key: &'static str, value: opentelemetry::Value, limit: usize) {
+    pub(crate) fn annotate(&mut self, key: Key, value: Value, limit: usize) {
         let Some((_, facts)) = &mut self.state.open else {
             fields::set(&mut self.state.attributes, key, value);
             return;
         };
-        match key {
+        match key.as_str() {
             names::TURN_INPUT | names::TRANSCRIPT => facts.heard.add(None, &value.as_str(), limit),
-            names::TURN_OUTPUT | names::OUTPUT | names::TEXT => facts.spoken.add(None, &value.as_str(), limit),
+            names::TURN_OUTPUT | names::OUTPUT | names::TEXT => {
+                facts.spoken.add(None, &value.as_str(), limit)
+            }
             _ => {}
         }
-        if !matches!(key, names::TURN_INPUT | names::TURN_OUTPUT) {
+        if !matches!(key.as_str(), names::TURN_INPUT | names::TURN_OUTPUT) {
             fields::set(&mut facts.attributes, key, value);
         }
     }
 
     /// Sets attributes of the conversation.
-    pub(crate) fn describe(&mut self, attributes: Vec<(&'static str, opentelemetry::Value)>) {
-        for (key, value) in attributes {
-            fields::set(&mut self.state.attributes, key, value);
+    pub(crate) fn describe(&mut self, attributes: Vec<KeyValue>) {
+        for attribute in attributes {
+            fields::set(&mut self.state.attributes, attribute.key, attribute.value);
         }
     }
 
@@ -483,7 +606,9 @@ impl Moment<'_> {
         let state = &mut *self.state;
         let open = state.open.as_ref().map(|(turn, _)| turn);
         let explicit = explicit_turn.and_then(|number| {
-            open.into_iter().chain(state.past.iter().rev()).find(|turn| i64::from(turn.number) == number)
+            open.into_iter()
+                .chain(state.past.iter().rev())
+                .find(|turn| i64::from(turn.number) == number)
         });
         work.placed = explicit.is_some();
         work.turn = explicit.or(open).cloned();
@@ -505,10 +630,13 @@ impl Moment<'_> {
             if work.final_transcript().is_some() {
                 let lag = self.state.latency.final_transcript(self.at);
                 work.final_transcript_at = Some(now);
-                work.transcription_lag = lag.map(|lag| lag.as_secs_f64()).or(work.transcription_lag);
+                work.transcription_lag =
+                    lag.map(|lag| lag.as_secs_f64()).or(work.transcription_lag);
             }
         }
-        let Some((turn, facts)) = &mut self.state.open else { return };
+        let Some((turn, facts)) = &mut self.state.open else {
+            return;
+        };
         if work.turn_number() != Some(turn.number) {
             return;
         }
@@ -547,7 +675,10 @@ impl Moment<'_> {
             && work.transcription_lag.is_none()
             && let Some(at) = work.final_transcript_at
         {
-            let lag = self.state.latency.since_speech_end(at.saturating_sub(started));
+            let lag = self
+                .state
+                .latency
+                .since_speech_end(at.saturating_sub(started));
             work.transcription_lag = lag.map(|lag| lag.as_secs_f64());
         }
     }
@@ -556,14 +687,23 @@ impl Moment<'_> {
 impl Live {
     /// The last word on a service span: where it belongs, and whether it was cut off.
     pub(crate) fn finish_service(self: &Arc<Self>, core: &Core, work: &mut Work) {
-        self.act(core, Duration::ZERO, |moment| moment.service_ended(work, self.started));
-        let speaks = matches!(work.service, Service::Llm | Service::Tts | Service::Realtime);
+        self.act(core, Duration::ZERO, |moment| {
+            moment.service_ended(work, self.started)
+        });
+        let speaks = matches!(
+            work.service,
+            Service::Llm | Service::Tts | Service::Realtime
+        );
         work.interrupted |= speaks && lock(&self.state).interruptions > work.interruptions;
     }
 
     /// Marks every span of the conversation from now on.
-    pub(crate) fn inherit(&self, key: &'static str, value: &opentelemetry::Value) {
-        let mut inherited = self.identity.inherited.write().unwrap_or_else(PoisonError::into_inner);
+    pub(crate) fn inherit(&self, key: &'static str, value: &Value) {
+        let mut inherited = self
+            .identity
+            .inherited
+            .write()
+            .unwrap_or_else(PoisonError::into_inner);
         fields::set(&mut inherited, key, value.clone());
     }
 }
@@ -580,7 +720,11 @@ impl Due for Live {
                 return None;
             }
             let at = core.clock.now().saturating_sub(self.started);
-            let mut moment = Moment { state: &mut state, finished: &mut finished, at };
+            let mut moment = Moment {
+                state: &mut state,
+                finished: &mut finished,
+                at,
+            };
             moment.turn(|turns, at, changes| {
                 turns.advance(at, changes);
             });

@@ -95,8 +95,11 @@ impl Core {
     pub(crate) fn conversation(&self, id: &str, opening: Opening) -> Found {
         let found = self.table.find(id);
         match (&found, opening) {
-            (Found::Unknown, Opening::Unknown | Opening::Ended) | (Found::Ended, Opening::Ended) => {
-                let Some(core) = self.this.upgrade() else { return found };
+            (Found::Unknown, Opening::Unknown | Opening::Ended)
+            | (Found::Ended, Opening::Ended) => {
+                let Some(core) = self.this.upgrade() else {
+                    return found;
+                };
                 let opened = self.table.open(id, || Live::open(&core, id.into(), None));
                 self.watch();
                 opened.map_or(found, Found::Live)
@@ -116,7 +119,8 @@ impl Core {
     fn watch(&self) {
         if self.table.needs_watch() {
             let this: Weak<dyn Due> = self.this.clone();
-            self.timer.set(self.clock.now().saturating_add(self.watch_interval()), this);
+            self.timer
+                .set(self.clock.now().saturating_add(self.watch_interval()), this);
         }
     }
 
@@ -139,7 +143,9 @@ impl Due for Core {
         for live in &all {
             live.end_if_idle(&self, now, self.settings.idle_limit);
         }
-        self.table.keep_watch().then(|| now.saturating_add(self.watch_interval()))
+        self.table
+            .keep_watch()
+            .then(|| now.saturating_add(self.watch_interval()))
     }
 }
 
@@ -189,10 +195,19 @@ const MOST_LIVE: usize = 1 << 16;
 
 impl Table {
     pub(crate) fn find(&self, id: &str) -> Found {
-        if let Some(live) = self.live.read().unwrap_or_else(PoisonError::into_inner).get(id) {
+        if let Some(live) = self
+            .live
+            .read()
+            .unwrap_or_else(PoisonError::into_inner)
+            .get(id)
+        {
             return Found::Live(live.clone());
         }
-        if lock(&self.ended).remembers(id) { Found::Ended } else { Found::Unknown }
+        if lock(&self.ended).remembers(id) {
+            Found::Ended
+        } else {
+            Found::Unknown
+        }
     }
 
     /// The live conversation `id`, else a new one, if there is room for it.
@@ -219,11 +234,19 @@ impl Table {
     }
 
     pub(crate) fn len(&self) -> usize {
-        self.live.read().unwrap_or_else(PoisonError::into_inner).len()
+        self.live
+            .read()
+            .unwrap_or_else(PoisonError::into_inner)
+            .len()
     }
 
     fn all(&self) -> Vec<Arc<Live>> {
-        self.live.read().unwrap_or_else(PoisonError::into_inner).values().cloned().collect()
+        self.live
+            .read()
+            .unwrap_or_else(PoisonError::into_inner)
+            .values()
+            .cloned()
+            .collect()
     }
 
     /// Whether nobody watches for idle conversations yet.
@@ -301,7 +324,9 @@ impl OpenSpans {
 
     #[cfg(test)]
     pub(crate) fn is_empty(&self) -> bool {
-        self.0.iter().all(|count| count.load(Ordering::Relaxed) == 0)
+        self.0
+            .iter()
+            .all(|count| count.load(Ordering::Relaxed) == 0)
     }
 }
 

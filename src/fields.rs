@@ -85,10 +85,16 @@ impl<F: FnMut(&'static str, Given<'_>)> Visit for Fields<F> {
         (self.0)(field.name(), Given::Int(value));
     }
     fn record_u64(&mut self, field: &Field, value: u64) {
-        (self.0)(field.name(), i64::try_from(value).map_or(Given::Wide(value.into()), Given::Int));
+        (self.0)(
+            field.name(),
+            i64::try_from(value).map_or(Given::Wide(value.into()), Given::Int),
+        );
     }
     fn record_i128(&mut self, field: &Field, value: i128) {
-        (self.0)(field.name(), i64::try_from(value).map_or(Given::Wide(value), Given::Int));
+        (self.0)(
+            field.name(),
+            i64::try_from(value).map_or(Given::Wide(value), Given::Int),
+        );
     }
     fn record_u128(&mut self, field: &Field, value: u128) {
         match i128::try_from(value) {
@@ -111,16 +117,18 @@ impl<F: FnMut(&'static str, Given<'_>)> Visit for Fields<F> {
 }
 
 /// Sets an attribute: a key that is there already gets the new value.
-pub(crate) fn set(attributes: &mut Vec<KeyValue>, key: &'static str, value: impl Into<Value>) {
-    let value = value.into();
-    match attributes.iter_mut().find(|attribute| attribute.key.as_str() == key) {
+pub(crate) fn set(attributes: &mut Vec<KeyValue>, key: impl Into<Key>, value: impl Into<Value>) {
+    let (key, value) = (key.into(), value.into());
+    match attributes.iter_mut().find(|attribute| attribute.key == key) {
         Some(attribute) => attribute.value = value,
-        None => attributes.push(KeyValue::new(Key::from_static_str(key), value)),
+        None => attributes.push(KeyValue::new(key, value)),
     }
 }
 
 pub(crate) fn has(attributes: &[KeyValue], key: &str) -> bool {
-    attributes.iter().any(|attribute| attribute.key.as_str() == key)
+    attributes
+        .iter()
+        .any(|attribute| attribute.key.as_str() == key)
 }
 
 /// Appends a sentence, with a space between the two unless there is one already.

@@ -62,7 +62,10 @@ impl Part {
     }
 
     fn is_on_every_way(self) -> bool {
-        !matches!(self, Self::FirstRequest | Self::LlmToolCall | Self::FunctionHandler | Self::Pipeline)
+        !matches!(
+            self,
+            Self::FirstRequest | Self::LlmToolCall | Self::FunctionHandler | Self::Pipeline
+        )
     }
 }
 
@@ -92,7 +95,10 @@ pub(crate) struct Parts([Duration; Part::ALL.len()]);
 impl Parts {
     /// The parts that are present.
     pub(crate) fn iter(&self) -> impl Iterator<Item = (Part, Duration)> + '_ {
-        Part::ALL.into_iter().map(|part| (part, self.of(part))).filter(|(_, lasted)| !lasted.is_zero())
+        Part::ALL
+            .into_iter()
+            .map(|part| (part, self.of(part)))
+            .filter(|(_, lasted)| !lasted.is_zero())
     }
 
     fn of(&self, part: Part) -> Duration {
@@ -115,7 +121,10 @@ impl Parts {
             }
         }
         let rest = self.of(Part::Pipeline);
-        let longest = Part::ALL.into_iter().filter(|part| *part != Part::Pipeline).max_by_key(|part| self.of(*part));
+        let longest = Part::ALL
+            .into_iter()
+            .filter(|part| *part != Part::Pipeline)
+            .max_by_key(|part| self.of(*part));
         if rest < ABSENT_UNDER
             && let Some(longest) = longest.filter(|part| !self.of(*part).is_zero())
         {
@@ -211,7 +220,11 @@ impl Latency {
 
     pub(crate) fn user_stopped(&mut self, at: Duration) {
         if !self.vad_heard {
-            self.speech_end = Some(SpeechEnd { at, confirmed: at, by_vad: false });
+            self.speech_end = Some(SpeechEnd {
+                at,
+                confirmed: at,
+                by_vad: false,
+            });
         }
     }
 
@@ -225,7 +238,11 @@ impl Latency {
     pub(crate) fn vad_stopped(&mut self, at: Duration, after: Duration) {
         self.vad_heard = true;
         let end = at.saturating_sub(after);
-        self.speech_end = Some(SpeechEnd { at: end, confirmed: at, by_vad: true });
+        self.speech_end = Some(SpeechEnd {
+            at: end,
+            confirmed: at,
+            by_vad: true,
+        });
         self.last_speech_end = Some(end);
     }
 
@@ -248,16 +265,29 @@ impl Latency {
 
     /// The time from the end of the user's speech, as voice activity told it, to `at`.
     pub(crate) fn since_speech_end(&self, at: Duration) -> Option<Duration> {
-        at.checked_sub(self.last_speech_end?).filter(|since| !since.is_zero())
+        at.checked_sub(self.last_speech_end?)
+            .filter(|since| !since.is_zero())
     }
 
     pub(crate) fn service_started(&mut self, key: u64, stage: Stage, at: Duration) {
-        let service = Service { key, stage, started: at, output: None, tool_call: None, ended: None };
+        let service = Service {
+            key,
+            stage,
+            started: at,
+            output: None,
+            tool_call: None,
+            ended: None,
+        };
         push_bounded(&mut self.services, service);
     }
 
     pub(crate) fn first_byte(&mut self, key: u64, at: Duration, what: FirstByte) {
-        if let Some(service) = self.services.iter_mut().rev().find(|service| service.key == key) {
+        if let Some(service) = self
+            .services
+            .iter_mut()
+            .rev()
+            .find(|service| service.key == key)
+        {
             match what {
                 FirstByte::Output => service.output.get_or_insert(at),
                 FirstByte::ToolCall => service.tool_call.get_or_insert(at),
@@ -266,7 +296,12 @@ impl Latency {
     }
 
     pub(crate) fn service_ended(&mut self, key: u64, at: Duration) {
-        if let Some(service) = self.services.iter_mut().rev().find(|service| service.key == key) {
+        if let Some(service) = self
+            .services
+            .iter_mut()
+            .rev()
+            .find(|service| service.key == key)
+        {
             service.ended.get_or_insert(at);
         }
     }
@@ -278,7 +313,9 @@ impl Latency {
             (Some(end), _) => Some(Measured {
                 from: MeasuredFrom::UserSilence,
                 total: at.saturating_sub(end.at),
-                parts: end.by_vad.then(|| self.parts(end.at, Some(end.confirmed), at)),
+                parts: end
+                    .by_vad
+                    .then(|| self.parts(end.at, Some(end.confirmed), at)),
             }),
             (None, Some(connected)) => Some(Measured {
                 from: MeasuredFrom::ClientConnected,
@@ -294,9 +331,9 @@ impl Latency {
     /// Splits `from..to`. `confirmed` is when the user's silence was; a greeting has none.
     fn parts(&self, from: Duration, confirmed: Option<Duration>, to: Duration) -> Parts {
         let within = |of: fn(Stage) -> bool| {
-            self.services
-                .iter()
-                .filter(move |service| of(service.stage) && service.started >= from && service.started <= to)
+            self.services.iter().filter(move |service| {
+                of(service.stage) && service.started >= from && service.started <= to
+            })
         };
         let models = || within(|stage| matches!(stage, Stage::Llm | Stage::Realtime));
         let tools = || within(|stage| stage == Stage::Tool);
@@ -308,7 +345,12 @@ impl Latency {
             Some(confirmed) => {
                 way.step(Part::EndpointingWait, from, confirmed);
                 let understood_by = first_request.unwrap_or(to);
-                let transcript = self.transcripts.iter().copied().filter(|at| *at <= understood_by).max();
+                let transcript = self
+                    .transcripts
+                    .iter()
+                    .copied()
+                    .filter(|at| *at <= understood_by)
+                    .max();
                 let understood = transcript.map_or(confirmed, |at| at.max(confirmed));
                 way.step(Part::Transcription, confirmed, understood);
                 if let Some(request) = first_request {
@@ -326,7 +368,10 @@ impl Latency {
                 way.step(Part::LlmInference, model.started, first_byte);
             }
             if let Some(call) = before_bot(model.tool_call)
-                && let Some(tool) = tools().map(|tool| tool.started).filter(|at| *at >= call).min()
+                && let Some(tool) = tools()
+                    .map(|tool| tool.started)
+                    .filter(|at| *at >= call)
+                    .min()
             {
                 way.step(Part::LlmToolCall, call, tool);
             }
@@ -342,14 +387,18 @@ impl Latency {
             .filter_map(|tts| Some((before_bot(tts.output)?, tts.started)))
             .min();
         if let Some((audio, request)) = spoken {
-            let text = models().filter_map(|model| model.output).filter(|text| *text <= request).max();
+            let text = models()
+                .filter_map(|model| model.output)
+                .filter(|text| *text <= request)
+                .max();
             if let Some(text) = text {
                 way.step(Part::SentenceAggregation, text, request);
             }
             way.step(Part::SpeechSynthesis, request, audio);
             way.step(Part::OutputTransport, audio, to);
-        } else if let Some(audio) =
-            within(|stage| stage == Stage::Realtime).filter_map(|model| before_bot(model.output)).min()
+        } else if let Some(audio) = within(|stage| stage == Stage::Realtime)
+            .filter_map(|model| before_bot(model.output))
+            .min()
         {
             way.step(Part::OutputTransport, audio, to);
         }

@@ -129,7 +129,11 @@ where
     /// Goes by `clock` in place of the machine's, for tests and replays.
     #[must_use]
     pub fn with_clock(self, clock: ManualClock) -> Self {
-        let core = Core::new(self.core.tracer.clone(), self.core.settings.clone(), Clock::Manual(clock));
+        let core = Core::new(
+            self.core.tracer.clone(),
+            self.core.settings.clone(),
+            Clock::Manual(clock),
+        );
         Self { core, ..self }
     }
 
@@ -139,7 +143,10 @@ where
     /// default.
     #[must_use]
     pub fn with_otel_layer(self, otel: OpenTelemetryLayer<S, SdkTracer>) -> Self {
-        Self { inner: otel, ..self }
+        Self {
+            inner: otel,
+            ..self
+        }
     }
 
     /// A handle to the conversations of this layer. To be taken after everything is set.
@@ -175,13 +182,17 @@ impl Conversations {
 
 impl std::fmt::Debug for Conversations {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Conversations").field("open", &self.open()).finish()
+        f.debug_struct("Conversations")
+            .field("open", &self.open())
+            .finish()
     }
 }
 
 impl<S> std::fmt::Debug for ConversationLayer<S> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("ConversationLayer").field("settings", &self.core.settings).finish_non_exhaustive()
+        f.debug_struct("ConversationLayer")
+            .field("settings", &self.core.settings)
+            .finish_non_exhaustive()
     }
 }
 
@@ -284,4 +295,3 @@ where
         }
     }
 }
-

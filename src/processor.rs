@@ -34,7 +34,13 @@ impl HandedOver {
     }
 
     fn of(span: SpanId) -> Option<Self> {
-        HANDED_OVER.with(|handed| handed.borrow().as_ref().filter(|handed| handed.span == span).cloned())
+        HANDED_OVER.with(|handed| {
+            handed
+                .borrow()
+                .as_ref()
+                .filter(|handed| handed.span == span)
+                .cloned()
+        })
     }
 }
 
@@ -67,7 +73,10 @@ pub struct ConversationProcessor<P> {
 impl<P: SpanProcessor> ConversationProcessor<P> {
     /// Passes mended spans on to `inner`.
     pub fn new(inner: P) -> Self {
-        Self { inner, content: ContentPolicy::default() }
+        Self {
+            inner,
+            content: ContentPolicy::default(),
+        }
     }
 
     /// What of the words may leave. Default: everything, in bounds.
@@ -85,7 +94,9 @@ impl<P: SpanProcessor> SpanProcessor for ConversationProcessor<P> {
     fn on_start(&self, span: &mut Span, context: &Context) {
         if let Some(membership) = context.get::<Membership>() {
             use opentelemetry::trace::Span as _;
-            membership.identity.mark(membership.turn, |mark| span.set_attribute(mark));
+            membership
+                .identity
+                .mark(membership.turn, |mark| span.set_attribute(mark));
         }
         self.inner.on_start(span, context);
     }
@@ -99,16 +110,20 @@ impl<P: SpanProcessor> SpanProcessor for ConversationProcessor<P> {
         }
         span.end_time = span.end_time.max(span.start_time);
         merge_repeated(&mut span.attributes);
-        span.attributes.retain(|attribute| can_leave(&attribute.value));
+        span.attributes
+            .retain(|attribute| can_leave(&attribute.value));
         if matches!(span.status, Status::Error { .. })
             && fields::has(&span.attributes, names::GEN_AI_OPERATION_NAME)
             && !fields::has(&span.attributes, names::ERROR_TYPE)
         {
-            span.attributes.push(KeyValue::new(names::ERROR_TYPE, "_OTHER"));
+            span.attributes
+                .push(KeyValue::new(names::ERROR_TYPE, "_OTHER"));
         }
         for event in &mut span.events.events {
             merge_repeated(&mut event.attributes);
-            event.attributes.retain(|attribute| can_leave(&attribute.value));
+            event
+                .attributes
+                .retain(|attribute| can_leave(&attribute.value));
         }
         self.content.apply(&mut span);
         self.inner.on_end(span);
@@ -147,10 +162,14 @@ fn merge_repeated(attributes: &mut Vec<KeyValue>) {
     let mut index = 0;
     while index < attributes.len() {
         let key = attributes[index].key.as_str().as_bytes();
-        let (first, last) = (key.first().copied().unwrap_or(0), key.last().copied().unwrap_or(0));
+        let (first, last) = (
+            key.first().copied().unwrap_or(0),
+            key.last().copied().unwrap_or(0),
+        );
         let mark = 1u64 << ((key.len() + 7 * usize::from(first) + 13 * usize::from(last)) % 64);
         if seen & mark != 0
-            && let Some(earlier) = (0..index).find(|earlier| attributes[*earlier].key == attributes[index].key)
+            && let Some(earlier) =
+                (0..index).find(|earlier| attributes[*earlier].key == attributes[index].key)
         {
             let repeated = attributes.remove(index);
             attributes[earlier].value = repeated.value;
@@ -165,7 +184,9 @@ fn merge_repeated(attributes: &mut Vec<KeyValue>) {
 fn can_leave(value: &Value) -> bool {
     match value {
         Value::F64(value) => value.is_finite(),
-        Value::Array(opentelemetry::Array::F64(values)) => values.iter().all(|value| value.is_finite()),
+        Value::Array(opentelemetry::Array::F64(values)) => {
+            values.iter().all(|value| value.is_finite())
+        }
         _ => true,
     }
 }

@@ -57,7 +57,11 @@ impl CallSite {
     fn read(metadata: &Metadata<'static>) -> Self {
         let declares = |name| metadata.fields().field(name).is_some();
         if metadata.is_event() {
-            if declares(names::CONVERSATION_EVENT) { Self::Boundary } else { Self::Ordinary }
+            if declares(names::CONVERSATION_EVENT) {
+                Self::Boundary
+            } else {
+                Self::Ordinary
+            }
         } else if declares(names::GEN_AI_OPERATION_NAME) {
             Self::Service
         } else if !declares(names::CONVERSATION_ID) {
@@ -125,7 +129,10 @@ pub(crate) enum Service {
 /// The values of `gen_ai.operation.name`, and the span names of the crate's own macros, that say what a service does.
 const OPERATIONS: &[(Service, &[&str])] = &[
     (Service::Stt, &["stt", "speech_to_text", "transcription"]),
-    (Service::Llm, &["chat", "text_completion", "generate_content", "llm"]),
+    (
+        Service::Llm,
+        &["chat", "text_completion", "generate_content", "llm"],
+    ),
     (Service::Tts, &["tts", "text_to_speech", "audio_generation"]),
     (Service::Tool, &["execute_tool", "tool"]),
     (Service::Realtime, &["realtime"]),
@@ -133,7 +140,10 @@ const OPERATIONS: &[(Service, &[&str])] = &[
 
 impl Service {
     pub(crate) fn named(operation: &str) -> Self {
-        OPERATIONS.iter().find(|(_, names)| names.contains(&operation)).map_or(Self::Other, |(service, _)| *service)
+        OPERATIONS
+            .iter()
+            .find(|(_, names)| names.contains(&operation))
+            .map_or(Self::Other, |(service, _)| *service)
     }
 }
 
@@ -144,10 +154,25 @@ mod tests {
     #[test]
     fn every_alias_of_an_operation_is_known_and_every_other_keeps_its_own_name() {
         let known = |name| Service::named(name);
-        assert_eq!(["stt", "speech_to_text", "transcription"].map(known), [Service::Stt; 3]);
-        assert_eq!(["chat", "text_completion", "generate_content"].map(known), [Service::Llm; 3]);
-        assert_eq!(["tts", "text_to_speech", "audio_generation"].map(known), [Service::Tts; 3]);
-        assert_eq!(["execute_tool", "realtime"].map(known), [Service::Tool, Service::Realtime]);
-        assert_eq!(["invoke_agent", "embeddings", ""].map(known), [Service::Other; 3]);
+        assert_eq!(
+            ["stt", "speech_to_text", "transcription"].map(known),
+            [Service::Stt; 3]
+        );
+        assert_eq!(
+            ["chat", "text_completion", "generate_content"].map(known),
+            [Service::Llm; 3]
+        );
+        assert_eq!(
+            ["tts", "text_to_speech", "audio_generation"].map(known),
+            [Service::Tts; 3]
+        );
+        assert_eq!(
+            ["execute_tool", "realtime"].map(known),
+            [Service::Tool, Service::Realtime]
+        );
+        assert_eq!(
+            ["invoke_agent", "embeddings", ""].map(known),
+            [Service::Other; 3]
+        );
     }
 }

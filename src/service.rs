@@ -68,7 +68,12 @@ impl News {
 pub(crate) fn is_attribute(field: &str) -> bool {
     let own = matches!(
         field,
-        names::CONVERSATION_ID | names::CONVERSATION_EVENT | names::TURN_NUMBER | names::AGO_SECS | ENDED | "message"
+        names::CONVERSATION_ID
+            | names::CONVERSATION_EVENT
+            | names::TURN_NUMBER
+            | names::AGO_SECS
+            | ENDED
+            | "message"
     );
     !own && !field.starts_with("otel.")
 }
@@ -97,7 +102,8 @@ impl ServiceSpan {
     }
 
     pub(crate) fn set_turn(&self, work: &Work) {
-        self.turn.store(work.turn_number().unwrap_or(0), Ordering::Relaxed);
+        self.turn
+            .store(work.turn_number().unwrap_or(0), Ordering::Relaxed);
     }
 
     pub(crate) fn is_finished(&self) -> bool {
@@ -142,15 +148,27 @@ impl Work {
     }
 
     /// Takes in a recorded field.
-    pub(crate) fn note(&mut self, field: &'static str, given: Given<'_>, policy: &ContentPolicy, news: &mut News) {
+    pub(crate) fn note(
+        &mut self,
+        field: &'static str,
+        given: Given<'_>,
+        policy: &ContentPolicy,
+        news: &mut News,
+    ) {
         match (field, self.service) {
             (names::GEN_AI_OPERATION_NAME, _) => {
                 let operation = given.text();
                 self.service = Service::named(&operation);
-                fields::set(&mut self.attributes, field, StringValue::from(operation.into_owned()));
+                fields::set(
+                    &mut self.attributes,
+                    field,
+                    StringValue::from(operation.into_owned()),
+                );
             }
             (ENDED, _) => news.ended |= given.boolean() == Some(true),
-            (names::INTERRUPTED | names::TTS_INTERRUPTED, _) => self.interrupted |= given.boolean() == Some(true),
+            (names::INTERRUPTED | names::TTS_INTERRUPTED, _) => {
+                self.interrupted |= given.boolean() == Some(true)
+            }
             ("otel.status_code", _) => self.failed |= given.text().eq_ignore_ascii_case("error"),
             ("error", _) if given.boolean() == Some(false) => {}
             ("otel.status_description" | "error", _) => {
@@ -160,7 +178,10 @@ impl Work {
                 }
             }
             (names::METRICS_TTFB | names::GEN_AI_RESPONSE_TIME_TO_FIRST_CHUNK, _) => {
-                self.ttfb_given = given.number().filter(|seconds| *seconds > 0.0).or(self.ttfb_given);
+                self.ttfb_given = given
+                    .number()
+                    .filter(|seconds| *seconds > 0.0)
+                    .or(self.ttfb_given);
             }
             (names::IS_FINAL, Service::Stt) => {
                 self.is_final = given.boolean().or(self.is_final);
@@ -169,7 +190,11 @@ impl Work {
             }
             (names::TRANSCRIPT, Service::Stt) => {
                 news.transcript = true;
-                let words = if policy.captures() { policy.bound(given.text().into_owned()) } else { String::new() };
+                let words = if policy.captures() {
+                    policy.bound(given.text().into_owned())
+                } else {
+                    String::new()
+                };
                 self.transcript = Some(words);
             }
             (names::TEXT, Service::Tts) => {
@@ -183,7 +208,8 @@ impl Work {
             }
             (names::METRICS_CHARACTER_COUNT, Service::Tts) => {
                 if let Some(count) = given.integer() {
-                    self.characters_given = Some(self.characters_given.unwrap_or(0).saturating_add(count));
+                    self.characters_given =
+                        Some(self.characters_given.unwrap_or(0).saturating_add(count));
                 }
             }
             (names::ERROR_TYPE, _) => {
@@ -193,7 +219,9 @@ impl Work {
             (field, _) if !is_attribute(field) => {}
             _ => {
                 news.output |= field == names::OUTPUT;
-                if self.service == Service::Realtime && matches!(field, names::TRANSCRIPT | names::INPUT) {
+                if self.service == Service::Realtime
+                    && matches!(field, names::TRANSCRIPT | names::INPUT)
+                {
                     news.input = Some(field);
                 }
                 self.keep(field, given, policy);
@@ -216,12 +244,20 @@ impl Work {
 
     /// The text of an attribute recorded so far.
     pub(crate) fn told(&self, key: &str) -> Option<Cow<'_, str>> {
-        Some(self.attributes.iter().find(|attribute| attribute.key.as_str() == key)?.value.as_str())
+        Some(
+            self.attributes
+                .iter()
+                .find(|attribute| attribute.key.as_str() == key)?
+                .value
+                .as_str(),
+        )
     }
 
     /// The transcript, if what has been recorded so far makes it final. One that nobody calls interim is.
     pub(crate) fn final_transcript(&self) -> Option<&str> {
-        self.transcript.as_deref().filter(|_| self.is_final != Some(false))
+        self.transcript
+            .as_deref()
+            .filter(|_| self.is_final != Some(false))
     }
 
     pub(crate) fn has_transcript(&self) -> bool {
@@ -230,13 +266,19 @@ impl Work {
 
     /// The finished attributes and status.
     pub(crate) fn finish(mut self, policy: &ContentPolicy) -> (Vec<KeyValue>, Status) {
-        let answered = self.first_byte.and_then(|at| at.checked_sub(self.started)).map(|wait| wait.as_secs_f64());
+        let answered = self
+            .first_byte
+            .and_then(|at| at.checked_sub(self.started))
+            .map(|wait| wait.as_secs_f64());
         let measured = match self.service {
             Service::Stt => self.transcription_lag,
             Service::Llm | Service::Tts | Service::Realtime | Service::Other => answered,
             Service::Tool => None,
         };
-        if let Some(seconds) = self.ttfb_given.or(measured.filter(|seconds| *seconds > 0.0)) {
+        if let Some(seconds) = self
+            .ttfb_given
+            .or(measured.filter(|seconds| *seconds > 0.0))
+        {
             self.set(names::METRICS_TTFB, seconds);
             self.set(names::GEN_AI_RESPONSE_TIME_TO_FIRST_CHUNK, seconds);
         }
@@ -256,7 +298,9 @@ impl Work {
                 if !fields::has(&self.attributes, names::GEN_AI_OUTPUT_TYPE) {
                     self.set(names::GEN_AI_OUTPUT_TYPE, "speech");
                 }
-                let counted = i64::try_from(self.characters_counted).ok().filter(|count| *count > 0);
+                let counted = i64::try_from(self.characters_counted)
+                    .ok()
+                    .filter(|count| *count > 0);
                 if let Some(count) = self.characters_given.or(counted) {
                     self.set(names::METRICS_CHARACTER_COUNT, count);
                 }

@@ -55,7 +55,11 @@ impl Ord for Deadline {
 
 impl Timer {
     pub(crate) fn new(clock: Clock) -> Self {
-        let shared = Arc::new(Shared { clock, state: Mutex::default(), changed: Condvar::new() });
+        let shared = Arc::new(Shared {
+            clock,
+            state: Mutex::default(),
+            changed: Condvar::new(),
+        });
         if let Clock::Manual(clock) = &shared.clock {
             let alarms: Arc<dyn Alarms> = shared.clone();
             clock.wake(Arc::downgrade(&alarms));
@@ -66,7 +70,10 @@ impl Timer {
     /// Has `whose` looked at when the clock shows `at`.
     pub(crate) fn set(&self, at: Time, whose: Weak<dyn Due>) {
         let mut state = lock(&self.shared.state);
-        let earliest = state.deadlines.peek().is_none_or(|Reverse(first)| at < first.at);
+        let earliest = state
+            .deadlines
+            .peek()
+            .is_none_or(|Reverse(first)| at < first.at);
         state.deadlines.push(Reverse(Deadline { at, whose }));
         if let Clock::Manual(_) = self.shared.clock {
             return;
@@ -102,7 +109,12 @@ impl Shared {
             while !state.stopped {
                 let now = self.clock.now();
                 match state.deadlines.peek().map(|Reverse(first)| first.at) {
-                    None => state = self.changed.wait(state).unwrap_or_else(PoisonError::into_inner),
+                    None => {
+                        state = self
+                            .changed
+                            .wait(state)
+                            .unwrap_or_else(PoisonError::into_inner)
+                    }
                     Some(at) if at > now => {
                         state = match self.changed.wait_timeout(state, at - now) {
                             Ok((state, _)) => state,
@@ -123,7 +135,10 @@ impl Shared {
 
 impl Alarms for Shared {
     fn next_alarm(&self) -> Option<Time> {
-        lock(&self.state).deadlines.peek().map(|Reverse(first)| first.at)
+        lock(&self.state)
+            .deadlines
+            .peek()
+            .map(|Reverse(first)| first.at)
     }
 
     fn ring(&self, now: Time) {
@@ -131,18 +146,24 @@ impl Alarms for Shared {
             let due = {
                 let mut state = lock(&self.state);
                 match state.deadlines.peek() {
-                    Some(Reverse(first)) if first.at <= now && !state.stopped => state.deadlines.pop(),
+                    Some(Reverse(first)) if first.at <= now && !state.stopped => {
+                        state.deadlines.pop()
+                    }
                     _ => return,
                 }
             };
-            let Some(Reverse(Deadline { whose, .. })) = due else { return };
+            let Some(Reverse(Deadline { whose, .. })) = due else {
+                return;
+            };
             let Some(due) = whose.upgrade() else { continue };
             // A span processor of the program that panics here must not take the timer with it.
             let look = std::panic::AssertUnwindSafe(|| due.look(now));
             if let Ok(Some(next)) = std::panic::catch_unwind(look) {
                 // Strictly later, or a deadline that is never met would ring forever.
                 let at = next.max(now + Time::from_nanos(1));
-                lock(&self.state).deadlines.push(Reverse(Deadline { at, whose }));
+                lock(&self.state)
+                    .deadlines
+                    .push(Reverse(Deadline { at, whose }));
             }
         }
     }

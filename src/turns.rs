@@ -86,7 +86,13 @@ pub(crate) struct Turns {
 impl Turns {
     /// Turns that end when nothing follows the bot's speech for `timeout`.
     pub(crate) fn new(timeout: Duration) -> Self {
-        Self { timeout, open: None, number: 0, bot_is_speaking: false, now: Duration::ZERO }
+        Self {
+            timeout,
+            open: None,
+            number: 0,
+            bot_is_speaking: false,
+            now: Duration::ZERO,
+        }
     }
 
     /// Starts the first turn.
@@ -138,7 +144,12 @@ impl Turns {
     }
 
     /// Ends the conversation, and with it the open turn.
-    pub(crate) fn finish(&mut self, at: Duration, reason: EndReason, changes: &mut dyn FnMut(Change)) -> Duration {
+    pub(crate) fn finish(
+        &mut self,
+        at: Duration,
+        reason: EndReason,
+        changes: &mut dyn FnMut(Change),
+    ) -> Duration {
         let at = self.advance(at, changes);
         self.end(at, reason, changes);
         at
@@ -151,13 +162,23 @@ impl Turns {
 
     fn start(&mut self, at: Duration, changes: &mut dyn FnMut(Change)) {
         self.number = self.number.saturating_add(1);
-        self.open = Some(OpenTurn { started: at, bot_has_spoken: false, silent_since: None });
-        changes(Change::Started { number: self.number, at });
+        self.open = Some(OpenTurn {
+            started: at,
+            bot_has_spoken: false,
+            silent_since: None,
+        });
+        changes(Change::Started {
+            number: self.number,
+            at,
+        });
     }
 
     fn end(&mut self, at: Duration, reason: EndReason, changes: &mut dyn FnMut(Change)) {
         if let Some(turn) = self.open.take() {
-            changes(Change::Ended { at: at.max(turn.started), reason });
+            changes(Change::Ended {
+                at: at.max(turn.started),
+                reason,
+            });
         }
     }
 }
@@ -172,15 +193,23 @@ mod tests {
         let mut told = Vec::new();
         let mut tell = |change| {
             told.push(match change {
-                Change::Started { number, at } => format!("{} starts at {}", number, at.as_millis()),
-                Change::Ended { at, reason } => format!("ends at {}: {}", at.as_millis(), reason.as_str()),
+                Change::Started { number, at } => {
+                    format!("{} starts at {}", number, at.as_millis())
+                }
+                Change::Ended { at, reason } => {
+                    format!("ends at {}: {}", at.as_millis(), reason.as_str())
+                }
             });
         };
         turns.begin(Duration::ZERO, &mut tell);
         for (at, speech) in script {
             turns.hear(Duration::from_millis(*at), *speech, &mut tell);
         }
-        turns.finish(Duration::from_millis(ends_at), EndReason::ConversationEnded, &mut tell);
+        turns.finish(
+            Duration::from_millis(ends_at),
+            EndReason::ConversationEnded,
+            &mut tell,
+        );
         told
     }
 
@@ -188,15 +217,28 @@ mod tests {
 
     #[test]
     fn the_first_turn_starts_with_the_conversation_and_ends_with_it() {
-        assert_eq!(turns(&[], 900), ["1 starts at 0", "ends at 900: conversation_ended"]);
+        assert_eq!(
+            turns(&[], 900),
+            ["1 starts at 0", "ends at 900: conversation_ended"]
+        );
     }
 
     #[test]
     fn an_interruption_ends_the_turn_it_interrupts() {
-        let script = [(100, UserStarted), (500, BotStarted), (800, UserStarted), (900, BotStopped)];
+        let script = [
+            (100, UserStarted),
+            (500, BotStarted),
+            (800, UserStarted),
+            (900, BotStopped),
+        ];
         assert_eq!(
             turns(&script, 9_000),
-            ["1 starts at 0", "ends at 800: interrupted", "2 starts at 800", "ends at 9000: conversation_ended"]
+            [
+                "1 starts at 0",
+                "ends at 800: interrupted",
+                "2 starts at 800",
+                "ends at 9000: conversation_ended"
+            ]
         );
     }
 
@@ -205,27 +247,49 @@ mod tests {
         let script = [(500, BotStarted), (800, BotStopped), (1_000, UserStarted)];
         assert_eq!(
             turns(&script, 1_500),
-            ["1 starts at 0", "ends at 1000: user_spoke", "2 starts at 1000", "ends at 1500: conversation_ended"]
+            [
+                "1 starts at 0",
+                "ends at 1000: user_spoke",
+                "2 starts at 1000",
+                "ends at 1500: conversation_ended"
+            ]
         );
     }
 
     #[test]
     fn a_user_who_speaks_before_the_bot_stays_in_the_turn() {
         let script = [(100, UserStarted), (300, UserStarted)];
-        assert_eq!(turns(&script, 500), ["1 starts at 0", "ends at 500: conversation_ended"]);
+        assert_eq!(
+            turns(&script, 500),
+            ["1 starts at 0", "ends at 500: conversation_ended"]
+        );
     }
 
     #[test]
     fn silence_ends_the_turn_where_the_bot_stopped() {
         let script = [(500, BotStarted), (800, BotStopped)];
-        assert_eq!(turns(&script, 3_300), ["1 starts at 0", "ends at 800: silence"]);
-        assert_eq!(turns(&script, 3_299), ["1 starts at 0", "ends at 3299: conversation_ended"]);
+        assert_eq!(
+            turns(&script, 3_300),
+            ["1 starts at 0", "ends at 800: silence"]
+        );
+        assert_eq!(
+            turns(&script, 3_299),
+            ["1 starts at 0", "ends at 3299: conversation_ended"]
+        );
     }
 
     #[test]
     fn a_bot_that_goes_on_within_the_timeout_keeps_its_turn() {
-        let script = [(500, BotStarted), (800, BotStopped), (3_299, BotStarted), (4_000, BotStopped)];
-        assert_eq!(turns(&script, 9_000), ["1 starts at 0", "ends at 4000: silence"]);
+        let script = [
+            (500, BotStarted),
+            (800, BotStopped),
+            (3_299, BotStarted),
+            (4_000, BotStopped),
+        ];
+        assert_eq!(
+            turns(&script, 9_000),
+            ["1 starts at 0", "ends at 4000: silence"]
+        );
     }
 
     #[test]
@@ -240,18 +304,31 @@ mod tests {
         ];
         assert_eq!(
             turns(&script, 9_000),
-            ["1 starts at 0", "ends at 800: silence", "2 starts at 4200", "ends at 9000: conversation_ended"]
+            [
+                "1 starts at 0",
+                "ends at 800: silence",
+                "2 starts at 4200",
+                "ends at 9000: conversation_ended"
+            ]
         );
     }
 
     #[test]
     fn a_bot_that_stops_without_having_spoken_says_nothing() {
-        assert_eq!(turns(&[(100, BotStopped)], 9_000), ["1 starts at 0", "ends at 9000: conversation_ended"]);
+        assert_eq!(
+            turns(&[(100, BotStopped)], 9_000),
+            ["1 starts at 0", "ends at 9000: conversation_ended"]
+        );
     }
 
     #[test]
     fn time_that_runs_backwards_is_taken_as_standing_still() {
-        let script = [(500, BotStarted), (700, UserStarted), (100, BotStarted), (0, UserStarted)];
+        let script = [
+            (500, BotStarted),
+            (700, UserStarted),
+            (100, BotStarted),
+            (0, UserStarted),
+        ];
         assert_eq!(
             turns(&script, 0),
             [

@@ -22,7 +22,8 @@ impl Callsite for AnyCallsite {
 }
 
 fn metadata(name: &str, is_span: bool, fields: &Map<String, Value>) -> &'static Metadata<'static> {
-    static KNOWN: LazyLock<Mutex<HashMap<String, &'static Metadata<'static>>>> = LazyLock::new(Mutex::default);
+    static KNOWN: LazyLock<Mutex<HashMap<String, &'static Metadata<'static>>>> =
+        LazyLock::new(Mutex::default);
     let names: Vec<&str> = fields.keys().map(String::as_str).collect();
     let mut known = KNOWN.lock().expect("nothing panics while it is held");
     let key = format!("{is_span} {name} {names:?}");
@@ -32,7 +33,9 @@ fn metadata(name: &str, is_span: bool, fields: &Map<String, Value>) -> &'static 
         let kind = if is_span { Kind::SPAN } else { Kind::EVENT };
         let fields = FieldSet::new(names.leak(), tracing::callsite::Identifier(callsite));
         let name = name.to_string().leak();
-        callsite.0.get_or_init(|| Metadata::new(name, "replay", Level::INFO, None, None, None, fields, kind))
+        callsite.0.get_or_init(|| {
+            Metadata::new(name, "replay", Level::INFO, None, None, None, fields, kind)
+        })
     })
 }
 
@@ -46,31 +49,57 @@ fn with_values(
         .values()
         .map(|value| -> Box<dyn tracing::Value> {
             match value {
+                Value::Null => Box::new(tracing::field::Empty),
                 Value::Bool(value) => Box::new(*value),
-                Value::Number(number) => match (number.as_u64(), number.as_i64(), number.as_f64()) {
-                    (Some(value), _, _) => Box::new(value),
-                    (_, Some(value), _) => Box::new(value),
-                    (_, _, value) => Box::new(value.unwrap_or(f64::NAN)),
-                },
+                Value::Number(number) => {
+                    match (number.as_u64(), number.as_i64(), number.as_f64()) {
+                        (Some(value), _, _) => Box::new(value),
+                        (_, Some(value), _) => Box::new(value),
+                        (_, _, value) => Box::new(value.unwrap_or(f64::NAN)),
+                    }
+                }
                 Value::String(text) => Box::new(text.clone()),
                 other => Box::new(other.to_string()),
             }
         })
         .collect();
-    let values: Vec<Option<&dyn tracing::Value>> = values.iter().map(|value| Some(&**value)).collect();
+    let values: Vec<Option<&dyn tracing::Value>> =
+        values.iter().map(|value| Some(&**value)).collect();
     then(&metadata.fields().value_set_all(&values));
 }
 
-/// A span with `fields`.
-pub fn span(name: &str, fields: &Map<String, Value>) -> Span {
+/// A span with `fields`; those that are null are declared only, to be recorded later.
+pub(crate) fn span(name: &str, fields: &Map<String, Value>) -> Span {
     let metadata = metadata(name, true, fields);
     let mut span = Span::none();
-    with_values(metadata, fields, |values| span = Span::new(metadata, values));
+    with_values(metadata, fields, |values| {
+        span = Span::new(metadata, values)
+    });
     span
 }
 
+/// Records `fields`, which the span has declared.
+pub(crate) fn record(span: &Span, fields: &Map<String, Value>) {
+    let Some(metadata) = span.metadata() else {
+        return;
+    };
+    let all: Map<String, Value> = metadata
+        .fields()
+        .iter()
+        .map(|field| {
+            (
+                field.name().to_owned(),
+                fields.get(field.name()).cloned().unwrap_or_default(),
+            )
+        })
+        .collect();
+    with_values(metadata, &all, |values| {
+        span.record_all(values);
+    });
+}
+
 /// An event with `fields`.
-pub fn event(fields: &Map<String, Value>) {
+pub(crate) fn event(fields: &Map<String, Value>) {
     let metadata = metadata("event", false, fields);
     with_values(metadata, fields, |values| Event::dispatch(metadata, values));
 }

@@ -28,11 +28,15 @@ fn arguments() -> Result<Arguments, String> {
     while let Some(argument) = given.next() {
         if argument == "--turn-end-timeout" {
             let seconds = given.next().unwrap_or_default();
-            let parsed = seconds.parse().ok().and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
-            turn_end_timeout =
-                Some(parsed.ok_or_else(|| {
-                    format!("--turn-end-timeout {seconds:?} is not a number of seconds from 0 up\n{USAGE}")
-                })?);
+            let parsed = seconds
+                .parse()
+                .ok()
+                .and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
+            turn_end_timeout = Some(parsed.ok_or_else(|| {
+                format!(
+                    "--turn-end-timeout {seconds:?} is not a number of seconds from 0 up\n{USAGE}"
+                )
+            })?);
         } else if argument.starts_with("--") || timeline.is_some() {
             return Err(format!("{argument:?} is not understood\n{USAGE}"));
         } else {
@@ -40,21 +44,26 @@ fn arguments() -> Result<Arguments, String> {
         }
     }
     let timeline = timeline.ok_or(USAGE)?;
-    Ok(Arguments { timeline, turn_end_timeout })
+    Ok(Arguments {
+        timeline,
+        turn_end_timeout,
+    })
 }
 
 fn run() -> Result<(), String> {
     let arguments = arguments()?;
     let text = std::fs::read_to_string(&arguments.timeline)
         .map_err(|error| format!("{}: cannot be read: {error}", arguments.timeline))?;
-    let steps = timeline::read(&text).map_err(|error| format!("{}: {error}", arguments.timeline))?;
+    let steps =
+        timeline::read(&text).map_err(|error| format!("{}: {error}", arguments.timeline))?;
 
     let clock = ManualClock::new();
     let exporter = SimpleSpanProcessor::new(JsonLinesExporter::stdout());
     let provider = SdkTracerProvider::builder()
         .with_span_processor(ConversationProcessor::new(exporter))
         .build();
-    let mut layer = tracing_conversation::layer(provider.tracer("replay")).with_clock(clock.clone());
+    let mut layer =
+        tracing_conversation::layer(provider.tracer("replay")).with_clock(clock.clone());
     if let Some(timeout) = arguments.turn_end_timeout {
         layer = layer.with_turn_end_timeout(timeout);
     }
@@ -63,7 +72,9 @@ fn run() -> Result<(), String> {
 
     player::play(&steps, &clock).map_err(|error| format!("{}: {error}", arguments.timeline))?;
     conversations.end_all();
-    provider.shutdown().map_err(|error| format!("the spans could not all be written: {error}"))
+    provider
+        .shutdown()
+        .map_err(|error| format!("the spans could not all be written: {error}"))
 }
 
 fn main() -> ExitCode {

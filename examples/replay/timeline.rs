@@ -3,25 +3,25 @@
 use serde_json::{Map, Value};
 use std::time::Duration;
 
-pub type Fields = Map<String, Value>;
+pub(crate) type Fields = Map<String, Value>;
 
 /// One line.
 #[derive(Debug)]
-pub struct Step {
-    pub line: usize,
-    pub at: Duration,
-    pub conversation: String,
-    pub what: What,
+pub(crate) struct Step {
+    pub(crate) line: usize,
+    pub(crate) at: Duration,
+    pub(crate) conversation: String,
+    pub(crate) what: What,
 }
 
 #[derive(Debug)]
-pub enum What {
+pub(crate) enum What {
     Event { name: String, fields: Fields },
     Span { id: String, op: Op },
 }
 
 #[derive(Debug)]
-pub enum Op {
+pub(crate) enum Op {
     Start(Start),
     FirstByte { text: Option<bool> },
     Record(Fields),
@@ -29,23 +29,25 @@ pub enum Op {
 }
 
 #[derive(Debug)]
-pub struct Start {
-    pub service: String,
-    pub provider: Option<String>,
-    pub model: Option<String>,
-    pub voice: Option<String>,
-    pub tool: Option<String>,
+pub(crate) struct Start {
+    pub(crate) service: String,
+    pub(crate) provider: Option<String>,
+    pub(crate) model: Option<String>,
+    pub(crate) voice: Option<String>,
+    pub(crate) tool: Option<String>,
     /// The timeline id of the span that it is started in.
-    pub parent: Option<String>,
-    pub attributes: Fields,
+    pub(crate) parent: Option<String>,
+    pub(crate) attributes: Fields,
 }
 
 /// Reads all lines. The error names the line and what is wrong with it.
-pub fn read(text: &str) -> Result<Vec<Step>, String> {
+pub(crate) fn read(text: &str) -> Result<Vec<Step>, String> {
     text.lines()
         .enumerate()
         .filter(|(_, line)| !line.trim().is_empty())
-        .map(|(index, line)| read_line(index + 1, line).map_err(|error| format!("line {}: {error}", index + 1)))
+        .map(|(index, line)| {
+            read_line(index + 1, line).map_err(|error| format!("line {}: {error}", index + 1))
+        })
         .collect()
 }
 
@@ -56,18 +58,31 @@ fn read_line(line: usize, text: &str) -> Result<Step, String> {
         Err(error) => return Err(format!("not JSON: {error}")),
     };
     let at = match fields.remove("at") {
-        Some(Value::Number(at)) => at.as_f64().and_then(|at| Duration::try_from_secs_f64(at).ok()),
+        Some(Value::Number(at)) => at
+            .as_f64()
+            .and_then(|at| Duration::try_from_secs_f64(at).ok()),
         _ => None,
     }
     .ok_or("\"at\" has to be a number of seconds from 0 up")?;
     let conversation = required(&mut fields, "conversation")?;
-    let what = match (optional(&mut fields, "event")?, optional(&mut fields, "span")?) {
+    let what = match (
+        optional(&mut fields, "event")?,
+        optional(&mut fields, "span")?,
+    ) {
         (Some(name), None) => What::Event { name, fields },
-        (None, Some(id)) => What::Span { id, op: read_op(fields)? },
+        (None, Some(id)) => What::Span {
+            id,
+            op: read_op(fields)?,
+        },
         (Some(_), Some(_)) => return Err("\"event\" and \"span\" exclude each other".to_owned()),
         (None, None) => return Err("neither \"event\" nor \"span\" is there".to_owned()),
     };
-    Ok(Step { line, at, conversation, what })
+    Ok(Step {
+        line,
+        at,
+        conversation,
+        what,
+    })
 }
 
 fn read_op(mut fields: Fields) -> Result<Op, String> {
@@ -91,13 +106,21 @@ fn read_op(mut fields: Fields) -> Result<Op, String> {
             let text = match fields.remove("text") {
                 None => None,
                 Some(Value::Bool(text)) => Some(text),
-                Some(other) => return Err(format!("\"text\" has to be true or false, not {other}")),
+                Some(other) => {
+                    return Err(format!("\"text\" has to be true or false, not {other}"));
+                }
             };
             Op::FirstByte { text }
         }
         "record" => Op::Record(attributes),
-        "end" => Op::End { error: optional(&mut fields, "error")? },
-        other => return Err(format!("\"op\" is {other:?}; it is one of start, first_byte, record, end")),
+        "end" => Op::End {
+            error: optional(&mut fields, "error")?,
+        },
+        other => {
+            return Err(format!(
+                "\"op\" is {other:?}; it is one of start, first_byte, record, end"
+            ));
+        }
     };
     Ok(op)
 }

@@ -16,6 +16,7 @@ mod pipeline;
 mod services;
 mod settings;
 mod stand_in;
+mod telemetry;
 #[cfg(test)]
 mod tests;
 mod tools;
@@ -27,11 +28,13 @@ use arguments::{Arguments, User};
 use pace::Pace;
 use services::Patience;
 use settings::Settings;
-use stand_in::faults::{Fault, Kind, Provider};
-use stand_in::{Behaviour, Delays, StandIns};
+use stand_in::{Behaviour, StandIns};
 use std::error::Error;
 use std::process::ExitCode;
-use transport::{caller, record, wav};
+use telemetry::Live;
+use tokio::net::TcpListener;
+use tokio::sync::broadcast;
+use transport::{caller, record, wav, web};
 
 fn main() -> ExitCode {
     let arguments = match Arguments::parse(std::env::args().skip(1)) {
@@ -58,9 +61,13 @@ fn say(text: &str) {
 
 #[tokio::main]
 async fn run(arguments: &Arguments) -> Result<(), Box<dyn Error>> {
-    tracing_subscriber::fmt().with_writer(std::io::stderr).init();
+    let live = matches!(arguments.user, User::Browser(_)).then(|| Live(broadcast::Sender::new(1024)));
+    let _telemetry = telemetry::start(live.clone())?;
     let agent = prepare(arguments).await?;
-    talk(arguments, &agent).await
+    match (&arguments.user, live) {
+        (User::Browser(address), Some(live)) => serve(address, agent, live).await,
+        _ => talk(arguments, &agent).await,
+    }
 }
 
 async fn prepare(arguments: &Arguments) -> Result<Agent, Box<dyn Error>> {
@@ -77,9 +84,8 @@ async fn prepare(arguments: &Arguments) -> Result<Agent, Box<dyn Error>> {
     let stand_ins = StandIns::start(Behaviour {
         seed: arguments.seed,
         pace,
-        delays: Delays::default(),
-        // The fifth request of a conversation hits a rate limit, so that the traces have an error to show.
-        faults: vec![Fault { provider: Provider::OpenAi, nth: 5, kind: Kind::Status(429) }],
+        delays: arguments.delays,
+        faults: arguments.faults.clone(),
     })
     .await?;
     if !missing.is_empty() {
@@ -108,10 +114,18 @@ fn http_client() -> reqwest::Result<reqwest::Client> {
     reqwest::Client::builder().build()
 }
 
-async fn talk(arguments: &Arguments, agent: &Agent) -> Result<(), Box<dyn Error>> {
-    if let User::Browser(address) = &arguments.user {
-        return transport::web::serve(address, agent.clone()).await;
+/// Answers browsers until ctrl-c.
+async fn serve(address: &str, agent: Agent, live: Live) -> Result<(), Box<dyn Error>> {
+    let listener = TcpListener::bind(address).await.map_err(|error| format!("{address}: {error}"))?;
+    say(&format!("Open http://{} and press Call; ctrl-c ends.", listener.local_addr()?));
+    tokio::select! {
+        served = web::serve(listener, agent, live.0) => Ok(served?),
+        interrupted = tokio::signal::ctrl_c() => Ok(interrupted?),
     }
+}
+
+/// Holds the calls that the arguments ask for.
+async fn talk(arguments: &Arguments, agent: &Agent) -> Result<(), Box<dyn Error>> {
     let mut calls = tokio::task::JoinSet::new();
     for number in 1..=arguments.calls {
         let (connection, channel) = match &arguments.user {

@@ -8,38 +8,29 @@ use crate::stand_in::{Behaviour, Delays, StandIns};
 use crate::transport::caller;
 use opentelemetry::trace::{SpanId, Status, TracerProvider as _};
 use opentelemetry::Value;
-use opentelemetry_sdk::error::OTelSdkResult;
-use opentelemetry_sdk::trace::{SdkTracerProvider, SimpleSpanProcessor, SpanData, SpanExporter};
+use opentelemetry_sdk::trace::{InMemorySpanExporter, SdkTracerProvider, SimpleSpanProcessor, SpanData};
 use std::fmt::Write;
-use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use tracing_conversation::ConversationProcessor;
 use tracing_subscriber::prelude::*;
 
 /// Everything that was exported.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct Collected(Arc<Mutex<Vec<SpanData>>>);
-
-impl SpanExporter for Collected {
-    async fn export(&self, batch: Vec<SpanData>) -> OTelSdkResult {
-        self.0.lock().unwrap().extend(batch);
-        Ok(())
-    }
-}
+#[derive(Default)]
+pub(crate) struct Collected(InMemorySpanExporter);
 
 impl Collected {
     /// Makes the crate's layer the subscriber of this thread, until what is returned is dropped. A test's runtime has
     /// one thread, so that tests do not see each other's spans.
     pub(crate) fn install() -> (Self, tracing::subscriber::DefaultGuard) {
         let collected = Self::default();
-        let simple = SimpleSpanProcessor::new(collected.clone());
+        let simple = SimpleSpanProcessor::new(collected.0.clone());
         let provider = SdkTracerProvider::builder().with_span_processor(ConversationProcessor::new(simple)).build();
         let layer = tracing_conversation::layer(provider.tracer("voice_agent"));
         (collected, tracing::subscriber::set_default(tracing_subscriber::registry().with(layer)))
     }
 
     pub(crate) fn spans(&self) -> Vec<SpanData> {
-        self.0.lock().unwrap().clone()
+        self.0.get_finished_spans().unwrap()
     }
 }
 

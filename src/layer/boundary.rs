@@ -8,6 +8,7 @@ use crate::names;
 use crate::recognise::Boundary;
 use crate::service::is_attribute;
 use crate::turns::EndReason;
+use opentelemetry::KeyValue;
 use std::time::Duration;
 use tracing_core::{Event, Subscriber};
 use tracing_subscriber::layer::Context;
@@ -47,7 +48,10 @@ impl Heard {
 
 /// A length of time given in seconds; anything else is none.
 fn seconds(given: Given<'_>) -> Duration {
-    given.number().and_then(|seconds| Duration::try_from_secs_f64(seconds).ok()).unwrap_or_default()
+    given
+        .number()
+        .and_then(|seconds| Duration::try_from_secs_f64(seconds).ok())
+        .unwrap_or_default()
 }
 
 impl<S> ConversationLayer<S>
@@ -56,7 +60,9 @@ where
 {
     pub(super) fn boundary(&self, event: &Event<'_>, ctx: &Context<'_, S>) {
         let mut heard = Heard::default();
-        event.record(&mut Fields(|field, given: Given<'_>| heard.hear(field, given)));
+        event.record(&mut Fields(|field, given: Given<'_>| {
+            heard.hear(field, given)
+        }));
         let Some(boundary) = heard.boundary else {
             if let Some(name) = heard.unknown.filter(|name| self.core.is_news(name)) {
                 tracing::warn!(
@@ -67,10 +73,19 @@ where
             }
             return;
         };
-        let place = self.place_of(ctx.event_span(event));
+        let span = ctx.event_span(event);
+        let place = if event.is_contextual() {
+            self.contextual_place(span)
+        } else {
+            self.place_of(span)
+        };
         match (boundary, &place.service) {
             (Boundary::FirstByte, Some((_, service))) => {
-                let what = if heard.is_tool_call { FirstByte::ToolCall } else { FirstByte::Output };
+                let what = if heard.is_tool_call {
+                    FirstByte::ToolCall
+                } else {
+                    FirstByte::Output
+                };
                 return self.first_byte(service, what);
             }
             (Boundary::Annotate, Some((id, _))) if heard.conversation.is_none() => {
@@ -83,10 +98,13 @@ where
         let opening = match boundary {
             Boundary::ConversationStarted | Boundary::ClientConnected => Opening::Ended,
             // The end of what nobody knows of is no news, and a first byte needs a span to be of.
-            Boundary::ConversationEnded | Boundary::ClientDisconnected | Boundary::FirstByte => Opening::Never,
+            Boundary::ConversationEnded | Boundary::ClientDisconnected | Boundary::FirstByte => {
+                Opening::Never
+            }
             _ => Opening::Unknown,
         };
-        let Found::Live(live) = self.conversation(heard.conversation.as_deref(), &place, opening) else {
+        let Found::Live(live) = self.conversation(heard.conversation.as_deref(), &place, opening)
+        else {
             return;
         };
         let core = &*self.core;
@@ -105,16 +123,22 @@ where
                     && content.admits(field)
                     && let Some(value) = given.value(|text| content.bound(text))
                 {
-                    moment.annotate(field, value, content.max_value_bytes());
+                    moment.annotate(field.into(), value, content.max_value_bytes());
                 }
             })),
             Boundary::ConversationEnded | Boundary::ClientDisconnected => {
-                let reason = heard.reason.take().map(|reason| (names::CONVERSATION_END_REASON, reason.into()));
+                let reason = heard
+                    .reason
+                    .take()
+                    .map(|reason| KeyValue::new(names::CONVERSATION_END_REASON, reason));
                 moment.describe(reason.into_iter().collect());
             }
             Boundary::ConversationStarted | Boundary::FirstByte => {}
         });
-        if matches!(boundary, Boundary::ConversationEnded | Boundary::ClientDisconnected) {
+        if matches!(
+            boundary,
+            Boundary::ConversationEnded | Boundary::ClientDisconnected
+        ) {
             live.end(core, EndReason::ConversationEnded, heard.ago, None);
         }
     }

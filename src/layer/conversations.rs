@@ -8,8 +8,8 @@ use crate::fields::{Fields, Given};
 use crate::names;
 use crate::service::is_attribute;
 use crate::turns::EndReason;
-use opentelemetry::Context as OtelContext;
 use opentelemetry::trace::TraceContextExt;
+use opentelemetry::{Context as OtelContext, KeyValue};
 use std::sync::Arc;
 use std::time::Duration;
 use tracing_core::Subscriber;
@@ -23,7 +23,12 @@ impl<S> ConversationLayer<S>
 where
     S: Subscriber + for<'span> LookupSpan<'span>,
 {
-    pub(super) fn new_conversation(&self, attributes: &Attributes<'_>, id: &Id, ctx: Context<'_, S>) {
+    pub(super) fn new_conversation(
+        &self,
+        attributes: &Attributes<'_>,
+        id: &Id,
+        ctx: Context<'_, S>,
+    ) {
         let own_id = id_among(attributes).unwrap_or_else(|| uuid::Uuid::new_v4().to_string());
         if let Found::Live(_) = self.core.table.find(&own_id) {
             // A second scope for a live conversation joins it.
@@ -31,7 +36,9 @@ where
         }
         let live = Live::open(&self.core, own_id.as_str().into(), Some(id.clone()));
         self.describe(&live, &|visit| attributes.record(visit));
-        let parent = self.parent_context(attributes).with_value(live.membership(None));
+        let parent = self
+            .parent_context(attributes)
+            .with_value(live.membership(None));
         self.make_span(attributes, id, ctx.clone(), Some(parent));
         // Found by its id only now that its span is there to be found.
         if !self.core.admit(&live) {
@@ -80,11 +87,13 @@ where
                 if settings.inherited.iter().any(|name| name == field) {
                     live.inherit(field, &value);
                 }
-                described.push((field, value));
+                described.push(KeyValue::new(field, value));
             }
         }));
         if !described.is_empty() {
-            live.act(&self.core, Duration::ZERO, |moment| moment.describe(described));
+            live.act(&self.core, Duration::ZERO, |moment| {
+                moment.describe(described)
+            });
         }
     }
 
@@ -111,28 +120,46 @@ where
         let make = |values: &ValueSet<'_>| match (parent, attributes.parent()) {
             (Some(parent), _) => {
                 let _attached = parent.attach();
-                self.inner.on_new_span(&Attributes::new(metadata, values), id, ctx);
+                self.inner
+                    .on_new_span(&Attributes::new(metadata, values), id, ctx);
             }
             (None, Some(parent)) => {
-                self.inner.on_new_span(&Attributes::child_of(parent.clone(), metadata, values), id, ctx);
+                self.inner.on_new_span(
+                    &Attributes::child_of(parent.clone(), metadata, values),
+                    id,
+                    ctx,
+                );
             }
             (None, None) if attributes.is_contextual() => {
-                self.inner.on_new_span(&Attributes::new(metadata, values), id, ctx);
+                self.inner
+                    .on_new_span(&Attributes::new(metadata, values), id, ctx);
             }
-            (None, None) => self.inner.on_new_span(&Attributes::new_root(metadata, values), id, ctx),
+            (None, None) => {
+                self.inner
+                    .on_new_span(&Attributes::new_root(metadata, values), id, ctx)
+            }
         };
-        type Values<'a, const N: usize> = [(&'a Field, Option<&'a dyn tracing_core::field::Value>); N];
+        type Values<'a, const N: usize> =
+            [(&'a Field, Option<&'a dyn tracing_core::field::Value>); N];
         match &kept[..] {
             [] => make(&fields.value_set(&([] as Values<'_, 0>))),
             [(field, value)] => make(&fields.value_set(&([(field, Some(value))] as Values<'_, 1>))),
             [(one, first), (other, second), ..] => {
-                make(&fields.value_set(&([(one, Some(first)), (other, Some(second))] as Values<'_, 2>)));
+                make(
+                    &fields
+                        .value_set(&([(one, Some(first)), (other, Some(second))] as Values<'_, 2>)),
+                );
             }
         }
     }
 
     /// Gives the context of a span that is open here, which is started by asking.
-    pub(super) fn inner_context(&self, id: &Id, ctx: &Context<'_, S>, give: impl FnOnce(OtelContext)) {
+    pub(super) fn inner_context(
+        &self,
+        id: &Id,
+        ctx: &Context<'_, S>,
+        give: impl FnOnce(OtelContext),
+    ) {
         undisturbed(|| {
             self.inner.on_enter(id, ctx.clone());
             give(OtelContext::current());
@@ -146,7 +173,12 @@ where
         match ours {
             None => return,
             Some(Ours::Scope(live)) => {
-                live.end(&self.core, EndReason::ConversationEnded, Duration::ZERO, None);
+                live.end(
+                    &self.core,
+                    EndReason::ConversationEnded,
+                    Duration::ZERO,
+                    None,
+                );
                 // Whoever asks later finds the context here: the span is about to be gone.
                 let _ = live.context(&self.core);
             }

@@ -1,7 +1,7 @@
 //! Where a span or an event stands: in which conversation, under which service span.
 
 use super::ConversationLayer;
-use crate::conversation::Live;
+use crate::conversation::{Live, Membership};
 use crate::core::{Found, Opening};
 use crate::service::ServiceSpan;
 use opentelemetry::Context as OtelContext;
@@ -47,6 +47,16 @@ where
         }
     }
 
+    /// Where code stands that says nothing of it: what the thread is in, and what is above in `tracing`.
+    ///
+    /// A conversation whose context is active comes first: it was entered last, be it by a span or by a handle.
+    pub(super) fn contextual_place(&self, span: Option<SpanRef<'_, S>>) -> Place {
+        let mut place = self.place_of(span);
+        let entered = Membership::current().filter(|live| live.is_of(&self.core));
+        place.conversation = entered.or(place.conversation);
+        place
+    }
+
     /// What is above, starting with `span` itself.
     pub(super) fn place_of(&self, span: Option<SpanRef<'_, S>>) -> Place {
         let mut place = Place::default();
@@ -83,7 +93,10 @@ where
             (Some(id), _) => self.core.conversation(id, opening),
             (None, Some(live)) if live.has_ended() => {
                 // It may have been opened again under the same scope.
-                match self.core.conversation(&live.identity.id, opening.of_ended()) {
+                match self
+                    .core
+                    .conversation(&live.identity.id, opening.of_ended())
+                {
                     Found::Unknown => Found::Ended,
                     found => found,
                 }
@@ -93,15 +106,12 @@ where
         }
     }
 
-    pub(super) fn parent<'a>(
-        &self,
-        attributes: &Attributes<'_>,
-        ctx: &'a Context<'_, S>,
-    ) -> Option<SpanRef<'a, S>> {
+    /// Where a new span stands.
+    pub(super) fn place_of_new(&self, attributes: &Attributes<'_>, ctx: &Context<'_, S>) -> Place {
         match attributes.parent() {
-            Some(parent) => ctx.span(parent),
-            None if attributes.is_contextual() => ctx.lookup_current(),
-            None => None,
+            Some(parent) => self.place_of(ctx.span(parent)),
+            None if attributes.is_contextual() => self.contextual_place(ctx.lookup_current()),
+            None => Place::default(),
         }
     }
 

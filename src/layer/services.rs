@@ -36,7 +36,7 @@ where
             _ => {}
         }));
         let own_id = own_id.filter(|id| !id.is_empty());
-        let place = self.place_of(self.parent(attributes, &ctx));
+        let place = self.place_of_new(attributes, &ctx);
         let conversation = match self.conversation(own_id.as_deref(), &place, Opening::Unknown) {
             Found::Live(live) => Some(live),
             // Work for a conversation that is over is nobody's.
@@ -46,7 +46,12 @@ where
 
         let core = &*self.core;
         let service = operation.unwrap_or_else(|| Service::named(attributes.metadata().name()));
-        let mut work = Work::new(id.into_u64(), service, core.clock.now(), attributes.fields().len());
+        let mut work = Work::new(
+            id.into_u64(),
+            service,
+            core.clock.now(),
+            attributes.fields().len(),
+        );
         let mut news = News::default();
         attributes.record(&mut Fields(|field, given: Given<'_>| {
             work.note(field, given, &core.settings.content, &mut news);
@@ -54,19 +59,28 @@ where
 
         let mut parent = None;
         if let Some(live) = &conversation {
-            live.act(core, Duration::ZERO, |moment| moment.service_started(&mut work, turn_number));
+            live.act(core, Duration::ZERO, |moment| {
+                moment.service_started(&mut work, turn_number)
+            });
             // Under a service span of the same turn it stays where `tracing` has it. Anything else above may have
             // been there for many turns.
             let nested = place.service.is_some_and(|(_, above)| {
                 above.turn() == work.turn_number()
-                    && above.conversation.as_ref().is_some_and(|of| Arc::ptr_eq(of, live))
+                    && above
+                        .conversation
+                        .as_ref()
+                        .is_some_and(|of| Arc::ptr_eq(of, live))
             });
             if !nested {
                 parent = Some(live.parent_context(core, work.turn.as_deref()).clone());
             }
             self.tell(live, &mut work, &news);
         }
-        self.keep(id, &ctx, Ours::Service(ServiceSpan::new(conversation, work)));
+        self.keep(
+            id,
+            &ctx,
+            Ours::Service(ServiceSpan::new(conversation, work)),
+        );
         self.make_span(attributes, id, ctx, parent);
     }
 
@@ -82,8 +96,15 @@ where
     }
 
     /// Records fields on a span of ours. Tells whether there was one.
-    pub(super) fn record(&self, id: &Id, record: &dyn Fn(&mut dyn Visit), ctx: &Context<'_, S>) -> bool {
-        let ours = ctx.span(id).and_then(|span| span.extensions().get::<Ours>().cloned());
+    pub(super) fn record(
+        &self,
+        id: &Id,
+        record: &dyn Fn(&mut dyn Visit),
+        ctx: &Context<'_, S>,
+    ) -> bool {
+        let ours = ctx
+            .span(id)
+            .and_then(|span| span.extensions().get::<Ours>().cloned());
         match ours {
             None | Some(Ours::Joining(_)) => return false,
             Some(Ours::Scope(live)) => self.describe(&live, record),
@@ -118,7 +139,9 @@ where
 
     /// Ends the work of a service span, and its OpenTelemetry span with it.
     pub(super) fn finish(&self, id: &Id, service: &ServiceSpan, ctx: &Context<'_, S>) {
-        let Some(mut work) = service.take_work() else { return };
+        let Some(mut work) = service.take_work() else {
+            return;
+        };
         let core = &*self.core;
         let now = core.clock.now();
         if let Some(live) = &service.conversation {
@@ -129,7 +152,12 @@ where
             if !span.is_recording() {
                 return;
             }
-            let Work { turn, started, began_in, .. } = &work;
+            let Work {
+                turn,
+                started,
+                began_in,
+                ..
+            } = &work;
             let (turn, started, began_in) = (turn.clone(), *started, *began_in);
             let number = turn.as_ref().map(|turn| turn.number);
             let moved = number != began_in;
@@ -142,9 +170,18 @@ where
             live.add_marks(number, moved, &mut attributes);
             span.set_attributes(attributes);
             span.set_status(status);
-            let parent = moved.then(|| live.parent_context(core, turn.as_deref()).span().span_context().clone());
-            HandedOver { span: span.span_context().span_id(), start: live.wall(started), parent }
-                .during(|| span.end_with_timestamp(live.wall(now)));
+            let parent = moved.then(|| {
+                live.parent_context(core, turn.as_deref())
+                    .span()
+                    .span_context()
+                    .clone()
+            });
+            HandedOver {
+                span: span.span_context().span_id(),
+                start: live.wall(started),
+                parent,
+            }
+            .during(|| span.end_with_timestamp(live.wall(now)));
         };
         match core.context_of(id) {
             Some(context) => undisturbed(|| conclude(&context)),

@@ -69,7 +69,8 @@ pub(super) async fn complete(
         let pace = shared.pace();
         async move {
             let Some((index, event)) = events.next() else {
-                // An error here closes the connection in the middle of the body.
+                // An error here closes the connection in the middle of the body; what came before it has left by then.
+                pace.sleep(chance.around(waits.1)).await;
                 return broken.then(|| (Err(io::Error::other("planned")), (events, chance)));
             };
             match index {

@@ -1,0 +1,16 @@
+//! Spans for people and files instead of a collector: what `OTEL_CONSOLE_EXPORT` chooses between.
+//!
+//! | exporter | `OTEL_CONSOLE_EXPORT` | what it writes |
+//! |---|---|---|
+//! | [`JsonLinesExporter`] | `json` | OTLP/JSON, one request a line: input for a collector's file receiver |
+//! | [`StdoutExporter`] | `true`, `1` or another word | every span and attribute, through opentelemetry-stdout |
+//!
+//! When whoever reads standard output goes away (`program | head -1`), an exporter discards what follows without an
+//! error: there is nobody left to miss it, and export elsewhere goes on.
+
+mod json;
+mod output;
+mod stdout;
+
+pub use json::JsonLinesExporter;
+pub use stdout::StdoutExporter;

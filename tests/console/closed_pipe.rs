@@ -1,0 +1,123 @@
+//! What happens in a program when the reader of its standard output leaves, as in `program | head -1`.
+//!
+//! The program is this test binary itself, started again for its ignored test [`program`].
+
+use std::io::{BufRead, BufReader, Read};
+use std::process::{Command, ExitStatus, Stdio};
+
+use opentelemetry_sdk::trace::SpanExporter;
+use tracing_conversation::console::{JsonLinesExporter, StdoutExporter};
+
+use crate::spans::{Builder, Caught, export, span};
+
+/// More than any pipe holds, so that the program is still printing when its reader leaves.
+const BATCHES: u64 = 100;
+
+fn batch(number: u64) -> Vec<Builder> {
+    (1..=50)
+        .map(|id| {
+            span("tool", number * 50 + id, 1, 0.0, 1.0)
+                .with("conversation.id", "call")
+                .with("turn.number", 1)
+                .with("gen_ai.operation.name", "execute_tool")
+        })
+        .collect()
+}
+
+#[test]
+#[ignore = "not a test: the program that the tests of this file start"]
+fn program() {
+    let caught = Caught::default();
+    let elsewhere = JsonLinesExporter::to_writer(caught.clone());
+    let Ok(which) = std::env::var("EXPORTER") else {
+        return;
+    };
+    match which.as_str() {
+        "stdout" => print_everything(&StdoutExporter::stdout(), &elsewhere),
+        "json" => print_everything(&JsonLinesExporter::stdout(), &elsewhere),
+        "panic" => {
+            print_everything(&StdoutExporter::stdout(), &elsewhere);
+            let _ = std::thread::spawn(|| panic!("a panic of the program's own")).join();
+        }
+        _ => panic!("no exporter {which}"),
+    }
+    let spans = caught.take().matches("\"spanId\"").count();
+    eprintln!("{spans} spans exported elsewhere");
+    // Leave before the test harness prints its result to the closed pipe.
+    std::process::exit(0);
+}
+
+fn print_everything(console: &impl SpanExporter, elsewhere: &impl SpanExporter) {
+    for number in 0..BATCHES {
+        export(console, batch(number)).unwrap();
+        export(elsewhere, batch(number)).unwrap();
+    }
+    console.force_flush().unwrap();
+    console.shutdown().unwrap();
+}
+
+/// Runs the program, reads its output up to the first line with a span in it, and closes the pipe.
+fn first_line_of(exporter: &str) -> (String, String, ExitStatus) {
+    let mut program = Command::new(std::env::current_exe().unwrap())
+        .args([
+            "--exact",
+            "closed_pipe::program",
+            "--ignored",
+            "--nocapture",
+        ])
+        .env("EXPORTER", exporter)
+        .env("RUST_BACKTRACE", "0")
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut output = BufReader::with_capacity(64, program.stdout.take().unwrap());
+    let mut line = String::new();
+    while line.trim().is_empty() || line.starts_with("running 1 test") || line.starts_with("test ")
+    {
+        line.clear();
+        assert_ne!(
+            output.read_line(&mut line).unwrap(),
+            0,
+            "the program printed nothing"
+        );
+    }
+    drop(output);
+    let mut errors = String::new();
+    program
+        .stderr
+        .take()
+        .unwrap()
+        .read_to_string(&mut errors)
+        .unwrap();
+    (line, errors, program.wait().unwrap())
+}
+
+#[test]
+fn opentelemetry_stdout_falls_silent_when_its_reader_leaves() {
+    let (line, errors, status) = first_line_of("stdout");
+    assert_eq!(
+        (line.as_str(), errors.as_str()),
+        ("Spans\n", "5000 spans exported elsewhere\n")
+    );
+    assert!(status.success());
+}
+
+#[test]
+fn json_lines_end_when_their_reader_leaves() {
+    let (line, errors, status) = first_line_of("json");
+    assert!(line.starts_with(r#"{"resourceSpans":"#), "{line}");
+    assert_eq!(errors, "5000 spans exported elsewhere\n");
+    assert!(status.success());
+}
+
+#[test]
+fn a_panic_of_the_program_itself_is_still_told() {
+    let (_, errors, status) = first_line_of("panic");
+    assert!(errors.contains("a panic of the program's own"), "{errors}");
+    assert!(
+        errors.ends_with("5000 spans exported elsewhere\n"),
+        "{errors}"
+    );
+    assert!(status.success());
+}
