@@ -71,6 +71,7 @@ pub(crate) struct Account {
 #[derive(Clone)]
 pub(crate) struct StandIns {
     address: String,
+    #[cfg(test)]
     shared: Arc<Shared>,
 }
 
@@ -101,9 +102,13 @@ impl StandIns {
             .route("/tts/websocket", any(cartesia::speak))
             .route("/v1/search", get(weather::search))
             .route("/v1/forecast", get(weather::forecast))
-            .with_state(shared.clone());
+            .with_state(Arc::clone(&shared));
         tokio::spawn(async move { axum::serve(listener, router).await });
-        Ok(Self { address, shared })
+        Ok(Self {
+            address,
+            #[cfg(test)]
+            shared,
+        })
     }
 
     pub(crate) fn deepgram(&self) -> services::deepgram::Config {
