@@ -57,6 +57,8 @@ pub(super) async fn complete(
         Some(Kind::Slow(secs)) => first += secs,
         _ => {}
     }
+    // The head of a real answer comes not long before its first token.
+    shared.pace().sleep(0.9 * first).await;
     let mut events = events(&shared, &request);
     match fault {
         Some(Kind::Malformed) => events.insert(2, "{\"choices\": [".to_owned()),
@@ -64,7 +66,7 @@ pub(super) async fn complete(
         _ => {}
     }
     let broken = matches!(fault, Some(Kind::Disconnect(_)));
-    let waits = (first, shared.behaviour.delays.token);
+    let waits = (0.1 * first, shared.behaviour.delays.token);
     let body = stream::unfold((events.into_iter().enumerate(), chance), move |(mut events, mut chance)| {
         let pace = shared.pace();
         async move {
