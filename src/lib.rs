@@ -7,14 +7,21 @@ mod console;
 mod content;
 mod conversation;
 mod core;
+#[cfg(feature = "setup")]
+mod environment;
+#[cfg(feature = "setup")]
+mod export;
 mod fields;
 mod handle;
 mod latency;
 mod layer;
 pub mod names;
 mod processor;
+mod profile;
 mod recognise;
 mod service;
+#[cfg(feature = "setup")]
+mod telemetry;
 mod timer;
 mod turns;
 
@@ -23,6 +30,13 @@ pub use clock::ManualClock;
 pub use console::{JsonLinesExporter, StdoutExporter};
 pub use content::ContentPolicy;
 pub use core::TraceMode;
+#[cfg(feature = "setup")]
+pub use environment::{Console, Protocol, SetupError};
+#[cfg(feature = "setup")]
+pub use export::Delivered;
 pub use handle::Conversation;
 pub use layer::{ConversationLayer, Conversations, layer};
 pub use processor::ConversationProcessor;
+pub use profile::Profile;
+#[cfg(feature = "setup")]
+pub use telemetry::{Builder, DeliveryError, Telemetry, init};

@@ -8,22 +8,25 @@ use serde_json::{Map, json};
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 use tokio::sync::broadcast;
-use opentelemetry::trace::TracerProvider as _;
-use opentelemetry_sdk::trace::{SdkTracerProvider, SimpleSpanProcessor};
-use tracing_conversation::ConversationProcessor;
-use tracing_subscriber::prelude::*;
+use tracing_conversation::{Console, SetupError, Telemetry};
 
 /// Sets telemetry up from the environment. What this program adds: without any `OTEL_*` variable, turns are printed as
 /// trees; without `RUST_LOG`, only warnings are logged beside them; `live` gets every span as well.
-pub(crate) fn start(live: Option<Live>) -> Result<SdkTracerProvider, std::io::Error> {
-    let mut provider = SdkTracerProvider::builder();
-    if let Some(live) = live {
-        provider = provider.with_span_processor(ConversationProcessor::new(SimpleSpanProcessor::new(live)));
+pub(crate) fn start(live: Option<Live>) -> Result<Telemetry, SetupError> {
+    let mut builder = Telemetry::builder();
+    if std::env::var_os("OTEL_SERVICE_NAME").is_none() {
+        builder = builder.service_name("voice_agent");
     }
-    let provider = provider.build();
-    let layer = tracing_conversation::layer(provider.tracer("voice_agent"));
-    tracing_subscriber::registry().with(layer).init();
-    Ok(provider)
+    if !std::env::vars_os().any(|(name, _)| name.to_string_lossy().starts_with("OTEL_")) {
+        builder = builder.console(Some(Console::Tree));
+    }
+    if std::env::var_os("RUST_LOG").is_none() {
+        builder = builder.variable("RUST_LOG", "warn");
+    }
+    if let Some(live) = live {
+        builder = builder.exporter(live);
+    }
+    builder.init()
 }
 
 /// Shows spans to the web page as they end.
