@@ -256,6 +256,7 @@ fn hostile_text_cannot_leave_its_place() {
             .with("metrics.ttfb", f64::NAN)
             .with("metrics.character_count", i64::MAX),
         in_turn(hostile, 6, 5),
+        in_turn("llm", 7, 2).with("gen_ai.request.model", "❤\u{fe0f}".repeat(50)).later(1e9),
         in_turn("turn", 2, 1)
             .with("turn.input", "今日の東京の天気はどうですか。傘を持って行った方がいいでしょうか。明日の天気も教えてください。 👩\u{200d}🚒")
             .with("turn.output", long)
