@@ -9,7 +9,11 @@ mod console;
 mod content;
 mod conversation;
 mod core;
+#[cfg(feature = "setup")]
+mod environment;
 pub mod event;
+#[cfg(feature = "setup")]
+mod export;
 mod fields;
 mod handle;
 pub mod instrument;
@@ -17,9 +21,12 @@ mod latency;
 mod layer;
 pub mod names;
 mod processor;
+mod profile;
 mod recognise;
 mod service;
 mod spans;
+#[cfg(feature = "setup")]
+mod telemetry;
 mod timer;
 mod turns;
 
@@ -30,9 +37,16 @@ pub use clock::ManualClock;
 pub use console::{JsonLinesExporter, StdoutExporter};
 pub use content::ContentPolicy;
 pub use core::TraceMode;
+#[cfg(feature = "setup")]
+pub use environment::{Console, Protocol, SetupError};
+#[cfg(feature = "setup")]
+pub use export::Delivered;
 pub use handle::Conversation;
 pub use layer::{ConversationLayer, Conversations, layer};
 pub use processor::ConversationProcessor;
+pub use profile::Profile;
+#[cfg(feature = "setup")]
+pub use telemetry::{Builder, DeliveryError, Telemetry, init};
 
 /// What the macros expand to. Not part of the public interface.
 #[doc(hidden)]

@@ -1,0 +1,379 @@
+//! The environment variables of the contract, read once into typed settings.
+//!
+//! Nothing here touches the process's environment: variables come from a lookup, so that a program's explicit
+//! settings can stand in front of it and tests need none. An empty value counts as unset, as OpenTelemetry has it.
+
+mod otlp;
+mod resource;
+
+use std::{collections::HashMap, fmt, time::Duration};
+
+use opentelemetry_sdk::{Resource, trace::Sampler};
+
+use crate::{export::Limits, profile::Profile};
+
+pub use otlp::Protocol;
+pub(crate) use otlp::{Connection, ENDPOINT, HEADERS, Otlp, PROTOCOL, Tls};
+
+/// Why telemetry could not be set up. One line that names the thing, its value and the remedy.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum SetupError {
+    /// An environment variable, or the builder's setting of that name, has a value that cannot be used.
+    Variable {
+        /// The variable's name.
+        name: String,
+        /// Its value; headers are shortened, since they carry keys.
+        value: String,
+        /// What it may be instead.
+        allowed: String,
+    },
+    /// The export client cannot be made, say because of a certificate.
+    Client {
+        /// Where spans were to go.
+        destination: String,
+        /// What is wrong.
+        problem: String,
+    },
+    /// The export thread cannot be started.
+    Thread(std::io::Error),
+    /// The program has installed a global subscriber already: add the layer to that one instead of calling `init`.
+    AlreadyInstalled,
+}
+
+impl SetupError {
+    pub(crate) fn variable(name: &str, value: &str, allowed: impl Into<String>) -> Self {
+        Self::Variable {
+            name: name.into(),
+            value: value.into(),
+            allowed: allowed.into(),
+        }
+    }
+}
+
+impl fmt::Display for SetupError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Variable { name, value, allowed } => {
+                write!(f, "{name}={value:?} cannot be used: allowed is {allowed}")
+            }
+            Self::Client { destination, problem } => {
+                write!(f, "spans cannot be sent to {destination}: {problem}")
+            }
+            Self::Thread(error) => write!(f, "the export thread cannot be started: {error}"),
+            Self::AlreadyInstalled => f.write_str(
+                "a global tracing subscriber is installed already: add `Telemetry::layer()` to that one",
+            ),
+        }
+    }
+}
+
+impl std::error::Error for SetupError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            Self::Thread(error) => Some(error),
+            _ => None,
+        }
+    }
+}
+
+/// What the console shows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Console {
+    /// Each turn as a readable tree when it ends.
+    Tree,
+    /// OTLP/JSON, one request a line.
+    Json,
+    /// Spans as opentelemetry-stdout prints them.
+    Stdout,
+}
+
+impl Console {
+    /// The value of `OTEL_CONSOLE_EXPORT` that chooses this view.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Tree => "tree",
+            Self::Json => "json",
+            Self::Stdout => "true",
+        }
+    }
+}
+
+/// Everything that the environment says.
+#[derive(Debug)]
+pub(crate) struct Settings {
+    pub(crate) console: Option<Console>,
+    pub(crate) otlp: Option<Otlp>,
+    pub(crate) resource: Resource,
+    pub(crate) sampler: Sampler,
+    pub(crate) limits: Limits,
+    /// Whether what was said may leave the process.
+    pub(crate) content: bool,
+    /// A trace for each turn instead of one for the conversation.
+    pub(crate) trace_per_turn: bool,
+    pub(crate) profile: Profile,
+}
+
+/// Variables by name: a program's explicit settings first, the environment behind them.
+pub(crate) struct Variables<'a> {
+    explicit: &'a HashMap<String, String>,
+    environment: &'a dyn Fn(&str) -> Option<String>,
+}
+
+impl<'a> Variables<'a> {
+    pub(crate) fn new(
+        explicit: &'a HashMap<String, String>,
+        environment: &'a dyn Fn(&str) -> Option<String>,
+    ) -> Self {
+        Self {
+            explicit,
+            environment,
+        }
+    }
+
+    /// The value without the blanks around it; none if there is nothing else.
+    pub(crate) fn get(&self, name: &str) -> Option<String> {
+        let value = match self.explicit.get(name) {
+            Some(value) => value.clone(),
+            None => (self.environment)(name)?,
+        };
+        let value = value.trim();
+        (!value.is_empty()).then(|| value.to_owned())
+    }
+
+    /// One of a few words, in any case.
+    fn choice<T: Copy>(&self, name: &str, choices: &[(&str, T)]) -> Result<Option<T>, SetupError> {
+        let Some(value) = self.get(name) else {
+            return Ok(None);
+        };
+        let chosen = choices
+            .iter()
+            .find(|(word, _)| value.eq_ignore_ascii_case(word));
+        match chosen {
+            Some((_, choice)) => Ok(Some(*choice)),
+            None => {
+                let words: Vec<&str> = choices.iter().map(|(word, _)| *word).collect();
+                Err(SetupError::variable(name, &value, words.join(", ")))
+            }
+        }
+    }
+
+    /// A whole number of at least `least`.
+    fn number(&self, name: &str, least: u64, unit: &str) -> Result<Option<u64>, SetupError> {
+        let Some(value) = self.get(name) else {
+            return Ok(None);
+        };
+        match value.parse() {
+            Ok(number) if number >= least => Ok(Some(number)),
+            _ => {
+                let allowed = format!("a whole number of {unit} from {least} upwards");
+                Err(SetupError::variable(name, &value, allowed))
+            }
+        }
+    }
+
+    fn milliseconds(&self, name: &str, least: u64) -> Result<Option<Duration>, SetupError> {
+        Ok(self
+            .number(name, least, "milliseconds")?
+            .map(Duration::from_millis))
+    }
+}
+
+impl Settings {
+    /// Telemetry is off; what else the environment says does not matter, not even if it is wrong.
+    fn nothing() -> Self {
+        Self {
+            console: None,
+            otlp: None,
+            resource: Resource::builder_empty().build(),
+            sampler: Sampler::AlwaysOff,
+            limits: Limits::default(),
+            content: false,
+            trace_per_turn: false,
+            profile: Profile::Default,
+        }
+    }
+
+    /// Reads everything, or says what is wrong with the first value that cannot be used.
+    pub(crate) fn read(variables: &Variables<'_>) -> Result<Self, SetupError> {
+        const TRUTH: &[(&str, bool)] = &[("true", true), ("false", false)];
+        if variables
+            .choice("OTEL_SDK_DISABLED", TRUTH)?
+            .unwrap_or(false)
+        {
+            return Ok(Self::nothing());
+        }
+        let exporters = Exporters::read(variables)?;
+        let console = console(variables).or(exporters.console.then_some(Console::Stdout));
+        let endpoint_is_set = ENDPOINT.iter().any(|name| variables.get(name).is_some());
+        let use_otlp = exporters.otlp && (console.is_none() || endpoint_is_set);
+        if let Some(console) = console.filter(|_| !cfg!(feature = "console")) {
+            return Err(SetupError::variable(
+                "OTEL_CONSOLE_EXPORT",
+                console.name(),
+                "off, as long as this program is built without the feature `console` of tracing-conversation",
+            ));
+        }
+        let otlp = use_otlp.then(|| Otlp::read(variables)).transpose()?;
+        let profile = variables
+            .choice("CONVERSATION_PROFILE", Profile::NAMES)?
+            .or_else(|| {
+                otlp.as_ref()
+                    .map(|otlp| Profile::of_endpoint(&otlp.connection.url))
+            })
+            .unwrap_or(Profile::Default);
+        Ok(Self {
+            console,
+            otlp,
+            resource: resource::read(variables)?,
+            sampler: sampler(variables)?,
+            limits: limits(variables)?,
+            content: content(variables)?,
+            trace_per_turn: variables
+                .choice(
+                    "CONVERSATION_TRACE",
+                    &[("conversation", false), ("turn", true)],
+                )?
+                .unwrap_or(false),
+            profile,
+        })
+    }
+}
+
+/// `OTEL_TRACES_EXPORTER`, a list.
+struct Exporters {
+    otlp: bool,
+    console: bool,
+}
+
+impl Exporters {
+    fn read(variables: &Variables<'_>) -> Result<Self, SetupError> {
+        const NAME: &str = "OTEL_TRACES_EXPORTER";
+        let Some(value) = variables.get(NAME) else {
+            return Ok(Self {
+                otlp: true,
+                console: false,
+            });
+        };
+        let mut chosen = Self {
+            otlp: false,
+            console: false,
+        };
+        for word in value.split(',').map(str::trim) {
+            match word.to_ascii_lowercase().as_str() {
+                "otlp" => chosen.otlp = true,
+                "console" => chosen.console = true,
+                "none" => {}
+                _ => {
+                    return Err(SetupError::variable(
+                        NAME,
+                        &value,
+                        "otlp, console, none, or some of them with commas between",
+                    ));
+                }
+            }
+        }
+        Ok(chosen)
+    }
+}
+
+/// `OTEL_CONSOLE_EXPORT`; the one variable that no value is wrong for.
+fn console(variables: &Variables<'_>) -> Option<Console> {
+    match variables
+        .get("OTEL_CONSOLE_EXPORT")?
+        .to_ascii_lowercase()
+        .as_str()
+    {
+        "0" | "false" | "no" | "off" => None,
+        "tree" => Some(Console::Tree),
+        "json" => Some(Console::Json),
+        _ => Some(Console::Stdout),
+    }
+}
+
+fn sampler(variables: &Variables<'_>) -> Result<Sampler, SetupError> {
+    #[derive(Clone, Copy)]
+    enum Root {
+        On,
+        Off,
+        Ratio,
+    }
+    const NAMES: &[(&str, (bool, Root))] = &[
+        ("always_on", (false, Root::On)),
+        ("always_off", (false, Root::Off)),
+        ("traceidratio", (false, Root::Ratio)),
+        ("parentbased_always_on", (true, Root::On)),
+        ("parentbased_always_off", (true, Root::Off)),
+        ("parentbased_traceidratio", (true, Root::Ratio)),
+    ];
+    let (parent_based, root) = variables
+        .choice("OTEL_TRACES_SAMPLER", NAMES)?
+        .unwrap_or((true, Root::On));
+    let root = match root {
+        Root::On => Sampler::AlwaysOn,
+        Root::Off => Sampler::AlwaysOff,
+        Root::Ratio => {
+            const NAME: &str = "OTEL_TRACES_SAMPLER_ARG";
+            let ratio = match variables.get(NAME) {
+                None => 1.0,
+                Some(value) => value
+                    .parse()
+                    .ok()
+                    .filter(|ratio| (0.0..=1.0).contains(ratio))
+                    .ok_or_else(|| SetupError::variable(NAME, &value, "a number from 0 to 1"))?,
+            };
+            Sampler::TraceIdRatioBased(ratio)
+        }
+    };
+    Ok(if parent_based {
+        Sampler::ParentBased(Box::new(root))
+    } else {
+        root
+    })
+}
+
+/// `OTEL_BSP_*`. The defaults are ours: those of OpenTelemetry lose a burst of 2,048 spans.
+fn limits(variables: &Variables<'_>) -> Result<Limits, SetupError> {
+    const BATCH: &str = "OTEL_BSP_MAX_EXPORT_BATCH_SIZE";
+    let mut limits = Limits::default();
+    let as_count = |number: u64| usize::try_from(number).unwrap_or(usize::MAX);
+    if let Some(spans) = variables.number("OTEL_BSP_MAX_QUEUE_SIZE", 1, "spans")? {
+        limits.queue_spans = as_count(spans);
+    }
+    limits.batch_spans = limits.batch_spans.min(limits.queue_spans);
+    if let Some(spans) = variables.number(BATCH, 1, "spans")? {
+        limits.batch_spans = as_count(spans);
+        if limits.batch_spans > limits.queue_spans {
+            let allowed = format!(
+                "a whole number of spans up to OTEL_BSP_MAX_QUEUE_SIZE, which is {}",
+                limits.queue_spans
+            );
+            return Err(SetupError::variable(BATCH, &spans.to_string(), allowed));
+        }
+    }
+    if let Some(delay) = variables.milliseconds("OTEL_BSP_SCHEDULE_DELAY", 0)? {
+        limits.delay = delay;
+    }
+    if let Some(whole) = variables.milliseconds("OTEL_BSP_EXPORT_TIMEOUT", 1)? {
+        limits.give_up_after = whole;
+    }
+    Ok(limits)
+}
+
+/// Whether what was said may be exported. Events of their own carry none here, so that `EVENT_ONLY` means no.
+fn content(variables: &Variables<'_>) -> Result<bool, SetupError> {
+    const NAME: &str = "OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT";
+    const NAMES: &[(&str, bool)] = &[
+        ("true", true),
+        ("false", false),
+        ("NO_CONTENT", false),
+        ("SPAN_ONLY", true),
+        ("EVENT_ONLY", false),
+        ("SPAN_AND_EVENT", true),
+    ];
+    Ok(variables.choice(NAME, NAMES)?.unwrap_or(true))
+}
+
+#[cfg(test)]
+mod tests;

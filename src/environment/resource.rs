@@ -1,0 +1,83 @@
+//! What the program is: `OTEL_SERVICE_NAME` and `OTEL_RESOURCE_ATTRIBUTES`.
+
+use opentelemetry::KeyValue;
+use opentelemetry_sdk::{Resource, resource::TelemetryResourceDetector};
+
+use super::{SetupError, Variables};
+
+const SERVICE_NAME: &str = "service.name";
+
+pub(super) fn read(variables: &Variables<'_>) -> Result<Resource, SetupError> {
+    let mut attributes = Vec::new();
+    if let Some(pairs) = variables.get("OTEL_RESOURCE_ATTRIBUTES") {
+        for pair in pairs.split(',').filter(|pair| !pair.trim().is_empty()) {
+            let (key, value) = key_and_value(pair).ok_or_else(|| {
+                SetupError::variable(
+                    "OTEL_RESOURCE_ATTRIBUTES",
+                    &pairs,
+                    "key=value,key=value with percent-encoded values",
+                )
+            })?;
+            attributes.push(KeyValue::new(key, value));
+        }
+    }
+    if let Some(name) = variables.get("OTEL_SERVICE_NAME") {
+        attributes.push(KeyValue::new(SERVICE_NAME, name));
+    } else if !attributes
+        .iter()
+        .any(|pair| pair.key.as_str() == SERVICE_NAME)
+    {
+        attributes.push(KeyValue::new(SERVICE_NAME, unknown_service()));
+    }
+    Ok(Resource::builder_empty()
+        .with_detector(Box::new(TelemetryResourceDetector))
+        // Later ones win, which gives the variable for the name its rank.
+        .with_attributes(attributes)
+        .build())
+}
+
+/// `key=value`, percent-decoded; none if it is no such pair.
+pub(super) fn key_and_value(pair: &str) -> Option<(String, String)> {
+    let (key, value) = pair.split_once('=')?;
+    let (key, value) = (decode(key.trim())?, decode(value.trim())?);
+    (!key.is_empty()).then_some((key, value))
+}
+
+/// Undoes percent-encoding; none if what comes out is no text.
+fn decode(text: &str) -> Option<String> {
+    let mut bytes = Vec::with_capacity(text.len());
+    let mut rest = text.as_bytes();
+    while let [first, tail @ ..] = rest {
+        let escaped = (*first == b'%')
+            .then(|| tail.get(..2))
+            .flatten()
+            .and_then(|digits| {
+                let digits = std::str::from_utf8(digits).ok()?;
+                digits
+                    .bytes()
+                    .all(|d| d.is_ascii_hexdigit())
+                    .then(|| u8::from_str_radix(digits, 16).ok())?
+            });
+        match escaped {
+            Some(byte) => {
+                bytes.push(byte);
+                rest = tail.get(2..).unwrap_or_default();
+            }
+            // A lone percent sign stands for itself, as in most decoders.
+            None => {
+                bytes.push(*first);
+                rest = tail;
+            }
+        }
+    }
+    String::from_utf8(bytes).ok()
+}
+
+/// What the conventions prescribe for a service without a name.
+fn unknown_service() -> String {
+    let program = std::env::current_exe().ok();
+    match program.as_ref().and_then(|path| path.file_stem()) {
+        Some(name) => format!("unknown_service:{}", name.to_string_lossy()),
+        None => "unknown_service".into(),
+    }
+}

@@ -1,0 +1,533 @@
+use std::collections::BTreeMap;
+
+use opentelemetry::Key;
+
+use super::*;
+
+/// Settings from these variables and nothing else.
+fn read(variables: &[(&str, &str)]) -> Result<Settings, SetupError> {
+    let explicit = HashMap::new();
+    let environment: BTreeMap<&str, &str> = variables.iter().copied().collect();
+    let lookup = |name: &str| environment.get(name).map(|&value| value.to_owned());
+    Settings::read(&Variables::new(&explicit, &lookup))
+}
+
+fn settings(variables: &[(&str, &str)]) -> Settings {
+    read(variables).unwrap_or_else(|error| panic!("{variables:?}: {error}"))
+}
+
+/// What is said of variables that cannot be used.
+fn complaint(variables: &[(&str, &str)]) -> String {
+    read(variables).expect_err("cannot be used").to_string()
+}
+
+fn otlp(variables: &[(&str, &str)]) -> Otlp {
+    settings(variables).otlp.expect("OTLP is on")
+}
+
+fn url(variables: &[(&str, &str)]) -> String {
+    otlp(variables).connection.url
+}
+
+/// Where spans go: the console's view, and whether OTLP.
+fn destinations(variables: &[(&str, &str)]) -> (Option<Console>, bool) {
+    let settings = settings(variables);
+    (settings.console, settings.otlp.is_some())
+}
+
+#[test]
+fn otel_console_export() {
+    const NAME: &str = "OTEL_CONSOLE_EXPORT";
+    for off in ["", " ", "0", "false", "No", "OFF"] {
+        assert_eq!(destinations(&[(NAME, off)]), (None, true), "{off:?}");
+    }
+    for (value, view) in [
+        ("tree", Console::Tree),
+        ("JSON", Console::Json),
+        ("true", Console::Stdout),
+        ("1", Console::Stdout),
+        ("please", Console::Stdout),
+    ] {
+        assert_eq!(
+            destinations(&[(NAME, value)]),
+            (Some(view), false),
+            "{value:?}"
+        );
+        for endpoint in [
+            "OTEL_EXPORTER_OTLP_ENDPOINT",
+            "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT",
+        ] {
+            assert_eq!(
+                destinations(&[(NAME, value), (endpoint, "http://c:4318")]),
+                (Some(view), true)
+            );
+        }
+    }
+}
+
+#[test]
+fn otel_traces_exporter() {
+    const NAME: &str = "OTEL_TRACES_EXPORTER";
+    assert_eq!(destinations(&[]), (None, true));
+    assert_eq!(destinations(&[(NAME, "otlp")]), (None, true));
+    assert_eq!(destinations(&[(NAME, "none")]), (None, false));
+    assert_eq!(
+        destinations(&[(NAME, "Console")]),
+        (Some(Console::Stdout), false)
+    );
+    let endpoint = ("OTEL_EXPORTER_OTLP_ENDPOINT", "http://c:4318");
+    assert_eq!(
+        destinations(&[(NAME, "console"), endpoint]),
+        (Some(Console::Stdout), false)
+    );
+    assert_eq!(
+        destinations(&[(NAME, "console, otlp"), endpoint]),
+        (Some(Console::Stdout), true)
+    );
+    // The console has a variable of its own.
+    assert_eq!(
+        destinations(&[(NAME, "none"), ("OTEL_CONSOLE_EXPORT", "tree")]),
+        (Some(Console::Tree), false)
+    );
+    assert_eq!(
+        destinations(&[(NAME, "console"), ("OTEL_CONSOLE_EXPORT", "tree")]),
+        (Some(Console::Tree), false)
+    );
+    assert_eq!(
+        complaint(&[(NAME, "zipkin")]),
+        "OTEL_TRACES_EXPORTER=\"zipkin\" cannot be used: allowed is otlp, console, none, or some of them with commas \
+         between"
+    );
+}
+
+#[test]
+fn otel_sdk_disabled() {
+    const NAME: &str = "OTEL_SDK_DISABLED";
+    assert_eq!(destinations(&[(NAME, "false")]), (None, true));
+    assert_eq!(
+        destinations(&[(NAME, "TRUE"), ("OTEL_CONSOLE_EXPORT", "tree")]),
+        (None, false)
+    );
+    // Off is off, whatever else is wrong.
+    assert_eq!(
+        destinations(&[(NAME, "true"), ("OTEL_EXPORTER_OTLP_PROTOCOL", "smoke")]),
+        (None, false)
+    );
+    assert_eq!(
+        complaint(&[(NAME, "yes")]),
+        "OTEL_SDK_DISABLED=\"yes\" cannot be used: allowed is true, false"
+    );
+}
+
+#[cfg(feature = "http")]
+#[test]
+fn otel_exporter_otlp_endpoint() {
+    const GENERAL: &str = "OTEL_EXPORTER_OTLP_ENDPOINT";
+    const TRACES: &str = "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT";
+    assert_eq!(url(&[]), "http://localhost:4318/v1/traces");
+    // The general form is a base, the form for traces is the very URL.
+    assert_eq!(
+        url(&[(GENERAL, "https://c.example.com")]),
+        "https://c.example.com/v1/traces"
+    );
+    assert_eq!(
+        url(&[(GENERAL, "http://c:4318/")]),
+        "http://c:4318/v1/traces"
+    );
+    assert_eq!(
+        url(&[(GENERAL, "http://[::1]:4318/base?key=1")]),
+        "http://[::1]:4318/base/v1/traces?key=1"
+    );
+    assert_eq!(url(&[(TRACES, "http://c:4318/in")]), "http://c:4318/in");
+    assert_eq!(
+        url(&[(TRACES, "http://t"), (GENERAL, "http://g")]),
+        "http://t"
+    );
+    assert_eq!(
+        url(&[(TRACES, ""), (GENERAL, "http://g")]),
+        "http://g/v1/traces"
+    );
+    for wrong in [
+        "collector:4318",
+        "grpc://c",
+        "http://",
+        "http://c:port",
+        "http://a b",
+        "http://:4318",
+    ] {
+        assert_eq!(
+            complaint(&[(GENERAL, wrong)]),
+            format!(
+                "OTEL_EXPORTER_OTLP_ENDPOINT=\"{wrong}\" cannot be used: allowed is a URL such as \
+                 http://localhost:4318 or https://collector.example.com (http or https, a host, no user or password: \
+                 those are headers)"
+            )
+        );
+    }
+    let with_password = complaint(&[(TRACES, "https://me:secret@c")]);
+    assert!(
+        with_password.starts_with("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT=\"…@c\""),
+        "{with_password}"
+    );
+}
+
+#[cfg(feature = "grpc")]
+#[test]
+fn a_grpc_endpoint_is_a_host() {
+    let grpc = ("OTEL_EXPORTER_OTLP_PROTOCOL", "grpc");
+    assert_eq!(url(&[grpc]), "http://localhost:4317");
+    assert_eq!(
+        url(&[grpc, ("OTEL_EXPORTER_OTLP_ENDPOINT", "https://c:4317/path")]),
+        "https://c:4317"
+    );
+    assert_eq!(
+        url(&[
+            grpc,
+            ("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "http://c:4317/path")
+        ]),
+        "http://c:4317"
+    );
+}
+
+#[cfg(all(feature = "http", feature = "grpc"))]
+#[test]
+fn otel_exporter_otlp_protocol() {
+    const GENERAL: &str = "OTEL_EXPORTER_OTLP_PROTOCOL";
+    const TRACES: &str = "OTEL_EXPORTER_OTLP_TRACES_PROTOCOL";
+    assert_eq!(otlp(&[]).protocol, Protocol::HttpProtobuf);
+    assert_eq!(otlp(&[(GENERAL, "grpc")]).protocol, Protocol::Grpc);
+    assert_eq!(otlp(&[(GENERAL, "HTTP/JSON")]).protocol, Protocol::HttpJson);
+    assert_eq!(
+        otlp(&[(GENERAL, "grpc"), (TRACES, "http/protobuf")]).protocol,
+        Protocol::HttpProtobuf
+    );
+    assert_eq!(
+        complaint(&[(GENERAL, "grcp")]),
+        "OTEL_EXPORTER_OTLP_PROTOCOL=\"grcp\" cannot be used: allowed is grpc, http/protobuf, http/json"
+    );
+}
+
+#[cfg(all(feature = "http", not(feature = "grpc")))]
+#[test]
+fn a_protocol_that_is_not_built_is_named_as_such() {
+    assert_eq!(
+        complaint(&[("OTEL_EXPORTER_OTLP_PROTOCOL", "grpc")]),
+        "OTEL_EXPORTER_OTLP_PROTOCOL=\"grpc\" cannot be used: allowed is http/protobuf, http/json in this build of \
+         tracing-conversation"
+    );
+}
+
+#[cfg(not(feature = "otlp"))]
+#[test]
+fn without_otlp_somebody_has_to_say_where_spans_go() {
+    assert!(
+        complaint(&[]).starts_with(
+            "OTEL_TRACES_EXPORTER=\"otlp\" cannot be used: allowed is none or console"
+        )
+    );
+    assert_eq!(
+        destinations(&[("OTEL_TRACES_EXPORTER", "none")]),
+        (None, false)
+    );
+}
+
+#[cfg(feature = "otlp")]
+#[test]
+fn otel_exporter_otlp_headers() {
+    const GENERAL: &str = "OTEL_EXPORTER_OTLP_HEADERS";
+    const TRACES: &str = "OTEL_EXPORTER_OTLP_TRACES_HEADERS";
+    let headers = |variables| otlp(variables).connection.headers;
+    let pair = |name: &str, value: &str| (name.to_owned(), value.to_owned());
+    assert_eq!(headers(&[]), []);
+    assert_eq!(
+        headers(&[(GENERAL, "Authorization=Basic%20cGs6c2s==, x-a = 1,,")]),
+        [pair("Authorization", "Basic cGs6c2s=="), pair("x-a", "1")]
+    );
+    assert_eq!(
+        headers(&[(GENERAL, "a=1"), (TRACES, "b=%2C%25")]),
+        [pair("b", ",%")]
+    );
+    // Enough of it to find it, and no key.
+    assert_eq!(
+        complaint(&[(GENERAL, "x-a=1,Authorization: Basic cGs6c2s=")]),
+        "OTEL_EXPORTER_OTLP_HEADERS=\"Authorization…\" cannot be used: allowed is name=value,name=value with \
+         percent-encoded values"
+    );
+    for wrong in ["no-equals-sign", "=1", "a=%0A", "a=%FF"] {
+        assert!(
+            complaint(&[(TRACES, wrong)]).starts_with("OTEL_EXPORTER_OTLP_TRACES_HEADERS="),
+            "{wrong}"
+        );
+    }
+}
+
+#[cfg(feature = "otlp")]
+#[test]
+fn otel_exporter_otlp_timeout() {
+    const GENERAL: &str = "OTEL_EXPORTER_OTLP_TIMEOUT";
+    const TRACES: &str = "OTEL_EXPORTER_OTLP_TRACES_TIMEOUT";
+    let timeout = |variables| otlp(variables).connection.timeout;
+    assert_eq!(timeout(&[]), Duration::from_secs(10));
+    assert_eq!(timeout(&[(GENERAL, "2500")]), Duration::from_millis(2500));
+    assert_eq!(
+        timeout(&[(GENERAL, "2500"), (TRACES, "1")]),
+        Duration::from_millis(1)
+    );
+    for wrong in ["0", "-1", "2s", "1.5"] {
+        assert_eq!(
+            complaint(&[(GENERAL, wrong)]),
+            format!(
+                "OTEL_EXPORTER_OTLP_TIMEOUT=\"{wrong}\" cannot be used: allowed is a whole number of milliseconds \
+                 from 1 upwards"
+            )
+        );
+    }
+}
+
+#[cfg(feature = "otlp")]
+#[test]
+fn otel_exporter_otlp_compression() {
+    const GENERAL: &str = "OTEL_EXPORTER_OTLP_COMPRESSION";
+    const TRACES: &str = "OTEL_EXPORTER_OTLP_TRACES_COMPRESSION";
+    let gzip = |variables| otlp(variables).connection.gzip;
+    assert!(!gzip(&[]));
+    assert!(gzip(&[(GENERAL, "gzip")]));
+    assert!(!gzip(&[(GENERAL, "gzip"), (TRACES, "none")]));
+    assert_eq!(
+        complaint(&[(GENERAL, "zstd")]),
+        "OTEL_EXPORTER_OTLP_COMPRESSION=\"zstd\" cannot be used: allowed is gzip, none"
+    );
+}
+
+#[cfg(feature = "otlp")]
+#[test]
+fn otel_exporter_otlp_certificate_and_client_certificate_and_key() {
+    let file = |name: &str| {
+        let path = std::env::temp_dir().join(format!("conversation-{}-{name}", std::process::id()));
+        std::fs::write(&path, name).expect("a file");
+        path.to_str().expect("a name").to_owned()
+    };
+    let (ca, chain, key) = (file("ca"), file("chain"), file("key"));
+    let read = otlp(&[
+        ("OTEL_EXPORTER_OTLP_CERTIFICATE", &ca),
+        ("OTEL_EXPORTER_OTLP_CLIENT_CERTIFICATE", "/overruled"),
+        ("OTEL_EXPORTER_OTLP_TRACES_CLIENT_CERTIFICATE", &chain),
+        ("OTEL_EXPORTER_OTLP_CLIENT_KEY", &key),
+    ]);
+    let tls = read.connection.tls;
+    assert_eq!(tls.authorities.as_deref(), Some(b"ca".as_slice()));
+    assert_eq!(tls.identity, Some((b"chain".to_vec(), b"key".to_vec())));
+    for path in [&ca, &chain, &key] {
+        std::fs::remove_file(path).expect("our own file");
+    }
+    let missing = complaint(&[("OTEL_EXPORTER_OTLP_TRACES_CERTIFICATE", "/no/such.pem")]);
+    assert!(
+        missing.starts_with(
+            "OTEL_EXPORTER_OTLP_TRACES_CERTIFICATE=\"/no/such.pem\" cannot be used: allowed is the path of a PEM file ("
+        ),
+        "{missing}"
+    );
+    let half = complaint(&[("OTEL_EXPORTER_OTLP_TRACES_CLIENT_KEY", "/dev/null")]);
+    assert_eq!(
+        half,
+        "OTEL_EXPORTER_OTLP_CLIENT_CERTIFICATE=\"\" cannot be used: allowed is the path of a PEM file, since the \
+         other half of the pair is set"
+    );
+}
+
+#[test]
+fn otel_service_name_and_otel_resource_attributes() {
+    const ATTRIBUTES: &str = "OTEL_RESOURCE_ATTRIBUTES";
+    let of = |variables: &[(&str, &str)], key: &'static str| {
+        settings(variables)
+            .resource
+            .get(&Key::from_static_str(key))
+            .map(|value| value.to_string())
+    };
+    assert_eq!(
+        of(&[("OTEL_SERVICE_NAME", "bot")], "service.name").as_deref(),
+        Some("bot")
+    );
+    let both = [
+        (
+            ATTRIBUTES,
+            "service.name=other,service.version=1%2C2, a.b = c ",
+        ),
+        ("OTEL_SERVICE_NAME", "bot"),
+    ];
+    assert_eq!(of(&both, "service.name").as_deref(), Some("bot"));
+    assert_eq!(of(&both, "service.version").as_deref(), Some("1,2"));
+    assert_eq!(of(&both, "a.b").as_deref(), Some("c"));
+    assert_eq!(of(&both[..1], "service.name").as_deref(), Some("other"));
+    assert_eq!(of(&both, "telemetry.sdk.language").as_deref(), Some("rust"));
+    let unnamed = of(&[], "service.name").expect("a name in any case");
+    assert!(unnamed.starts_with("unknown_service:"), "{unnamed}");
+    assert_eq!(
+        complaint(&[(ATTRIBUTES, "a=1,b")]),
+        "OTEL_RESOURCE_ATTRIBUTES=\"a=1,b\" cannot be used: allowed is key=value,key=value with percent-encoded values"
+    );
+}
+
+#[test]
+fn otel_traces_sampler_and_its_arg() {
+    const NAME: &str = "OTEL_TRACES_SAMPLER";
+    const ARG: &str = "OTEL_TRACES_SAMPLER_ARG";
+    let sampler = |variables| format!("{:?}", settings(variables).sampler);
+    assert_eq!(sampler(&[]), "ParentBased(AlwaysOn)");
+    assert_eq!(sampler(&[(NAME, "always_on")]), "AlwaysOn");
+    assert_eq!(sampler(&[(NAME, "always_off")]), "AlwaysOff");
+    assert_eq!(
+        sampler(&[(NAME, "parentbased_always_off")]),
+        "ParentBased(AlwaysOff)"
+    );
+    assert_eq!(sampler(&[(NAME, "traceidratio")]), "TraceIdRatioBased(1.0)");
+    assert_eq!(
+        sampler(&[(NAME, "traceidratio"), (ARG, "0.25")]),
+        "TraceIdRatioBased(0.25)"
+    );
+    assert_eq!(
+        sampler(&[(NAME, "parentbased_traceidratio"), (ARG, "0")]),
+        "ParentBased(TraceIdRatioBased(0.0))"
+    );
+    // An argument that no sampler reads is nobody's business.
+    assert_eq!(sampler(&[(ARG, "many")]), "ParentBased(AlwaysOn)");
+    for wrong in ["1.5", "-0.1", "NaN", "half"] {
+        assert_eq!(
+            complaint(&[(NAME, "traceidratio"), (ARG, wrong)]),
+            format!(
+                "OTEL_TRACES_SAMPLER_ARG=\"{wrong}\" cannot be used: allowed is a number from 0 to 1"
+            )
+        );
+    }
+    assert_eq!(
+        complaint(&[(NAME, "jaeger_remote")]),
+        "OTEL_TRACES_SAMPLER=\"jaeger_remote\" cannot be used: allowed is always_on, always_off, traceidratio, \
+         parentbased_always_on, parentbased_always_off, parentbased_traceidratio"
+    );
+}
+
+#[test]
+fn otel_bsp() {
+    const QUEUE: &str = "OTEL_BSP_MAX_QUEUE_SIZE";
+    const BATCH: &str = "OTEL_BSP_MAX_EXPORT_BATCH_SIZE";
+    const DELAY: &str = "OTEL_BSP_SCHEDULE_DELAY";
+    const TIMEOUT: &str = "OTEL_BSP_EXPORT_TIMEOUT";
+    let limits = |variables| {
+        let limits = settings(variables).limits;
+        (
+            limits.queue_spans,
+            limits.batch_spans,
+            limits.delay.as_millis(),
+            limits.give_up_after.as_millis(),
+        )
+    };
+    assert_eq!(limits(&[]), (65_536, 512, 500, 120_000));
+    assert_eq!(
+        limits(&[
+            (QUEUE, "1000"),
+            (BATCH, "1000"),
+            (DELAY, "0"),
+            (TIMEOUT, "30000")
+        ]),
+        (1000, 1000, 0, 30_000)
+    );
+    assert_eq!(limits(&[(QUEUE, "100")]).1, 100);
+    assert_eq!(
+        complaint(&[(QUEUE, "100"), (BATCH, "101")]),
+        "OTEL_BSP_MAX_EXPORT_BATCH_SIZE=\"101\" cannot be used: allowed is a whole number of spans up to \
+         OTEL_BSP_MAX_QUEUE_SIZE, which is 100"
+    );
+    for name in [QUEUE, BATCH, TIMEOUT] {
+        assert!(
+            complaint(&[(name, "0")])
+                .starts_with(&format!("{name}=\"0\" cannot be used: allowed is a whole"))
+        );
+    }
+    assert!(complaint(&[(DELAY, "soon")]).starts_with("OTEL_BSP_SCHEDULE_DELAY=\"soon\""));
+}
+
+#[test]
+fn otel_instrumentation_genai_capture_message_content() {
+    const NAME: &str = "OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT";
+    assert!(settings(&[]).content);
+    for on in ["true", "SPAN_ONLY", "span_and_event"] {
+        assert!(settings(&[(NAME, on)]).content, "{on}");
+    }
+    for off in ["false", "False", "NO_CONTENT", "EVENT_ONLY"] {
+        assert!(!settings(&[(NAME, off)]).content, "{off}");
+    }
+    assert_eq!(
+        complaint(&[(NAME, "some")]),
+        "OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT=\"some\" cannot be used: allowed is true, false, \
+         NO_CONTENT, SPAN_ONLY, EVENT_ONLY, SPAN_AND_EVENT"
+    );
+}
+
+#[test]
+fn conversation_trace() {
+    const NAME: &str = "CONVERSATION_TRACE";
+    assert!(!settings(&[]).trace_per_turn);
+    assert!(!settings(&[(NAME, "conversation")]).trace_per_turn);
+    assert!(settings(&[(NAME, "Turn")]).trace_per_turn);
+    assert_eq!(
+        complaint(&[(NAME, "session")]),
+        "CONVERSATION_TRACE=\"session\" cannot be used: allowed is conversation, turn"
+    );
+}
+
+#[cfg(feature = "http")]
+#[test]
+fn conversation_profile() {
+    const NAME: &str = "CONVERSATION_PROFILE";
+    let langfuse = (
+        "OTEL_EXPORTER_OTLP_ENDPOINT",
+        "https://cloud.langfuse.com/api/public/otel",
+    );
+    assert_eq!(settings(&[]).profile, Profile::Default);
+    assert_eq!(settings(&[langfuse]).profile, Profile::Langfuse);
+    assert_eq!(
+        settings(&[langfuse, (NAME, "default")]).profile,
+        Profile::Default
+    );
+    assert_eq!(
+        settings(&[(NAME, "OpenInference")]).profile,
+        Profile::OpenInference
+    );
+    assert_eq!(
+        complaint(&[(NAME, "phoenix")]),
+        "CONVERSATION_PROFILE=\"phoenix\" cannot be used: allowed is default, langfuse, openinference, langsmith, opik"
+    );
+}
+
+#[test]
+fn a_programs_own_settings_stand_in_front_of_the_environment() {
+    let explicit = HashMap::from([
+        ("CONVERSATION_TRACE".to_owned(), "turn".to_owned()),
+        ("OTEL_BSP_SCHEDULE_DELAY".to_owned(), String::new()),
+    ]);
+    let lookup = |name: &str| match name {
+        "CONVERSATION_TRACE" | "OTEL_BSP_SCHEDULE_DELAY" => Some("nonsense".to_owned()),
+        "OTEL_TRACES_EXPORTER" => Some("none".to_owned()),
+        _ => None,
+    };
+    let settings =
+        Settings::read(&Variables::new(&explicit, &lookup)).expect("the nonsense is hidden");
+    assert!(settings.trace_per_turn);
+    assert_eq!(settings.limits.delay, Duration::from_millis(500));
+}
+
+/// The table in the documentation has exactly the variables that these tests are about.
+#[test]
+fn every_documented_variable_has_a_test_and_the_other_way_round() {
+    let table = include_str!("../../docs/environment.md");
+    let tests = include_str!("tests.rs");
+    let names = |text: &'static str, quote: &str| -> std::collections::BTreeSet<&'static str> {
+        text.split(quote)
+            .filter(|word| word.starts_with("OTEL_") || word.starts_with("CONVERSATION_"))
+            .filter(|word| {
+                !word.ends_with('_') && word.bytes().all(|b| b.is_ascii_uppercase() || b == b'_')
+            })
+            .collect()
+    };
+    assert_eq!(names(table, "`"), names(tests, "\""));
+}

@@ -1,0 +1,75 @@
+//! Delivery: how finished spans leave the process.
+//!
+//! [`Delivery`] is the `SpanProcessor` at the end of the chain. It hands each span to one [`Worker`] per
+//! destination; a worker is a bounded queue and a thread that packs batches for a [`Sink`], tries again while the
+//! destination is away, and counts what became of every span. Nothing here ever blocks the program: a span that
+//! finds the queue full is dropped and counted.
+
+#[cfg(feature = "otlp")]
+mod answer;
+mod backoff;
+mod exporter;
+#[cfg(feature = "grpc")]
+mod grpc;
+#[cfg(feature = "http")]
+mod http;
+#[cfg(feature = "otlp")]
+mod otlp;
+mod processor;
+mod queue;
+mod report;
+mod size;
+mod worker;
+
+pub(crate) use exporter::ExporterSink;
+#[cfg(feature = "grpc")]
+pub(crate) use grpc::GrpcSink;
+#[cfg(feature = "http")]
+pub(crate) use http::HttpSink;
+#[cfg(feature = "otlp")]
+pub(crate) use otlp::Envelope;
+pub(crate) use processor::Delivery;
+pub use queue::Delivered;
+pub(crate) use report::Reporter;
+pub(crate) use worker::{Limits, Worker};
+
+use std::time::Duration;
+
+use opentelemetry_sdk::trace::SpanData;
+
+/// What became of one attempt to send a batch.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Answer {
+    /// The destination has taken the batch, except for so many spans of it.
+    Taken {
+        rejected: u64,
+        /// What it had to say, if anything.
+        remark: Option<String>,
+    },
+    /// The destination will not take this batch, however often it is asked.
+    Refused(String),
+    /// The batch is lost here, and trying again will not help.
+    Failed(String),
+    /// It may take the batch later, not before the given time if it said so.
+    Again {
+        after: Option<Duration>,
+        why: String,
+    },
+}
+
+/// Where batches go: an OTLP endpoint, or an exporter of the SDK's kind such as the console's.
+///
+/// A sink lives on its worker's thread, inside that thread's runtime.
+pub(crate) trait Sink: Send + 'static {
+    /// A batch made ready, kept for as many attempts as it takes.
+    type Parcel;
+
+    /// Makes a batch ready; the one time that encoding is paid for.
+    fn pack(&mut self, spans: Vec<SpanData>) -> Self::Parcel;
+
+    /// Sends it once. Must be safe to drop before it is finished.
+    fn send(&mut self, parcel: &mut Self::Parcel) -> impl Future<Output = Answer>;
+
+    /// Called once when nothing more will come.
+    fn finish(&mut self, _within: Duration) {}
+}

@@ -1,0 +1,116 @@
+//! The end of the chain of span processors: each finished span goes to every destination.
+
+use std::time::{Duration, Instant};
+
+use opentelemetry::Context;
+use opentelemetry_sdk::{
+    error::{OTelSdkError, OTelSdkResult},
+    trace::{Span, SpanData, SpanProcessor},
+};
+
+use super::{Delivered, Worker};
+
+/// A `SpanProcessor` that queues spans for its workers.
+#[derive(Debug, Clone)]
+pub(crate) struct Delivery {
+    workers: Vec<Worker>,
+    /// How long `force_flush` and a plain `shutdown` may take.
+    patience: Duration,
+}
+
+impl Delivery {
+    pub(crate) fn new(workers: Vec<Worker>, patience: Duration) -> Self {
+        Self { workers, patience }
+    }
+
+    pub(crate) fn counts(&self) -> Vec<Delivered> {
+        self.workers.iter().map(Worker::counts).collect()
+    }
+
+    /// Waits until everything queued so far has left or is lost. The error tells what is lost, or still waits.
+    pub(crate) fn flush_within(&self, patience: Duration) -> Result<(), String> {
+        let deadline = Instant::now() + patience;
+        let before = self.counts();
+        // All are asked before any is waited for: a slow one must not use up the time of the others.
+        let targets: Vec<u64> = self
+            .workers
+            .iter()
+            .map(|worker| worker.queue.start_flush())
+            .collect();
+        let mut problems = Vec::new();
+        for ((worker, target), before) in self.workers.iter().zip(targets).zip(before) {
+            let in_time = worker.queue.wait_settled(target, deadline);
+            let now = worker.counts();
+            let lost = now.rejected + now.failed - before.rejected - before.failed;
+            if !in_time || lost > 0 {
+                problems.push(problem(&now, lost));
+            }
+        }
+        verdict(problems)
+    }
+
+    /// Sends what is queued and ends the threads. The error tells every span that was ever lost.
+    pub(crate) fn close_within(&self, patience: Duration) -> Result<(), String> {
+        let now = Instant::now();
+        let deadline = now + patience;
+        // The workers stop a little earlier, so that there is time to hear what they achieved.
+        let stop = now + patience.mul_f64(0.95);
+        for worker in &self.workers {
+            worker.queue.close(stop);
+        }
+        let mut problems = Vec::new();
+        for worker in &self.workers {
+            let in_time = worker.queue.wait_closed(deadline);
+            let counts = worker.counts();
+            if !in_time || counts.lost() > 0 {
+                problems.push(problem(&counts, counts.lost()));
+            }
+        }
+        verdict(problems)
+    }
+}
+
+impl SpanProcessor for Delivery {
+    fn on_start(&self, _span: &mut Span, _context: &Context) {}
+
+    fn on_end(&self, span: SpanData) {
+        if !span.span_context.is_sampled() {
+            return;
+        }
+        if let Some((last, others)) = self.workers.split_last() {
+            for worker in others {
+                worker.queue.push(span.clone());
+            }
+            last.queue.push(span);
+        }
+    }
+
+    fn force_flush(&self) -> OTelSdkResult {
+        self.flush_within(self.patience)
+            .map_err(OTelSdkError::InternalFailure)
+    }
+
+    fn shutdown_with_timeout(&self, timeout: Duration) -> OTelSdkResult {
+        self.close_within(timeout)
+            .map_err(OTelSdkError::InternalFailure)
+    }
+}
+
+fn problem(counts: &Delivered, lost: u64) -> String {
+    let Delivered {
+        destination,
+        waiting,
+        last_problem,
+        ..
+    } = counts;
+    let why = last_problem.as_deref().unwrap_or("out of time");
+    format!("{destination}: {lost} spans lost, {waiting} still waiting ({why})")
+}
+
+fn verdict(problems: Vec<String>) -> Result<(), String> {
+    if problems.is_empty() {
+        Ok(())
+    } else {
+        Err(problems.join("; "))
+    }
+}

@@ -1,0 +1,56 @@
+//! Which spans and events reach the layer.
+
+use tracing::{Metadata, Subscriber, level_filters::LevelFilter, subscriber::Interest};
+use tracing_subscriber::layer::{Context, Filter};
+
+use crate::names;
+
+/// A level for the program's ordinary spans and events; whatever is addressed to the layer passes at any level.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct ConversationFilter {
+    level: LevelFilter,
+    /// False if there is no destination: then nothing is worth a span.
+    active: bool,
+}
+
+impl ConversationFilter {
+    pub(super) fn new(level: LevelFilter, active: bool) -> Self {
+        Self { level, active }
+    }
+
+    fn wants(&self, callsite: &Metadata<'_>) -> bool {
+        let addressed = || {
+            [
+                names::CONVERSATION_EVENT,
+                names::CONVERSATION_ID,
+                names::GEN_AI_OPERATION_NAME,
+            ]
+            .iter()
+            .any(|field| callsite.fields().field(field).is_some())
+        };
+        self.active && (*callsite.level() <= self.level || addressed())
+    }
+}
+
+impl<S: Subscriber> Filter<S> for ConversationFilter {
+    fn enabled(&self, callsite: &Metadata<'_>, _context: &Context<'_, S>) -> bool {
+        self.wants(callsite)
+    }
+
+    fn callsite_enabled(&self, callsite: &'static Metadata<'static>) -> Interest {
+        if self.wants(callsite) {
+            Interest::always()
+        } else {
+            Interest::never()
+        }
+    }
+
+    fn max_level_hint(&self) -> Option<LevelFilter> {
+        // Any level may carry a boundary event, and each callsite is asked only once.
+        Some(if self.active {
+            LevelFilter::TRACE
+        } else {
+            LevelFilter::OFF
+        })
+    }
+}

@@ -1,0 +1,62 @@
+//! Ends the program on a signal, after a last act.
+
+use std::{io, thread};
+
+/// Calls `last_act` when the program is told to end, then ends it with the exit code of that signal.
+pub(super) fn on_signal(last_act: impl FnOnce() + Send + 'static) -> io::Result<()> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()?;
+    let told = {
+        let _runtime = runtime.enter();
+        // Now and not on the thread, so that a signal that comes right after the call is not missed.
+        Signals::listen()?
+    };
+    thread::Builder::new()
+        .name("conversation-signal".into())
+        .spawn(move || {
+            let code = runtime.block_on(told.first());
+            last_act();
+            std::process::exit(code);
+        })?;
+    Ok(())
+}
+
+#[cfg(unix)]
+struct Signals {
+    interrupt: tokio::signal::unix::Signal,
+    terminate: tokio::signal::unix::Signal,
+}
+
+#[cfg(unix)]
+impl Signals {
+    fn listen() -> io::Result<Self> {
+        use tokio::signal::unix::{SignalKind, signal};
+        Ok(Self {
+            interrupt: signal(SignalKind::interrupt())?,
+            terminate: signal(SignalKind::terminate())?,
+        })
+    }
+
+    async fn first(mut self) -> i32 {
+        tokio::select! {
+            _ = self.interrupt.recv() => 130,
+            _ = self.terminate.recv() => 143,
+        }
+    }
+}
+
+#[cfg(not(unix))]
+struct Signals;
+
+#[cfg(not(unix))]
+impl Signals {
+    fn listen() -> io::Result<Self> {
+        Ok(Self)
+    }
+
+    async fn first(self) -> i32 {
+        let _ = tokio::signal::ctrl_c().await;
+        130
+    }
+}
