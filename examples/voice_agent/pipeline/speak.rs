@@ -6,12 +6,15 @@ use crate::frames::{Floor, Response, Speech};
 use crate::pace::Pace;
 use crate::transport::Playback;
 use std::collections::VecDeque;
+use std::time::Duration;
 use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep_until};
 use tracing::info;
 
 /// Seconds without audio, in the middle of a response, after which the bot counts as silent.
 const GAP: f64 = 0.35;
+/// Lateness that is made up for by playing faster. Not sped up.
+const LATE: Duration = Duration::from_millis(100);
 
 pub(crate) struct Speaker {
     pub(crate) pace: Pace,
@@ -143,7 +146,8 @@ impl Speaker {
                 current.response.spoke(&word);
             }
         }
-        let next = due + self.pace.duration(FRAME_SECS);
+        // A frame that is late does not delay those after it, unless the machine was away for long.
+        let next = (due + self.pace.duration(FRAME_SECS)).max(Instant::now() - LATE);
         current.sounded = next;
         let enough = current.waiting.len() >= FRAME || (current.complete && !current.waiting.is_empty());
         current.due = enough.then_some(next);
