@@ -52,27 +52,21 @@ where
     }
 
     pub(super) fn join(&self, attributes: &Attributes<'_>, id: &Id, ctx: Context<'_, S>) {
-        let own_id = id_among(attributes);
-        let mut parent = None;
-        if let Some(own_id) = own_id {
-            let live = self.core.conversation(&own_id, Opening::Never);
-            if let (Found::Live(live), None) = (live, attributes.parent()) {
-                let current = OtelContext::current();
-                parent = Some(if current.has_active_span() && attributes.is_contextual() {
-                    current.with_value(live.membership(None))
-                } else {
-                    live.context(&self.core).clone()
-                });
-            }
-            self.keep(id, &ctx, Ours::Joining(own_id.into()));
-        }
-        match parent {
-            Some(parent) => {
-                let _attached = parent.attach();
-                self.inner.on_new_span(attributes, id, ctx);
-            }
-            None => self.inner.on_new_span(attributes, id, ctx),
-        }
+        let own_id = id_among(attributes).unwrap_or_default();
+        let live = self.core.conversation(&own_id, Opening::Never);
+        self.keep(id, &ctx, Ours::Joining(own_id.into()));
+        let Found::Live(live) = live else {
+            return self.inner.on_new_span(attributes, id, ctx);
+        };
+        let above = self.parent_context(attributes);
+        let parent = if above.has_active_span() {
+            above.with_value(live.membership(None))
+        } else {
+            live.context(&self.core).clone()
+        };
+        let _attached = parent.attach();
+        let attributes = Attributes::new(attributes.metadata(), attributes.values());
+        self.inner.on_new_span(&attributes, id, ctx);
     }
 
     /// Sets the fields of a conversation's scope.
@@ -191,8 +185,12 @@ where
 
 /// The conversation's id among a span's fields, if it is any.
 fn id_among(attributes: &Attributes<'_>) -> Option<String> {
+    id_recorded(&|visit| attributes.record(visit))
+}
+
+pub(super) fn id_recorded(record: &dyn Fn(&mut dyn Visit)) -> Option<String> {
     let mut id = None;
-    attributes.record(&mut Fields(|field, given: Given<'_>| {
+    record(&mut Fields(|field, given: Given<'_>| {
         if field == names::CONVERSATION_ID {
             id = Some(given.text().into_owned());
         }

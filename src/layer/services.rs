@@ -1,6 +1,7 @@
 //! Service spans: from their start over what they record to their end.
 
 use super::ConversationLayer;
+use super::conversations::id_recorded;
 use super::place::Ours;
 use crate::clock::lock;
 use crate::conversation::Live;
@@ -106,7 +107,13 @@ where
             .span(id)
             .and_then(|span| span.extensions().get::<Ours>().cloned());
         match ours {
-            None | Some(Ours::Joining(_)) => return false,
+            None => return false,
+            Some(Ours::Joining(_)) => {
+                if let Some(own_id) = id_recorded(record) {
+                    self.keep(id, ctx, Ours::Joining(own_id.into()));
+                }
+                return false;
+            }
             Some(Ours::Scope(live)) => self.describe(&live, record),
             Some(Ours::Service(service)) => {
                 let mut news = News::default();
