@@ -150,7 +150,7 @@ pub(crate) struct Live {
     started: Time,
     wall: SystemTime,
     /// The span that is the conversation's scope, where there is one.
-    scope: Option<span::Id>,
+    scope: OnceLock<span::Id>,
     context: OnceLock<Context>,
     state: Mutex<State>,
 }
@@ -163,7 +163,7 @@ pub(crate) struct Moment<'a> {
 }
 
 impl Live {
-    pub(crate) fn open(core: &Arc<Core>, id: Arc<str>, scope: Option<span::Id>) -> Arc<Self> {
+    pub(crate) fn open(core: &Arc<Core>, id: Arc<str>) -> Arc<Self> {
         let mut turns = Turns::new(core.settings.turn_end_timeout);
         let mut open = None;
         turns.begin(Duration::ZERO, &mut |change| {
@@ -181,7 +181,7 @@ impl Live {
             }),
             started: core.clock.now(),
             wall: core.clock.wall(),
-            scope,
+            scope: OnceLock::new(),
             context: OnceLock::new(),
             state: Mutex::new(State {
                 turns,
@@ -211,6 +211,33 @@ impl Live {
             .open
             .as_ref()
             .map(|(turn, _)| turn.clone())
+    }
+
+    pub(crate) fn is_scoped(&self) -> bool {
+        self.scope.get().is_some()
+    }
+
+    pub(crate) fn has_scope(&self, id: &span::Id) -> bool {
+        self.scope.get() == Some(id)
+    }
+
+    /// Makes `scope` the conversation's, unless it has one.
+    pub(crate) fn take_scope(&self, scope: &span::Id) {
+        let _ = self.scope.set(scope.clone());
+    }
+
+    /// Puts a conversation that was opened again in the scope of the one that ended there.
+    pub(crate) fn follow(&self, ended: &Self, core: &Core) {
+        // The scope's span is that of the one that ended.
+        self.context(core);
+        if let Some(scope) = ended.scope.get() {
+            self.take_scope(scope);
+        }
+    }
+
+    /// Whether the conversation's own span is started.
+    pub(crate) fn has_span(&self) -> bool {
+        self.context.get().is_some()
     }
 
     pub(crate) fn has_ended(&self) -> bool {
@@ -281,6 +308,10 @@ impl Live {
             if state.ended {
                 return;
             }
+            if time.is_some_and(|time| state.last_heard > time) {
+                // It was heard of after all, while this was decided.
+                return;
+            }
             let now = core.clock.now().saturating_sub(self.started);
             let at = time
                 .unwrap_or_else(|| now.saturating_sub(ago))
@@ -343,7 +374,7 @@ impl Live {
     /// still give the scope's span a remote parent.
     pub(crate) fn context(&self, core: &Core) -> &Context {
         self.context.get_or_init(|| {
-            let of_scope = self.scope.as_ref().and_then(|scope| core.context_of(scope));
+            let of_scope = self.scope.get().and_then(|scope| core.context_of(scope));
             let context = of_scope.unwrap_or_else(|| {
                 let parent = Context::new().with_value(self.membership(None));
                 self.build(

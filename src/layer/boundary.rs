@@ -86,7 +86,7 @@ where
                 } else {
                     FirstByte::Output
                 };
-                return self.first_byte(service, what);
+                return self.first_byte(service, what, heard.ago);
             }
             (Boundary::Annotate, Some((id, _))) if heard.conversation.is_none() => {
                 self.record(id, &|visit| event.record(visit), ctx);

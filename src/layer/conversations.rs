@@ -2,7 +2,7 @@
 
 use super::ConversationLayer;
 use super::place::Ours;
-use crate::conversation::Live;
+use crate::conversation::{Live, Membership};
 use crate::core::{Found, Opening, undisturbed};
 use crate::fields::{Fields, Given};
 use crate::names;
@@ -30,19 +30,32 @@ where
         ctx: Context<'_, S>,
     ) {
         let own_id = id_among(attributes).unwrap_or_else(|| uuid::Uuid::new_v4().to_string());
-        if let Found::Live(_) = self.core.table.find(&own_id) {
+        let known = match self.core.table.find(&own_id) {
             // A second scope for a live conversation joins it.
-            return self.join(attributes, id, ctx);
-        }
-        let live = Live::open(&self.core, own_id.as_str().into(), Some(id.clone()));
+            Found::Live(live) if live.is_scoped() => return self.join(attributes, id, ctx),
+            Found::Live(live) => Some(live),
+            Found::Ended | Found::Unknown => None,
+        };
+        let is_new = known.is_none();
+        let live = known.unwrap_or_else(|| Live::open(&self.core, own_id.as_str().into()));
         self.describe(&live, &|visit| attributes.record(visit));
-        let parent = self
-            .parent_context(attributes)
-            .with_value(live.membership(None));
-        self.make_span(attributes, id, ctx.clone(), Some(parent));
+        if live.has_span() {
+            // Events or services opened it, and it has shown already: the scope comes too late to be its span.
+            self.join(attributes, id, ctx.clone());
+        } else {
+            let mut parent = self.parent_context(attributes);
+            if parent.get::<Membership>().is_some() {
+                // One conversation is one trace, also where it is started from within another.
+                parent = OtelContext::new();
+            }
+            let parent = parent.with_value(live.membership(None));
+            self.make_span(attributes, id, ctx.clone(), Some(parent));
+        }
+        live.take_scope(id);
         // Found by its id only now that its span is there to be found.
-        if !self.core.admit(&live) {
-            return;
+        if is_new && !self.core.admit(&live) {
+            // Another scope of the same id was quicker.
+            return self.keep(id, &ctx, Ours::Joining(own_id.into()));
         }
         self.keep(id, &ctx, Ours::Scope(live.clone()));
         if self.core.dispatch.get().is_none() {
@@ -167,12 +180,16 @@ where
         match ours {
             None => return,
             Some(Ours::Scope(live)) => {
-                live.end(
-                    &self.core,
-                    EndReason::ConversationEnded,
-                    Duration::ZERO,
-                    None,
-                );
+                let end = |live: &Arc<Live>| {
+                    let reason = EndReason::ConversationEnded;
+                    live.end(&self.core, reason, Duration::ZERO, None);
+                };
+                end(&live);
+                if let Found::Live(again) = self.core.table.find(&live.identity.id)
+                    && again.has_scope(id)
+                {
+                    end(&again);
+                }
                 // Whoever asks later finds the context here: the span is about to be gone.
                 let _ = live.context(&self.core);
             }

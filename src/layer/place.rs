@@ -58,7 +58,11 @@ where
             return place;
         };
         // Where the context is that of the conversation further out, the span that joins another is nearer.
-        if !place.conversation.as_ref().is_some_and(|outer| Arc::ptr_eq(outer, &entered)) {
+        if !place
+            .conversation
+            .as_ref()
+            .is_some_and(|outer| Arc::ptr_eq(outer, &entered))
+        {
             place.joining = None;
         }
         place.conversation = Some(entered);
@@ -102,13 +106,17 @@ where
         match (id.or(place.joining.as_deref()), &place.conversation) {
             (Some(id), _) => self.core.conversation(id, opening),
             (None, Some(live)) if live.has_ended() => {
-                // It may have been opened again under the same scope.
-                match self
-                    .core
-                    .conversation(&live.identity.id, opening.of_ended())
-                {
-                    Found::Unknown => Found::Ended,
-                    found => found,
+                // It may have been opened again, or is now.
+                let id = &live.identity.id;
+                let was_open = matches!(self.core.table.find(id), Found::Live(_));
+                match self.core.conversation(id, opening.of_ended()) {
+                    Found::Live(again) => {
+                        if !was_open {
+                            again.follow(live, &self.core);
+                        }
+                        Found::Live(again)
+                    }
+                    Found::Ended | Found::Unknown => Found::Ended,
                 }
             }
             (None, Some(live)) => Found::Live(live.clone()),

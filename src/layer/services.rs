@@ -134,12 +134,13 @@ where
         true
     }
 
-    pub(super) fn first_byte(&self, service: &ServiceSpan, what: FirstByte) {
+    pub(super) fn first_byte(&self, service: &ServiceSpan, what: FirstByte, ago: Duration) {
         let core = &*self.core;
         if let Some(work) = &mut *lock(&service.work) {
-            work.first_byte.get_or_insert(core.clock.now());
+            work.first_byte
+                .get_or_insert(core.clock.now().saturating_sub(ago));
             if let Some(live) = &service.conversation {
-                live.act(core, Duration::ZERO, |moment| moment.first_byte(work, what));
+                live.act(core, ago, |moment| moment.first_byte(work, what));
             }
         }
     }

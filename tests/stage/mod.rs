@@ -1,10 +1,11 @@
 //! A stage for tests: the layer on a clock that is moved by hand, and what was exported as text.
-#![allow(dead_code)] // No test binary needs all of it.
+#![allow(dead_code, unreachable_pub, reason = "no test binary needs all of it")]
 
 use opentelemetry::trace::{SpanId, Status, TracerProvider as _};
 use opentelemetry::{KeyValue, Value};
 use opentelemetry_sdk::trace::{
-    InMemorySpanExporter, SdkTracer, SdkTracerProvider, SimpleSpanProcessor, SpanData, TracerProviderBuilder,
+    InMemorySpanExporter, SdkTracer, SdkTracerProvider, SimpleSpanProcessor, SpanData,
+    TracerProviderBuilder,
 };
 use std::collections::HashMap;
 use std::time::Duration;
@@ -45,7 +46,9 @@ impl Stage {
     }
 
     /// A stage with a layer that has more set.
-    pub fn with(set: impl FnOnce(ConversationLayer<Registry>) -> ConversationLayer<Registry>) -> Self {
+    pub fn with(
+        set: impl FnOnce(ConversationLayer<Registry>) -> ConversationLayer<Registry>,
+    ) -> Self {
         let (exporter, provider) = exporter();
         Self::over(exporter, provider, set)
     }
@@ -149,7 +152,10 @@ pub fn seconds(span: &SpanData) -> f64 {
 pub fn tree(spans: &[SpanData], keys: &[&str]) -> Vec<String> {
     let mut order: Vec<usize> = (0..spans.len()).collect();
     order.sort_by_key(|index| spans[*index].start_time);
-    let ids: Vec<SpanId> = spans.iter().map(|span| span.span_context.span_id()).collect();
+    let ids: Vec<SpanId> = spans
+        .iter()
+        .map(|span| span.span_context.span_id())
+        .collect();
     let mut below: HashMap<Option<SpanId>, Vec<usize>> = HashMap::new();
     for index in order {
         let parent = Some(spans[index].parent_span_id).filter(|parent| ids.contains(parent));
@@ -195,7 +201,11 @@ impl Told<'_> {
                         Status::Ok => Some("ok".to_owned()),
                         Status::Error { description } => Some(format!("error({description})")),
                     },
-                    "trace" => self.traces.iter().position(|known| *known == trace).map(|n| (n + 1).to_string()),
+                    "trace" => self
+                        .traces
+                        .iter()
+                        .position(|known| *known == trace)
+                        .map(|n| (n + 1).to_string()),
                     key => attribute(span, key),
                 };
                 if let Some(told) = told {
@@ -212,7 +222,11 @@ impl Told<'_> {
 #[track_caller]
 pub fn assert_each_key_once(spans: &[SpanData]) {
     for span in spans {
-        let mut keys: Vec<_> = span.attributes.iter().map(|attribute| attribute.key.as_str()).collect();
+        let mut keys: Vec<_> = span
+            .attributes
+            .iter()
+            .map(|attribute| attribute.key.as_str())
+            .collect();
         keys.sort_unstable();
         let repeated: Vec<_> = keys.windows(2).filter(|pair| pair[0] == pair[1]).collect();
         assert!(repeated.is_empty(), "{}: {repeated:?}", span.name);
