@@ -7,9 +7,11 @@
 //! service spans (stt, llm, tts) with two texts of 200 bytes each, and eight boundary events; a service span is entered
 //! once or, as a future that is polled often, twenty times. All variants end in the same processor, which drops spans.
 
-use gungraun::prelude::*;
 use gungraun::Dhat;
-use opentelemetry::trace::{Span as _, SpanBuilder, TraceContextExt as _, Tracer as _, TracerProvider as _};
+use gungraun::prelude::*;
+use opentelemetry::trace::{
+    Span as _, SpanBuilder, TraceContextExt as _, Tracer as _, TracerProvider as _,
+};
 use opentelemetry::{Context, KeyValue};
 use opentelemetry_sdk::error::OTelSdkResult;
 use opentelemetry_sdk::trace::{SdkTracer, SdkTracerProvider, SpanData, SpanProcessor};
@@ -58,11 +60,18 @@ struct Under {
 }
 
 fn ours() -> Under {
-    let provider = SdkTracerProvider::builder().with_span_processor(ConversationProcessor::new(Drops)).build();
+    let provider = SdkTracerProvider::builder()
+        .with_span_processor(ConversationProcessor::new(Drops))
+        .build();
     let layer = tracing_conversation::layer(provider.tracer("bench"));
     let default = tracing::subscriber::set_default(tracing_subscriber::registry().with(layer));
     let scope = info_span!("conversation", conversation.id = "call-1").entered();
-    let under = Under { _default: default, _provider: provider, _scope: Some(scope), words: Words::new() };
+    let under = Under {
+        _default: default,
+        _provider: provider,
+        _scope: Some(scope),
+        words: Words::new(),
+    };
     turn_of_ours(&under.words, 1);
     turn_of_ours(&under.words, 1);
     ordinary_span();
@@ -80,13 +89,17 @@ fn ours_outside_a_conversation() -> Under {
 }
 
 fn otel_default() -> Under {
-    let provider = SdkTracerProvider::builder().with_span_processor(Drops).build();
+    let provider = SdkTracerProvider::builder()
+        .with_span_processor(Drops)
+        .build();
     let layer = tracing_opentelemetry::layer().with_tracer(provider.tracer("bench"));
     otel(provider, layer)
 }
 
 fn otel_lean() -> Under {
-    let provider = SdkTracerProvider::builder().with_span_processor(Drops).build();
+    let provider = SdkTracerProvider::builder()
+        .with_span_processor(Drops)
+        .build();
     let layer = tracing_opentelemetry::layer()
         .with_location(false)
         .with_threads(false)
@@ -102,7 +115,12 @@ fn otel(
 ) -> Under {
     let default = tracing::subscriber::set_default(tracing_subscriber::registry().with(layer));
     let scope = info_span!("outer").entered();
-    let under = Under { _default: default, _provider: provider, _scope: Some(scope), words: Words::new() };
+    let under = Under {
+        _default: default,
+        _provider: provider,
+        _scope: Some(scope),
+        words: Words::new(),
+    };
     turn_nested_by_hand(&under.words, 1);
     turn_nested_by_hand(&under.words, 1);
     ordinary_span();
@@ -111,7 +129,9 @@ fn otel(
 }
 
 fn raw() -> (SdkTracerProvider, SdkTracer, Words) {
-    let provider = SdkTracerProvider::builder().with_span_processor(Drops).build();
+    let provider = SdkTracerProvider::builder()
+        .with_span_processor(Drops)
+        .build();
     let tracer = provider.tracer("bench");
     let words = Words::new();
     turn_by_hand(&tracer, &words);
@@ -169,12 +189,19 @@ fn tts() -> Span {
 
 /// A turn as a program tells it: boundary events and flat service spans.
 fn turn_of_ours(Words(words): &Words, polls: usize) {
-    info!(conversation.event = "vad_user_started_speaking", start_secs = 0.2);
+    info!(
+        conversation.event = "vad_user_started_speaking",
+        start_secs = 0.2
+    );
     info!(conversation.event = "user_started_speaking");
     let span = stt();
     poll(&span, polls);
-    info!(conversation.event = "vad_user_stopped_speaking", stop_secs = 0.2);
-    span.record("transcript", &*words[0]).record("stt.alternative", &*words[1]);
+    info!(
+        conversation.event = "vad_user_stopped_speaking",
+        stop_secs = 0.2
+    );
+    span.record("transcript", &*words[0])
+        .record("stt.alternative", &*words[1]);
     span.record("is_final", true).record("language", "en");
     drop(span);
     info!(conversation.event = "user_stopped_speaking");
@@ -183,7 +210,8 @@ fn turn_of_ours(Words(words): &Words, polls: usize) {
     poll(&span, polls);
     info!(parent: &span, conversation.event = "first_byte");
     span.record("output", &*words[3]);
-    span.record("gen_ai.usage.input_tokens", 42_u64).record("gen_ai.usage.output_tokens", 17_u64);
+    span.record("gen_ai.usage.input_tokens", 42_u64)
+        .record("gen_ai.usage.output_tokens", 17_u64);
     drop(span);
     let span = tts();
     span.record("text", &*words[4]);
@@ -213,28 +241,37 @@ fn turn_nested_by_hand(Words(words): &Words, polls: usize) {
     let span = stt();
     poll(&span, polls);
     info!(event = "vad_user_stopped_speaking", stop_secs = 0.2);
-    span.record("transcript", &*words[0]).record("stt.alternative", &*words[1]);
-    span.record("is_final", true).record("language", "en").record("metrics.ttfb", 0.2);
+    span.record("transcript", &*words[0])
+        .record("stt.alternative", &*words[1]);
+    span.record("is_final", true)
+        .record("language", "en")
+        .record("metrics.ttfb", 0.2);
     drop(span);
     info!(event = "user_stopped_speaking");
     let span = llm();
     span.record("input", &*words[2]);
     poll(&span, polls);
     info!(parent: &span, event = "first_byte");
-    span.record("output", &*words[3]).record("metrics.ttfb", 0.2);
-    span.record("gen_ai.usage.input_tokens", 42_i64).record("gen_ai.usage.output_tokens", 17_i64);
+    span.record("output", &*words[3])
+        .record("metrics.ttfb", 0.2);
+    span.record("gen_ai.usage.input_tokens", 42_i64)
+        .record("gen_ai.usage.output_tokens", 17_i64);
     drop(span);
     let span = tts();
     poll(&span, polls);
     info!(parent: &span, event = "first_byte");
     info!(event = "bot_started_speaking");
-    span.record("text", &*words[4]).record("tts.second", &*words[5]);
-    span.record("metrics.ttfb", 0.2).record("metrics.character_count", 400_i64);
+    span.record("text", &*words[4])
+        .record("tts.second", &*words[5]);
+    span.record("metrics.ttfb", 0.2)
+        .record("metrics.character_count", 400_i64);
     drop(span);
     info!(event = "bot_stopped_speaking");
-    turn.record("turn.duration_seconds", 1.5).record("turn.was_interrupted", false);
+    turn.record("turn.duration_seconds", 1.5)
+        .record("turn.was_interrupted", false);
     turn.record("turn.user_bot_latency_seconds", 0.6);
-    turn.record("turn.input", &*words[0]).record("turn.output", &*words[4]);
+    turn.record("turn.input", &*words[0])
+        .record("turn.output", &*words[4]);
 }
 
 /// The floor: the same spans made with the SDK, every attribute known in advance, no events.
@@ -248,7 +285,12 @@ fn turn_by_hand(tracer: &SdkTracer, Words(words): &Words) {
     ]));
     let turn = Context::new().with_span(turn);
     let services = [
-        ("stt", "deepgram", "nova-3", ["transcript", "stt.alternative"]),
+        (
+            "stt",
+            "deepgram",
+            "nova-3",
+            ["transcript", "stt.alternative"],
+        ),
         ("llm", "openai", "gpt-4o", ["input", "output"]),
         ("tts", "cartesia", "sonic-2", ["text", "tts.second"]),
     ];
@@ -279,7 +321,9 @@ fn ordinary_event() {
 
 #[library_benchmark]
 #[bench::raw_sdk(raw())]
-fn a_turn_by_hand((provider, tracer, words): (SdkTracerProvider, SdkTracer, Words)) -> (SdkTracerProvider, Words) {
+fn a_turn_by_hand(
+    (provider, tracer, words): (SdkTracerProvider, SdkTracer, Words),
+) -> (SdkTracerProvider, Words) {
     turn_by_hand(&tracer, &words);
     (provider, words)
 }
@@ -320,7 +364,13 @@ fn an_ordinary_event(under: Under) -> Under {
 
 library_benchmark_group!(
     name = turns,
-    benchmarks = [a_turn_by_hand, a_turn, a_turn_nested_by_hand, an_ordinary_span, an_ordinary_event]
+    benchmarks = [
+        a_turn_by_hand,
+        a_turn,
+        a_turn_nested_by_hand,
+        an_ordinary_span,
+        an_ordinary_event
+    ]
 );
 
 main!(

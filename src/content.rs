@@ -10,6 +10,9 @@ use opentelemetry::{Array, KeyValue, StringValue, Value};
 use opentelemetry_sdk::trace::SpanData;
 
 mod cut;
+mod gathered;
+
+pub(crate) use gathered::Gathered;
 
 /// The keys under which a hook sees what is not an attribute.
 const STATUS_DESCRIPTION: &str = "otel.status_description";
@@ -120,6 +123,11 @@ impl ContentPolicy {
         self.capture
     }
 
+    /// An empty text that grows up to the limit.
+    pub(crate) fn gather(&self) -> Gathered {
+        Gathered::new(self.max_value_bytes)
+    }
+
     /// Whether a value under `key` may be read and kept.
     pub(crate) fn admits(&self, key: &str) -> bool {
         self.capture || !is_content(key)
@@ -131,7 +139,7 @@ impl ContentPolicy {
         if value.len() <= self.max_value_bytes {
             value
         } else {
-            cut::cut(&value, self.max_value_bytes)
+            cut::cut(&value, 0, self.max_value_bytes)
         }
     }
 
@@ -186,9 +194,8 @@ impl ContentPolicy {
     fn replace(&self, key: &str, value: &str) -> Option<String> {
         match self.redact(key, value) {
             Some(redacted) => Some(self.bound(redacted)),
-            None => {
-                (value.len() > self.max_value_bytes).then(|| cut::cut(value, self.max_value_bytes))
-            }
+            None => (value.len() > self.max_value_bytes)
+                .then(|| cut::cut(value, 0, self.max_value_bytes)),
         }
     }
 

@@ -10,10 +10,14 @@ use std::{collections::HashMap, fmt, time::Duration};
 
 use opentelemetry_sdk::{Resource, trace::Sampler};
 
-use crate::{export::Limits, profile::Profile};
+use crate::{TraceMode, export::Limits, profile::Profile};
 
-pub(crate) use otlp::{Connection, ENDPOINT, HEADERS, Otlp, PROTOCOL, Tls};
+#[cfg(feature = "otlp")]
+pub(crate) use otlp::Connection;
 pub use otlp::Protocol;
+#[cfg(feature = "http")]
+pub(crate) use otlp::Tls;
+pub(crate) use otlp::{ENDPOINT, HEADERS, Otlp, PROTOCOL};
 
 /// Why telemetry could not be set up. One line that names the thing, its value and the remedy.
 #[derive(Debug)]
@@ -110,8 +114,7 @@ pub(crate) struct Settings {
     pub(crate) limits: Limits,
     /// Whether what was said may leave the process.
     pub(crate) content: bool,
-    /// A trace for each turn instead of one for the conversation.
-    pub(crate) trace_per_turn: bool,
+    pub(crate) trace_mode: TraceMode,
     pub(crate) profile: Profile,
 }
 
@@ -126,7 +129,10 @@ impl<'a> Variables<'a> {
         explicit: &'a HashMap<String, String>,
         environment: &'a dyn Fn(&str) -> Option<String>,
     ) -> Self {
-        Self { explicit, environment }
+        Self {
+            explicit,
+            environment,
+        }
     }
 
     /// The value without the blanks around it; none if there is nothing else.
@@ -141,8 +147,12 @@ impl<'a> Variables<'a> {
 
     /// One of a few words, in any case.
     fn choice<T: Copy>(&self, name: &str, choices: &[(&str, T)]) -> Result<Option<T>, SetupError> {
-        let Some(value) = self.get(name) else { return Ok(None) };
-        let chosen = choices.iter().find(|(word, _)| value.eq_ignore_ascii_case(word));
+        let Some(value) = self.get(name) else {
+            return Ok(None);
+        };
+        let chosen = choices
+            .iter()
+            .find(|(word, _)| value.eq_ignore_ascii_case(word));
         match chosen {
             Some((_, choice)) => Ok(Some(*choice)),
             None => {
@@ -154,7 +164,9 @@ impl<'a> Variables<'a> {
 
     /// A whole number of at least `least`.
     fn number(&self, name: &str, least: u64, unit: &str) -> Result<Option<u64>, SetupError> {
-        let Some(value) = self.get(name) else { return Ok(None) };
+        let Some(value) = self.get(name) else {
+            return Ok(None);
+        };
         match value.parse() {
             Ok(number) if number >= least => Ok(Some(number)),
             _ => {
@@ -165,7 +177,9 @@ impl<'a> Variables<'a> {
     }
 
     fn milliseconds(&self, name: &str, least: u64) -> Result<Option<Duration>, SetupError> {
-        Ok(self.number(name, least, "milliseconds")?.map(Duration::from_millis))
+        Ok(self
+            .number(name, least, "milliseconds")?
+            .map(Duration::from_millis))
     }
 }
 
@@ -179,7 +193,7 @@ impl Settings {
             sampler: Sampler::AlwaysOff,
             limits: Limits::default(),
             content: false,
-            trace_per_turn: false,
+            trace_mode: TraceMode::default(),
             profile: Profile::Default,
         }
     }
@@ -187,7 +201,14 @@ impl Settings {
     /// Reads everything, or says what is wrong with the first value that cannot be used.
     pub(crate) fn read(variables: &Variables<'_>) -> Result<Self, SetupError> {
         const TRUTH: &[(&str, bool)] = &[("true", true), ("false", false)];
-        if variables.choice("OTEL_SDK_DISABLED", TRUTH)?.unwrap_or(false) {
+        const TRACE_MODES: &[(&str, TraceMode)] = &[
+            ("conversation", TraceMode::Conversation),
+            ("turn", TraceMode::Turn),
+        ];
+        if variables
+            .choice("OTEL_SDK_DISABLED", TRUTH)?
+            .unwrap_or(false)
+        {
             return Ok(Self::nothing());
         }
         let exporters = Exporters::read(variables)?;
@@ -204,7 +225,10 @@ impl Settings {
         let otlp = use_otlp.then(|| Otlp::read(variables)).transpose()?;
         let profile = variables
             .choice("CONVERSATION_PROFILE", Profile::NAMES)?
-            .or_else(|| otlp.as_ref().map(|otlp| Profile::of_endpoint(&otlp.connection.url)))
+            .or_else(|| {
+                otlp.as_ref()
+                    .map(|otlp| Profile::of_endpoint(&otlp.connection.url))
+            })
             .unwrap_or(Profile::Default);
         Ok(Self {
             console,
@@ -213,9 +237,9 @@ impl Settings {
             sampler: sampler(variables)?,
             limits: limits(variables)?,
             content: content(variables)?,
-            trace_per_turn: variables
-                .choice("CONVERSATION_TRACE", &[("conversation", false), ("turn", true)])?
-                .unwrap_or(false),
+            trace_mode: variables
+                .choice("CONVERSATION_TRACE", TRACE_MODES)?
+                .unwrap_or_default(),
             profile,
         })
     }
@@ -231,15 +255,27 @@ impl Exporters {
     fn read(variables: &Variables<'_>) -> Result<Self, SetupError> {
         const NAME: &str = "OTEL_TRACES_EXPORTER";
         let Some(value) = variables.get(NAME) else {
-            return Ok(Self { otlp: true, console: false });
+            return Ok(Self {
+                otlp: true,
+                console: false,
+            });
         };
-        let mut chosen = Self { otlp: false, console: false };
+        let mut chosen = Self {
+            otlp: false,
+            console: false,
+        };
         for word in value.split(',').map(str::trim) {
             match word.to_ascii_lowercase().as_str() {
                 "otlp" => chosen.otlp = true,
                 "console" => chosen.console = true,
                 "none" => {}
-                _ => return Err(SetupError::variable(NAME, &value, "otlp, console, none, or some of them with commas between")),
+                _ => {
+                    return Err(SetupError::variable(
+                        NAME,
+                        &value,
+                        "otlp, console, none, or some of them with commas between",
+                    ));
+                }
             }
         }
         Ok(chosen)
@@ -248,7 +284,11 @@ impl Exporters {
 
 /// `OTEL_CONSOLE_EXPORT`; the one variable that no value is wrong for.
 fn console(variables: &Variables<'_>) -> Option<Console> {
-    match variables.get("OTEL_CONSOLE_EXPORT")?.to_ascii_lowercase().as_str() {
+    match variables
+        .get("OTEL_CONSOLE_EXPORT")?
+        .to_ascii_lowercase()
+        .as_str()
+    {
         "0" | "false" | "no" | "off" => None,
         "tree" => Some(Console::Tree),
         "json" => Some(Console::Json),
@@ -271,7 +311,9 @@ fn sampler(variables: &Variables<'_>) -> Result<Sampler, SetupError> {
         ("parentbased_always_off", (true, Root::Off)),
         ("parentbased_traceidratio", (true, Root::Ratio)),
     ];
-    let (parent_based, root) = variables.choice("OTEL_TRACES_SAMPLER", NAMES)?.unwrap_or((true, Root::On));
+    let (parent_based, root) = variables
+        .choice("OTEL_TRACES_SAMPLER", NAMES)?
+        .unwrap_or((true, Root::On));
     let root = match root {
         Root::On => Sampler::AlwaysOn,
         Root::Off => Sampler::AlwaysOff,
@@ -288,7 +330,11 @@ fn sampler(variables: &Variables<'_>) -> Result<Sampler, SetupError> {
             Sampler::TraceIdRatioBased(ratio)
         }
     };
-    Ok(if parent_based { Sampler::ParentBased(Box::new(root)) } else { root })
+    Ok(if parent_based {
+        Sampler::ParentBased(Box::new(root))
+    } else {
+        root
+    })
 }
 
 /// `OTEL_BSP_*`. The defaults are ours: those of OpenTelemetry lose a burst of 2,048 spans.

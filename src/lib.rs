@@ -1,6 +1,8 @@
 //! Conversation, turn and service spans for voice agents, from plain `tracing`.
 #![deny(unsafe_code)]
 
+#[cfg(feature = "attributes")]
+mod attributes;
 mod clock;
 #[cfg(feature = "console")]
 mod console;
@@ -11,8 +13,10 @@ mod core;
 mod environment;
 #[cfg(feature = "setup")]
 mod export;
+pub mod event;
 mod fields;
 mod handle;
+pub mod instrument;
 mod latency;
 mod layer;
 pub mod names;
@@ -22,12 +26,15 @@ mod recognise;
 mod service;
 #[cfg(feature = "setup")]
 mod telemetry;
+mod spans;
 mod timer;
 mod turns;
 
+#[cfg(feature = "attributes")]
+pub use attributes::{traced_llm, traced_stt, traced_tool, traced_tts};
 pub use clock::ManualClock;
 #[cfg(feature = "console")]
-pub use console::{JsonLinesExporter, StdoutExporter};
+pub use console::{JsonLinesExporter, StdoutExporter, TreeExporter};
 pub use content::ContentPolicy;
 pub use core::TraceMode;
 #[cfg(feature = "setup")]
@@ -40,3 +47,13 @@ pub use processor::ConversationProcessor;
 pub use profile::Profile;
 #[cfg(feature = "setup")]
 pub use telemetry::{Builder, DeliveryError, Telemetry, init};
+
+/// What the macros expand to. Not part of the public interface.
+#[doc(hidden)]
+pub mod __private {
+    pub use tracing;
+    pub use tracing_conversation_macros::declare_span;
+
+    #[cfg(feature = "attributes")]
+    pub use crate::instrument::{returned, service::Service};
+}

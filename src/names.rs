@@ -113,3 +113,27 @@ pub mod event {
     /// Its fields become attributes.
     pub const ANNOTATE: &str = "annotate";
 }
+
+/// Field of a service span, not exported: the span ends when it is recorded.
+pub const SERVICE_ENDED: &str = "service.ended";
+/// Field (tracing-opentelemetry): `OK` or `ERROR`.
+pub const OTEL_STATUS_CODE: &str = "otel.status_code";
+/// Field (tracing-opentelemetry): the text of a failed status.
+pub const OTEL_STATUS_DESCRIPTION: &str = "otel.status_description";
+/// What a tool returned.
+pub const GEN_AI_TOOL_CALL_RESULT: &str = "gen_ai.tool.call.result";
+/// Tokens of the prompt, cached ones included.
+pub const GEN_AI_USAGE_INPUT_TOKENS: &str = "gen_ai.usage.input_tokens";
+/// Tokens of the answer, reasoning included.
+pub const GEN_AI_USAGE_OUTPUT_TOKENS: &str = "gen_ai.usage.output_tokens";
+/// Tokens of the prompt that were read from a cache.
+pub const GEN_AI_USAGE_CACHE_READ_INPUT_TOKENS: &str = "gen_ai.usage.cache_read.input_tokens";
+/// Tokens of the prompt that were written to a cache.
+pub const GEN_AI_USAGE_CACHE_CREATION_INPUT_TOKENS: &str =
+    "gen_ai.usage.cache_creation.input_tokens";
+/// Tokens of the answer that were spent on reasoning.
+pub const GEN_AI_USAGE_REASONING_OUTPUT_TOKENS: &str = "gen_ai.usage.reasoning.output_tokens";
+/// Tokens of audio that was understood.
+pub const GEN_AI_USAGE_AUDIO_INPUT_TOKENS: &str = "gen_ai.usage.audio.input_tokens";
+/// Tokens of audio that was spoken.
+pub const GEN_AI_USAGE_AUDIO_OUTPUT_TOKENS: &str = "gen_ai.usage.audio.output_tokens";

@@ -106,8 +106,15 @@ struct Facts<'a> {
 
 impl<'a> Facts<'a> {
     fn of(span: &'a SpanData) -> Self {
-        let mut facts = Self { span, kind: Kind::Other };
-        facts.kind = match facts.text(names::GEN_AI_OPERATION_NAME).as_ref().map(StringValue::as_str) {
+        let mut facts = Self {
+            span,
+            kind: Kind::Other,
+        };
+        facts.kind = match facts
+            .text(names::GEN_AI_OPERATION_NAME)
+            .as_ref()
+            .map(StringValue::as_str)
+        {
             Some("stt" | "speech_to_text" | "transcription") => Kind::Stt,
             Some("chat" | "text_completion" | "generate_content") => Kind::Llm,
             Some("tts" | "text_to_speech" | "audio_generation") => Kind::Tts,
@@ -123,7 +130,12 @@ impl<'a> Facts<'a> {
 
     fn value(&self, key: &str) -> Option<&'a Value> {
         // The last one counts where a key was recorded again.
-        self.span.attributes.iter().rev().find(|pair| pair.key.as_str() == key).map(|pair| &pair.value)
+        self.span
+            .attributes
+            .iter()
+            .rev()
+            .find(|pair| pair.key.as_str() == key)
+            .map(|pair| &pair.value)
     }
 
     fn text(&self, key: &str) -> Option<StringValue> {
@@ -171,8 +183,12 @@ impl<'a> Facts<'a> {
         if self.kind == Kind::Stt {
             return None;
         }
-        let Value::F64(seconds) = self.value(names::METRICS_TTFB)? else { return None };
-        self.span.start_time.checked_add(Duration::try_from_secs_f64(*seconds).ok()?)
+        let Value::F64(seconds) = self.value(names::METRICS_TTFB)? else {
+            return None;
+        };
+        self.span
+            .start_time
+            .checked_add(Duration::try_from_secs_f64(*seconds).ok()?)
     }
 
     fn is_root(&self) -> bool {

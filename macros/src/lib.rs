@@ -1,1 +1,36 @@
-//! The attributes of `tracing-conversation`; use them through that crate.
+//! The procedural macros of `tracing-conversation`; use them through that crate.
+
+use proc_macro::TokenStream;
+
+mod span;
+#[cfg(feature = "attributes")]
+mod traced;
+
+/// Joins the fields a span macro declares with those it was given; no field twice.
+///
+/// Takes `[path of tracing] [name] [declared by all] [declared] [given]` and becomes one
+/// `info_span!`. Not part of the public interface: use `llm_span!` and its siblings.
+#[proc_macro]
+pub fn declare_span(input: TokenStream) -> TokenStream {
+    span::declare(input)
+}
+
+/// Makes an attribute for a kind of service.
+#[cfg(feature = "attributes")]
+macro_rules! attributes {
+    ($($attribute:ident $service:literal;)*) => {$(
+        #[allow(missing_docs)] // Documented where `tracing-conversation` exports it.
+        #[proc_macro_attribute]
+        pub fn $attribute(arguments: TokenStream, item: TokenStream) -> TokenStream {
+            traced::attribute($service, arguments.into(), item.into()).into()
+        }
+    )*};
+}
+
+#[cfg(feature = "attributes")]
+attributes! {
+    traced_stt "stt";
+    traced_llm "llm";
+    traced_tts "tts";
+    traced_tool "tool";
+}

@@ -10,14 +10,16 @@ const NOTE: usize = 48;
 pub(super) const LEAST: usize = 64;
 
 /// The beginning of `text` and a note, `limit` bytes at most; `limit` is at least [`LEAST`].
-pub(super) fn cut(text: &str, limit: usize) -> String {
-    if let Some(cut) = cut_json(text, limit) {
+///
+/// `missing` bytes have already been cut from the end of `text`.
+pub(super) fn cut(text: &str, missing: usize, limit: usize) -> String {
+    if let Some(cut) = cut_json(text, missing, limit) {
         return cut;
     }
-    let end = char_boundary(text, limit.saturating_sub(NOTE));
+    let end = char_boundary(text, text.len().min(limit - NOTE));
     let mut kept = String::with_capacity(limit);
     kept.push_str(&text[..end]);
-    kept.push_str(&note(text.len() - end));
+    kept.push_str(&note(text.len() - end + missing));
     kept
 }
 
@@ -46,7 +48,7 @@ fn note(bytes: usize) -> String {
     format!("… [{bytes} bytes cut]")
 }
 
-fn char_boundary(text: &str, mut at: usize) -> usize {
+pub(super) fn char_boundary(text: &str, mut at: usize) -> usize {
     while !text.is_char_boundary(at) {
         at -= 1;
     }
@@ -56,19 +58,12 @@ fn char_boundary(text: &str, mut at: usize) -> usize {
 /// As [`cut`], for a text that reads as JSON up to the cut; `None` for any other.
 ///
 /// It reads no further than the cut, so a value of megabytes costs no more than one of the limit.
-fn cut_json(text: &str, limit: usize) -> Option<String> {
+fn cut_json(text: &str, missing: usize, limit: usize) -> Option<String> {
     let json = text.trim();
-    // A text in brackets or quotes is seldom JSON without the other one at its end.
-    let closer = match json.as_bytes().first()? {
-        b'{' => '}',
-        b'[' => ']',
-        b'"' => '"',
-        _ => return None,
-    };
-    if !json.ends_with(closer) {
+    if !json.starts_with(['{', '[', '"']) {
         return None;
     }
-    if json.len() <= limit {
+    if missing == 0 && json.len() <= limit {
         return Some(json.to_owned());
     }
     let mut reader = Reader {
@@ -91,7 +86,7 @@ fn cut_json(text: &str, limit: usize) -> Option<String> {
         }
         kept.push('"');
     }
-    kept.push_str(&note(text.len() - end));
+    kept.push_str(&note(text.len() - end + missing));
     kept.push('"');
     kept.extend(reader.open.iter().rev().map(|bracket| match bracket {
         b'{' => '}',

@@ -261,23 +261,37 @@ fn what_only_looks_like_json_is_cut_as_text() {
     let policy = ContentPolicy::default().with_max_value_bytes(64);
     for start in ["[laughs] ", "{not json} ", "\"quoted\" and ", "[1, 2] "] {
         let text = format!("{start}{}", "w".repeat(200));
-        let end = text.chars().next().map(|c| match c {
-            '[' => "]",
-            '{' => "}",
-            c => {
-                if c == '"' {
-                    "\""
-                } else {
-                    ""
-                }
-            }
-        });
-        let text = text + end.unwrap_or_default();
-        let kept = 16;
         assert_eq!(
             policy.bound(text.clone()),
-            format!("{}… [{} bytes cut]", &text[..kept], text.len() - kept)
+            format!("{}… [{} bytes cut]", &text[..16], text.len() - 16)
         );
+    }
+}
+
+#[test]
+fn a_text_gathered_in_pieces_is_cut_as_if_it_had_come_at_once() {
+    for text in [
+        "{\"a\": [1, \"zwölf\", 3]} ".repeat(9),
+        "ä, b and ç; ".repeat(20),
+    ] {
+        for limit in [64, 65, 66, 100, text.len(), text.len() + 1] {
+            let policy = ContentPolicy::default().with_max_value_bytes(limit);
+            for size in 1..9 {
+                let mut gathered = policy.gather();
+                let mut rest = text.as_str();
+                while !rest.is_empty() {
+                    let end = (size..rest.len()).find(|at| rest.is_char_boundary(*at));
+                    let (piece, after) = rest.split_at(end.unwrap_or(rest.len()));
+                    gathered.push(piece);
+                    rest = after;
+                }
+                assert_eq!(
+                    gathered.text(),
+                    policy.bound(text.clone()),
+                    "{limit} {size}"
+                );
+            }
+        }
     }
 }
 

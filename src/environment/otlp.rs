@@ -9,15 +9,38 @@ const TIMEOUT: Duration = Duration::from_secs(10);
 /// The two forms of a variable, the stronger first.
 type Forms = [&'static str; 2];
 
-pub(crate) const ENDPOINT: Forms = ["OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "OTEL_EXPORTER_OTLP_ENDPOINT"];
-pub(crate) const PROTOCOL: Forms = ["OTEL_EXPORTER_OTLP_TRACES_PROTOCOL", "OTEL_EXPORTER_OTLP_PROTOCOL"];
-pub(crate) const HEADERS: Forms = ["OTEL_EXPORTER_OTLP_TRACES_HEADERS", "OTEL_EXPORTER_OTLP_HEADERS"];
-const TIMEOUTS: Forms = ["OTEL_EXPORTER_OTLP_TRACES_TIMEOUT", "OTEL_EXPORTER_OTLP_TIMEOUT"];
-const COMPRESSION: Forms = ["OTEL_EXPORTER_OTLP_TRACES_COMPRESSION", "OTEL_EXPORTER_OTLP_COMPRESSION"];
-const CERTIFICATE: Forms = ["OTEL_EXPORTER_OTLP_TRACES_CERTIFICATE", "OTEL_EXPORTER_OTLP_CERTIFICATE"];
-const CLIENT_CERTIFICATE: Forms =
-    ["OTEL_EXPORTER_OTLP_TRACES_CLIENT_CERTIFICATE", "OTEL_EXPORTER_OTLP_CLIENT_CERTIFICATE"];
-const CLIENT_KEY: Forms = ["OTEL_EXPORTER_OTLP_TRACES_CLIENT_KEY", "OTEL_EXPORTER_OTLP_CLIENT_KEY"];
+pub(crate) const ENDPOINT: Forms = [
+    "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT",
+    "OTEL_EXPORTER_OTLP_ENDPOINT",
+];
+pub(crate) const PROTOCOL: Forms = [
+    "OTEL_EXPORTER_OTLP_TRACES_PROTOCOL",
+    "OTEL_EXPORTER_OTLP_PROTOCOL",
+];
+pub(crate) const HEADERS: Forms = [
+    "OTEL_EXPORTER_OTLP_TRACES_HEADERS",
+    "OTEL_EXPORTER_OTLP_HEADERS",
+];
+const TIMEOUTS: Forms = [
+    "OTEL_EXPORTER_OTLP_TRACES_TIMEOUT",
+    "OTEL_EXPORTER_OTLP_TIMEOUT",
+];
+const COMPRESSION: Forms = [
+    "OTEL_EXPORTER_OTLP_TRACES_COMPRESSION",
+    "OTEL_EXPORTER_OTLP_COMPRESSION",
+];
+const CERTIFICATE: Forms = [
+    "OTEL_EXPORTER_OTLP_TRACES_CERTIFICATE",
+    "OTEL_EXPORTER_OTLP_CERTIFICATE",
+];
+const CLIENT_CERTIFICATE: Forms = [
+    "OTEL_EXPORTER_OTLP_TRACES_CLIENT_CERTIFICATE",
+    "OTEL_EXPORTER_OTLP_CLIENT_CERTIFICATE",
+];
+const CLIENT_KEY: Forms = [
+    "OTEL_EXPORTER_OTLP_TRACES_CLIENT_KEY",
+    "OTEL_EXPORTER_OTLP_CLIENT_KEY",
+];
 
 /// How OTLP is spoken.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -55,8 +78,11 @@ impl Protocol {
 
     fn read(variables: &Variables<'_>) -> Result<Self, SetupError> {
         let name = form(variables, PROTOCOL);
-        let built: Vec<&str> =
-            Self::NAMES.iter().filter(|(_, protocol)| protocol.is_built()).map(|(name, _)| *name).collect();
+        let built: Vec<&str> = Self::NAMES
+            .iter()
+            .filter(|(_, protocol)| protocol.is_built())
+            .map(|(name, _)| *name)
+            .collect();
         let chosen = match variables.choice(name, &Self::NAMES)? {
             Some(chosen) => chosen,
             None if cfg!(feature = "http") => Self::HttpProtobuf,
@@ -108,31 +134,45 @@ impl Connection {
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Tls {
     pub(crate) authorities: Option<Vec<u8>>,
-    /// Certificate chain and private key.
-    pub(crate) identity: Option<(Vec<u8>, Vec<u8>)>,
+    pub(crate) identity: Option<Identity>,
 }
+
+/// The program's own certificate chain and its private key.
+pub(crate) type Identity = (Vec<u8>, Vec<u8>);
 
 impl Otlp {
     pub(super) fn read(variables: &Variables<'_>) -> Result<Self, SetupError> {
         let protocol = Protocol::read(variables)?;
-        let gzip = variables.choice(form(variables, COMPRESSION), &[("gzip", true), ("none", false)])?;
+        let gzip = variables.choice(
+            form(variables, COMPRESSION),
+            &[("gzip", true), ("none", false)],
+        )?;
         let connection = Connection {
             url: url(variables, protocol)?,
             headers: headers(variables)?,
-            timeout: variables.milliseconds(form(variables, TIMEOUTS), 1)?.unwrap_or(TIMEOUT),
+            timeout: variables
+                .milliseconds(form(variables, TIMEOUTS), 1)?
+                .unwrap_or(TIMEOUT),
             gzip: gzip.unwrap_or(false),
             tls: Tls {
                 authorities: file(variables, CERTIFICATE)?,
                 identity: identity(variables)?,
             },
         };
-        Ok(Self { protocol, connection })
+        Ok(Self {
+            protocol,
+            connection,
+        })
     }
 }
 
 /// The name of the form that counts.
 fn form(variables: &Variables<'_>, [traces, general]: Forms) -> &'static str {
-    if variables.get(traces).is_some() { traces } else { general }
+    if variables.get(traces).is_some() {
+        traces
+    } else {
+        general
+    }
 }
 
 fn url(variables: &Variables<'_>, protocol: Protocol) -> Result<String, SetupError> {
@@ -146,14 +186,21 @@ fn url(variables: &Variables<'_>, protocol: Protocol) -> Result<String, SetupErr
     let Some(parts) = Parts::of(&value) else {
         let allowed = "a URL such as http://localhost:4318 or https://collector.example.com (http or https, a host, \
                        no user or password: those are headers)";
-        return Err(SetupError::variable(name, &without_password(&value), allowed));
+        return Err(SetupError::variable(
+            name,
+            &without_password(&value),
+            allowed,
+        ));
     };
     Ok(match protocol {
         Protocol::Grpc => format!("{}://{}", parts.scheme, parts.authority),
         // The general form is a base for all signals; the form for traces is taken at its word.
         _ if name == ENDPOINT[1] => {
             let path = parts.path.trim_end_matches('/');
-            format!("{}://{}{path}/v1/traces{}", parts.scheme, parts.authority, parts.query)
+            format!(
+                "{}://{}{path}/v1/traces{}",
+                parts.scheme, parts.authority, parts.query
+            )
         }
         _ => value,
     })
@@ -170,7 +217,9 @@ struct Parts<'a> {
 impl<'a> Parts<'a> {
     fn of(url: &'a str) -> Option<Self> {
         let (scheme, rest) = url.split_once("://")?;
-        let known = ["http", "https"].iter().any(|known| scheme.eq_ignore_ascii_case(known));
+        let known = ["http", "https"]
+            .iter()
+            .any(|known| scheme.eq_ignore_ascii_case(known));
         let (rest, query) = rest.split_at(rest.find(['?', '#']).unwrap_or(rest.len()));
         let (authority, path) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
         let (host, port) = match authority.rsplit_once(':') {
@@ -179,8 +228,14 @@ impl<'a> Parts<'a> {
             _ => (authority, None),
         };
         let port_fits = port.is_none_or(|port| port.parse::<u16>().is_ok());
-        let clean = !url.chars().any(|c| c.is_whitespace() || c.is_control()) && !authority.contains('@');
-        (known && clean && port_fits && !host.is_empty()).then_some(Self { scheme, authority, path, query })
+        let clean =
+            !url.chars().any(|c| c.is_whitespace() || c.is_control()) && !authority.contains('@');
+        (known && clean && port_fits && !host.is_empty()).then_some(Self {
+            scheme,
+            authority,
+            path,
+            query,
+        })
     }
 }
 
@@ -193,13 +248,18 @@ fn without_password(url: &str) -> String {
 
 fn headers(variables: &Variables<'_>) -> Result<Vec<(String, String)>, SetupError> {
     let name = form(variables, HEADERS);
-    let Some(value) = variables.get(name) else { return Ok(Vec::new()) };
+    let Some(value) = variables.get(name) else {
+        return Ok(Vec::new());
+    };
     value
         .split(',')
         .filter(|entry| !entry.trim().is_empty())
         .map(|entry| {
             key_and_value(entry)
-                .filter(|(key, value)| key.bytes().all(is_token) && value.bytes().all(|b| matches!(b, b' '..=b'~' | b'\t')))
+                .filter(|(key, value)| {
+                    key.bytes().all(is_token)
+                        && value.bytes().all(|b| matches!(b, b' '..=b'~' | b'\t'))
+                })
                 .ok_or_else(|| {
                     let allowed = "name=value,name=value with percent-encoded values";
                     SetupError::variable(name, &start_of_header(entry), allowed)
@@ -216,7 +276,11 @@ fn is_token(byte: u8) -> bool {
 /// As much of a broken entry as tells which one it is, and no key that may be in it.
 fn start_of_header(entry: &str) -> String {
     let entry = entry.trim();
-    let length = entry.bytes().take_while(|&byte| is_token(byte)).take(24).count();
+    let length = entry
+        .bytes()
+        .take_while(|&byte| is_token(byte))
+        .take(24)
+        .count();
     let (start, rest) = entry.split_at(length);
     format!("{start}{}", if rest.is_empty() { "" } else { "…" })
 }
@@ -224,20 +288,40 @@ fn start_of_header(entry: &str) -> String {
 /// The content of the file that a variable names.
 fn file(variables: &Variables<'_>, forms: Forms) -> Result<Option<Vec<u8>>, SetupError> {
     let name = form(variables, forms);
-    let Some(path) = variables.get(name) else { return Ok(None) };
+    let Some(path) = variables.get(name) else {
+        return Ok(None);
+    };
     match std::fs::read(&path) {
         Ok(content) => Ok(Some(content)),
-        Err(error) => Err(SetupError::variable(name, &path, format!("the path of a PEM file ({error})"))),
+        Err(error) => Err(SetupError::variable(
+            name,
+            &path,
+            format!("the path of a PEM file ({error})"),
+        )),
     }
 }
 
-fn identity(variables: &Variables<'_>) -> Result<Option<(Vec<u8>, Vec<u8>)>, SetupError> {
-    match (file(variables, CLIENT_CERTIFICATE)?, file(variables, CLIENT_KEY)?) {
+fn identity(variables: &Variables<'_>) -> Result<Option<Identity>, SetupError> {
+    match (
+        file(variables, CLIENT_CERTIFICATE)?,
+        file(variables, CLIENT_KEY)?,
+    ) {
         (Some(chain), Some(key)) => Ok(Some((chain, key))),
         (None, None) => Ok(None),
         (chain, _) => {
-            let missing = form(variables, if chain.is_some() { CLIENT_KEY } else { CLIENT_CERTIFICATE });
-            Err(SetupError::variable(missing, "", "the path of a PEM file, since the other half of the pair is set"))
+            let missing = form(
+                variables,
+                if chain.is_some() {
+                    CLIENT_KEY
+                } else {
+                    CLIENT_CERTIFICATE
+                },
+            );
+            Err(SetupError::variable(
+                missing,
+                "",
+                "the path of a PEM file, since the other half of the pair is set",
+            ))
         }
     }
 }

@@ -12,14 +12,21 @@ pub(super) fn read(variables: &Variables<'_>) -> Result<Resource, SetupError> {
     if let Some(pairs) = variables.get("OTEL_RESOURCE_ATTRIBUTES") {
         for pair in pairs.split(',').filter(|pair| !pair.trim().is_empty()) {
             let (key, value) = key_and_value(pair).ok_or_else(|| {
-                SetupError::variable("OTEL_RESOURCE_ATTRIBUTES", &pairs, "key=value,key=value with percent-encoded values")
+                SetupError::variable(
+                    "OTEL_RESOURCE_ATTRIBUTES",
+                    &pairs,
+                    "key=value,key=value with percent-encoded values",
+                )
             })?;
             attributes.push(KeyValue::new(key, value));
         }
     }
     if let Some(name) = variables.get("OTEL_SERVICE_NAME") {
         attributes.push(KeyValue::new(SERVICE_NAME, name));
-    } else if !attributes.iter().any(|pair| pair.key.as_str() == SERVICE_NAME) {
+    } else if !attributes
+        .iter()
+        .any(|pair| pair.key.as_str() == SERVICE_NAME)
+    {
         attributes.push(KeyValue::new(SERVICE_NAME, unknown_service()));
     }
     Ok(Resource::builder_empty()
@@ -41,10 +48,16 @@ fn decode(text: &str) -> Option<String> {
     let mut bytes = Vec::with_capacity(text.len());
     let mut rest = text.as_bytes();
     while let [first, tail @ ..] = rest {
-        let escaped = (*first == b'%').then(|| tail.get(..2)).flatten().and_then(|digits| {
-            let digits = std::str::from_utf8(digits).ok()?;
-            digits.bytes().all(|d| d.is_ascii_hexdigit()).then(|| u8::from_str_radix(digits, 16).ok())?
-        });
+        let escaped = (*first == b'%')
+            .then(|| tail.get(..2))
+            .flatten()
+            .and_then(|digits| {
+                let digits = std::str::from_utf8(digits).ok()?;
+                digits
+                    .bytes()
+                    .all(|d| d.is_ascii_hexdigit())
+                    .then(|| u8::from_str_radix(digits, 16).ok())?
+            });
         match escaped {
             Some(byte) => {
                 bytes.push(byte);

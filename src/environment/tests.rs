@@ -48,9 +48,19 @@ fn otel_console_export() {
         ("1", Console::Stdout),
         ("please", Console::Stdout),
     ] {
-        assert_eq!(destinations(&[(NAME, value)]), (Some(view), false), "{value:?}");
-        for endpoint in ["OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT"] {
-            assert_eq!(destinations(&[(NAME, value), (endpoint, "http://c:4318")]), (Some(view), true));
+        assert_eq!(
+            destinations(&[(NAME, value)]),
+            (Some(view), false),
+            "{value:?}"
+        );
+        for endpoint in [
+            "OTEL_EXPORTER_OTLP_ENDPOINT",
+            "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT",
+        ] {
+            assert_eq!(
+                destinations(&[(NAME, value), (endpoint, "http://c:4318")]),
+                (Some(view), true)
+            );
         }
     }
 }
@@ -61,13 +71,28 @@ fn otel_traces_exporter() {
     assert_eq!(destinations(&[]), (None, true));
     assert_eq!(destinations(&[(NAME, "otlp")]), (None, true));
     assert_eq!(destinations(&[(NAME, "none")]), (None, false));
-    assert_eq!(destinations(&[(NAME, "Console")]), (Some(Console::Stdout), false));
+    assert_eq!(
+        destinations(&[(NAME, "Console")]),
+        (Some(Console::Stdout), false)
+    );
     let endpoint = ("OTEL_EXPORTER_OTLP_ENDPOINT", "http://c:4318");
-    assert_eq!(destinations(&[(NAME, "console"), endpoint]), (Some(Console::Stdout), false));
-    assert_eq!(destinations(&[(NAME, "console, otlp"), endpoint]), (Some(Console::Stdout), true));
+    assert_eq!(
+        destinations(&[(NAME, "console"), endpoint]),
+        (Some(Console::Stdout), false)
+    );
+    assert_eq!(
+        destinations(&[(NAME, "console, otlp"), endpoint]),
+        (Some(Console::Stdout), true)
+    );
     // The console has a variable of its own.
-    assert_eq!(destinations(&[(NAME, "none"), ("OTEL_CONSOLE_EXPORT", "tree")]), (Some(Console::Tree), false));
-    assert_eq!(destinations(&[(NAME, "console"), ("OTEL_CONSOLE_EXPORT", "tree")]), (Some(Console::Tree), false));
+    assert_eq!(
+        destinations(&[(NAME, "none"), ("OTEL_CONSOLE_EXPORT", "tree")]),
+        (Some(Console::Tree), false)
+    );
+    assert_eq!(
+        destinations(&[(NAME, "console"), ("OTEL_CONSOLE_EXPORT", "tree")]),
+        (Some(Console::Tree), false)
+    );
     assert_eq!(
         complaint(&[(NAME, "zipkin")]),
         "OTEL_TRACES_EXPORTER=\"zipkin\" cannot be used: allowed is otlp, console, none, or some of them with commas \
@@ -79,10 +104,19 @@ fn otel_traces_exporter() {
 fn otel_sdk_disabled() {
     const NAME: &str = "OTEL_SDK_DISABLED";
     assert_eq!(destinations(&[(NAME, "false")]), (None, true));
-    assert_eq!(destinations(&[(NAME, "TRUE"), ("OTEL_CONSOLE_EXPORT", "tree")]), (None, false));
+    assert_eq!(
+        destinations(&[(NAME, "TRUE"), ("OTEL_CONSOLE_EXPORT", "tree")]),
+        (None, false)
+    );
     // Off is off, whatever else is wrong.
-    assert_eq!(destinations(&[(NAME, "true"), ("OTEL_EXPORTER_OTLP_PROTOCOL", "smoke")]), (None, false));
-    assert_eq!(complaint(&[(NAME, "yes")]), "OTEL_SDK_DISABLED=\"yes\" cannot be used: allowed is true, false");
+    assert_eq!(
+        destinations(&[(NAME, "true"), ("OTEL_EXPORTER_OTLP_PROTOCOL", "smoke")]),
+        (None, false)
+    );
+    assert_eq!(
+        complaint(&[(NAME, "yes")]),
+        "OTEL_SDK_DISABLED=\"yes\" cannot be used: allowed is true, false"
+    );
 }
 
 #[cfg(feature = "http")]
@@ -92,13 +126,35 @@ fn otel_exporter_otlp_endpoint() {
     const TRACES: &str = "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT";
     assert_eq!(url(&[]), "http://localhost:4318/v1/traces");
     // The general form is a base, the form for traces is the very URL.
-    assert_eq!(url(&[(GENERAL, "https://c.example.com")]), "https://c.example.com/v1/traces");
-    assert_eq!(url(&[(GENERAL, "http://c:4318/")]), "http://c:4318/v1/traces");
-    assert_eq!(url(&[(GENERAL, "http://[::1]:4318/base?key=1")]), "http://[::1]:4318/base/v1/traces?key=1");
+    assert_eq!(
+        url(&[(GENERAL, "https://c.example.com")]),
+        "https://c.example.com/v1/traces"
+    );
+    assert_eq!(
+        url(&[(GENERAL, "http://c:4318/")]),
+        "http://c:4318/v1/traces"
+    );
+    assert_eq!(
+        url(&[(GENERAL, "http://[::1]:4318/base?key=1")]),
+        "http://[::1]:4318/base/v1/traces?key=1"
+    );
     assert_eq!(url(&[(TRACES, "http://c:4318/in")]), "http://c:4318/in");
-    assert_eq!(url(&[(TRACES, "http://t"), (GENERAL, "http://g")]), "http://t");
-    assert_eq!(url(&[(TRACES, ""), (GENERAL, "http://g")]), "http://g/v1/traces");
-    for wrong in ["collector:4318", "grpc://c", "http://", "http://c:port", "http://a b", "http://:4318"] {
+    assert_eq!(
+        url(&[(TRACES, "http://t"), (GENERAL, "http://g")]),
+        "http://t"
+    );
+    assert_eq!(
+        url(&[(TRACES, ""), (GENERAL, "http://g")]),
+        "http://g/v1/traces"
+    );
+    for wrong in [
+        "collector:4318",
+        "grpc://c",
+        "http://",
+        "http://c:port",
+        "http://a b",
+        "http://:4318",
+    ] {
         assert_eq!(
             complaint(&[(GENERAL, wrong)]),
             format!(
@@ -109,7 +165,10 @@ fn otel_exporter_otlp_endpoint() {
         );
     }
     let with_password = complaint(&[(TRACES, "https://me:secret@c")]);
-    assert!(with_password.starts_with("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT=\"…@c\""), "{with_password}");
+    assert!(
+        with_password.starts_with("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT=\"…@c\""),
+        "{with_password}"
+    );
 }
 
 #[cfg(feature = "grpc")]
@@ -117,8 +176,17 @@ fn otel_exporter_otlp_endpoint() {
 fn a_grpc_endpoint_is_a_host() {
     let grpc = ("OTEL_EXPORTER_OTLP_PROTOCOL", "grpc");
     assert_eq!(url(&[grpc]), "http://localhost:4317");
-    assert_eq!(url(&[grpc, ("OTEL_EXPORTER_OTLP_ENDPOINT", "https://c:4317/path")]), "https://c:4317");
-    assert_eq!(url(&[grpc, ("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "http://c:4317/path")]), "http://c:4317");
+    assert_eq!(
+        url(&[grpc, ("OTEL_EXPORTER_OTLP_ENDPOINT", "https://c:4317/path")]),
+        "https://c:4317"
+    );
+    assert_eq!(
+        url(&[
+            grpc,
+            ("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "http://c:4317/path")
+        ]),
+        "http://c:4317"
+    );
 }
 
 #[cfg(all(feature = "http", feature = "grpc"))]
@@ -129,7 +197,10 @@ fn otel_exporter_otlp_protocol() {
     assert_eq!(otlp(&[]).protocol, Protocol::HttpProtobuf);
     assert_eq!(otlp(&[(GENERAL, "grpc")]).protocol, Protocol::Grpc);
     assert_eq!(otlp(&[(GENERAL, "HTTP/JSON")]).protocol, Protocol::HttpJson);
-    assert_eq!(otlp(&[(GENERAL, "grpc"), (TRACES, "http/protobuf")]).protocol, Protocol::HttpProtobuf);
+    assert_eq!(
+        otlp(&[(GENERAL, "grpc"), (TRACES, "http/protobuf")]).protocol,
+        Protocol::HttpProtobuf
+    );
     assert_eq!(
         complaint(&[(GENERAL, "grcp")]),
         "OTEL_EXPORTER_OTLP_PROTOCOL=\"grcp\" cannot be used: allowed is grpc, http/protobuf, http/json"
@@ -149,8 +220,15 @@ fn a_protocol_that_is_not_built_is_named_as_such() {
 #[cfg(not(feature = "otlp"))]
 #[test]
 fn without_otlp_somebody_has_to_say_where_spans_go() {
-    assert!(complaint(&[]).starts_with("OTEL_TRACES_EXPORTER=\"otlp\" cannot be used: allowed is none or console"));
-    assert_eq!(destinations(&[("OTEL_TRACES_EXPORTER", "none")]), (None, false));
+    assert!(
+        complaint(&[]).starts_with(
+            "OTEL_TRACES_EXPORTER=\"otlp\" cannot be used: allowed is none or console"
+        )
+    );
+    assert_eq!(
+        destinations(&[("OTEL_TRACES_EXPORTER", "none")]),
+        (None, false)
+    );
 }
 
 #[cfg(feature = "otlp")]
@@ -165,7 +243,10 @@ fn otel_exporter_otlp_headers() {
         headers(&[(GENERAL, "Authorization=Basic%20cGs6c2s==, x-a = 1,,")]),
         [pair("Authorization", "Basic cGs6c2s=="), pair("x-a", "1")]
     );
-    assert_eq!(headers(&[(GENERAL, "a=1"), (TRACES, "b=%2C%25")]), [pair("b", ",%")]);
+    assert_eq!(
+        headers(&[(GENERAL, "a=1"), (TRACES, "b=%2C%25")]),
+        [pair("b", ",%")]
+    );
     // Enough of it to find it, and no key.
     assert_eq!(
         complaint(&[(GENERAL, "x-a=1,Authorization: Basic cGs6c2s=")]),
@@ -173,7 +254,10 @@ fn otel_exporter_otlp_headers() {
          percent-encoded values"
     );
     for wrong in ["no-equals-sign", "=1", "a=%0A", "a=%FF"] {
-        assert!(complaint(&[(TRACES, wrong)]).starts_with("OTEL_EXPORTER_OTLP_TRACES_HEADERS="), "{wrong}");
+        assert!(
+            complaint(&[(TRACES, wrong)]).starts_with("OTEL_EXPORTER_OTLP_TRACES_HEADERS="),
+            "{wrong}"
+        );
     }
 }
 
@@ -185,7 +269,10 @@ fn otel_exporter_otlp_timeout() {
     let timeout = |variables| otlp(variables).connection.timeout;
     assert_eq!(timeout(&[]), Duration::from_secs(10));
     assert_eq!(timeout(&[(GENERAL, "2500")]), Duration::from_millis(2500));
-    assert_eq!(timeout(&[(GENERAL, "2500"), (TRACES, "1")]), Duration::from_millis(1));
+    assert_eq!(
+        timeout(&[(GENERAL, "2500"), (TRACES, "1")]),
+        Duration::from_millis(1)
+    );
     for wrong in ["0", "-1", "2s", "1.5"] {
         assert_eq!(
             complaint(&[(GENERAL, wrong)]),
@@ -252,10 +339,22 @@ fn otel_exporter_otlp_certificate_and_client_certificate_and_key() {
 fn otel_service_name_and_otel_resource_attributes() {
     const ATTRIBUTES: &str = "OTEL_RESOURCE_ATTRIBUTES";
     let of = |variables: &[(&str, &str)], key: &'static str| {
-        settings(variables).resource.get(&Key::from_static_str(key)).map(|value| value.to_string())
+        settings(variables)
+            .resource
+            .get(&Key::from_static_str(key))
+            .map(|value| value.to_string())
     };
-    assert_eq!(of(&[("OTEL_SERVICE_NAME", "bot")], "service.name").as_deref(), Some("bot"));
-    let both = [(ATTRIBUTES, "service.name=other,service.version=1%2C2, a.b = c "), ("OTEL_SERVICE_NAME", "bot")];
+    assert_eq!(
+        of(&[("OTEL_SERVICE_NAME", "bot")], "service.name").as_deref(),
+        Some("bot")
+    );
+    let both = [
+        (
+            ATTRIBUTES,
+            "service.name=other,service.version=1%2C2, a.b = c ",
+        ),
+        ("OTEL_SERVICE_NAME", "bot"),
+    ];
     assert_eq!(of(&both, "service.name").as_deref(), Some("bot"));
     assert_eq!(of(&both, "service.version").as_deref(), Some("1,2"));
     assert_eq!(of(&both, "a.b").as_deref(), Some("c"));
@@ -277,9 +376,15 @@ fn otel_traces_sampler_and_its_arg() {
     assert_eq!(sampler(&[]), "ParentBased(AlwaysOn)");
     assert_eq!(sampler(&[(NAME, "always_on")]), "AlwaysOn");
     assert_eq!(sampler(&[(NAME, "always_off")]), "AlwaysOff");
-    assert_eq!(sampler(&[(NAME, "parentbased_always_off")]), "ParentBased(AlwaysOff)");
+    assert_eq!(
+        sampler(&[(NAME, "parentbased_always_off")]),
+        "ParentBased(AlwaysOff)"
+    );
     assert_eq!(sampler(&[(NAME, "traceidratio")]), "TraceIdRatioBased(1.0)");
-    assert_eq!(sampler(&[(NAME, "traceidratio"), (ARG, "0.25")]), "TraceIdRatioBased(0.25)");
+    assert_eq!(
+        sampler(&[(NAME, "traceidratio"), (ARG, "0.25")]),
+        "TraceIdRatioBased(0.25)"
+    );
     assert_eq!(
         sampler(&[(NAME, "parentbased_traceidratio"), (ARG, "0")]),
         "ParentBased(TraceIdRatioBased(0.0))"
@@ -289,7 +394,9 @@ fn otel_traces_sampler_and_its_arg() {
     for wrong in ["1.5", "-0.1", "NaN", "half"] {
         assert_eq!(
             complaint(&[(NAME, "traceidratio"), (ARG, wrong)]),
-            format!("OTEL_TRACES_SAMPLER_ARG=\"{wrong}\" cannot be used: allowed is a number from 0 to 1")
+            format!(
+                "OTEL_TRACES_SAMPLER_ARG=\"{wrong}\" cannot be used: allowed is a number from 0 to 1"
+            )
         );
     }
     assert_eq!(
@@ -307,11 +414,21 @@ fn otel_bsp() {
     const TIMEOUT: &str = "OTEL_BSP_EXPORT_TIMEOUT";
     let limits = |variables| {
         let limits = settings(variables).limits;
-        (limits.queue_spans, limits.batch_spans, limits.delay.as_millis(), limits.give_up_after.as_millis())
+        (
+            limits.queue_spans,
+            limits.batch_spans,
+            limits.delay.as_millis(),
+            limits.give_up_after.as_millis(),
+        )
     };
     assert_eq!(limits(&[]), (65_536, 512, 500, 120_000));
     assert_eq!(
-        limits(&[(QUEUE, "1000"), (BATCH, "1000"), (DELAY, "0"), (TIMEOUT, "30000")]),
+        limits(&[
+            (QUEUE, "1000"),
+            (BATCH, "1000"),
+            (DELAY, "0"),
+            (TIMEOUT, "30000")
+        ]),
         (1000, 1000, 0, 30_000)
     );
     assert_eq!(limits(&[(QUEUE, "100")]).1, 100);
@@ -321,7 +438,10 @@ fn otel_bsp() {
          OTEL_BSP_MAX_QUEUE_SIZE, which is 100"
     );
     for name in [QUEUE, BATCH, TIMEOUT] {
-        assert!(complaint(&[(name, "0")]).starts_with(&format!("{name}=\"0\" cannot be used: allowed is a whole")));
+        assert!(
+            complaint(&[(name, "0")])
+                .starts_with(&format!("{name}=\"0\" cannot be used: allowed is a whole"))
+        );
     }
     assert!(complaint(&[(DELAY, "soon")]).starts_with("OTEL_BSP_SCHEDULE_DELAY=\"soon\""));
 }
@@ -346,9 +466,12 @@ fn otel_instrumentation_genai_capture_message_content() {
 #[test]
 fn conversation_trace() {
     const NAME: &str = "CONVERSATION_TRACE";
-    assert!(!settings(&[]).trace_per_turn);
-    assert!(!settings(&[(NAME, "conversation")]).trace_per_turn);
-    assert!(settings(&[(NAME, "Turn")]).trace_per_turn);
+    assert_eq!(settings(&[]).trace_mode, TraceMode::Conversation);
+    assert_eq!(
+        settings(&[(NAME, "conversation")]).trace_mode,
+        TraceMode::Conversation
+    );
+    assert_eq!(settings(&[(NAME, "Turn")]).trace_mode, TraceMode::Turn);
     assert_eq!(
         complaint(&[(NAME, "session")]),
         "CONVERSATION_TRACE=\"session\" cannot be used: allowed is conversation, turn"
@@ -359,11 +482,20 @@ fn conversation_trace() {
 #[test]
 fn conversation_profile() {
     const NAME: &str = "CONVERSATION_PROFILE";
-    let langfuse = ("OTEL_EXPORTER_OTLP_ENDPOINT", "https://cloud.langfuse.com/api/public/otel");
+    let langfuse = (
+        "OTEL_EXPORTER_OTLP_ENDPOINT",
+        "https://cloud.langfuse.com/api/public/otel",
+    );
     assert_eq!(settings(&[]).profile, Profile::Default);
     assert_eq!(settings(&[langfuse]).profile, Profile::Langfuse);
-    assert_eq!(settings(&[langfuse, (NAME, "default")]).profile, Profile::Default);
-    assert_eq!(settings(&[(NAME, "OpenInference")]).profile, Profile::OpenInference);
+    assert_eq!(
+        settings(&[langfuse, (NAME, "default")]).profile,
+        Profile::Default
+    );
+    assert_eq!(
+        settings(&[(NAME, "OpenInference")]).profile,
+        Profile::OpenInference
+    );
     assert_eq!(
         complaint(&[(NAME, "phoenix")]),
         "CONVERSATION_PROFILE=\"phoenix\" cannot be used: allowed is default, langfuse, openinference, langsmith, opik"
@@ -381,8 +513,9 @@ fn a_programs_own_settings_stand_in_front_of_the_environment() {
         "OTEL_TRACES_EXPORTER" => Some("none".to_owned()),
         _ => None,
     };
-    let settings = Settings::read(&Variables::new(&explicit, &lookup)).expect("the nonsense is hidden");
-    assert!(settings.trace_per_turn);
+    let settings =
+        Settings::read(&Variables::new(&explicit, &lookup)).expect("the nonsense is hidden");
+    assert_eq!(settings.trace_mode, TraceMode::Turn);
     assert_eq!(settings.limits.delay, Duration::from_millis(500));
 }
 
@@ -394,7 +527,9 @@ fn every_documented_variable_has_a_test_and_the_other_way_round() {
     let names = |text: &'static str, quote: &str| -> std::collections::BTreeSet<&'static str> {
         text.split(quote)
             .filter(|word| word.starts_with("OTEL_") || word.starts_with("CONVERSATION_"))
-            .filter(|word| !word.ends_with('_') && word.bytes().all(|b| b.is_ascii_uppercase() || b == b'_'))
+            .filter(|word| {
+                !word.ends_with('_') && word.bytes().all(|b| b.is_ascii_uppercase() || b == b'_')
+            })
             .collect()
     };
     assert_eq!(names(table, "`"), names(tests, "\""));

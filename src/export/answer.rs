@@ -1,6 +1,7 @@
 //! What OTLP answers mean: which to try again, when, and what was rejected.
 
-use std::time::Duration;
+#[cfg(feature = "http")]
+use std::time::{Duration, SystemTime};
 
 /// The words of a server, fit for one line of a log.
 pub(crate) fn words(bytes: &[u8]) -> String {
@@ -8,7 +9,13 @@ pub(crate) fn words(bytes: &[u8]) -> String {
     let text = String::from_utf8_lossy(bytes);
     let mut line: String = text
         .chars()
-        .map(|c| if c.is_control() || c == char::REPLACEMENT_CHARACTER { ' ' } else { c })
+        .map(|c| {
+            if c.is_control() || c == char::REPLACEMENT_CHARACTER {
+                ' '
+            } else {
+                c
+            }
+        })
         .take(ENOUGH)
         .collect();
     line.truncate(line.trim_end().len());
@@ -32,7 +39,7 @@ pub(crate) fn causes(error: &(dyn std::error::Error + 'static)) -> String {
 
 /// Reads `Retry-After`: seconds, or a date.
 #[cfg(feature = "http")]
-pub(crate) fn retry_after(value: &str, now: std::time::SystemTime) -> Option<Duration> {
+pub(crate) fn retry_after(value: &str, now: SystemTime) -> Option<Duration> {
     let value = value.trim();
     if let Ok(seconds) = value.parse::<u64>() {
         return Some(Duration::from_secs(seconds));
@@ -46,8 +53,12 @@ pub(crate) fn partial(rejected: i64, message: &str) -> super::Answer {
     let rejected = u64::try_from(rejected).unwrap_or(0);
     super::Answer::Taken {
         rejected,
-        remark: (rejected > 0 || !message.is_empty())
-            .then(|| format!("partial success, {rejected} spans rejected: {}", words(message.as_bytes()))),
+        remark: (rejected > 0 || !message.is_empty()).then(|| {
+            format!(
+                "partial success, {rejected} spans rejected: {}",
+                words(message.as_bytes())
+            )
+        }),
     }
 }
 
@@ -57,19 +68,24 @@ mod tests {
 
     #[test]
     fn a_servers_words_are_one_line_of_bounded_length() {
-        assert_eq!(words(b"\n\x0a\x05no such\r\nproject \x00"), "no such  project");
+        assert_eq!(
+            words(b"\n\x0a\x05no such\r\nproject \x00"),
+            "no such  project"
+        );
         assert_eq!(words("é".repeat(5000).as_bytes()).chars().count(), 200);
     }
 
     #[cfg(feature = "http")]
     #[test]
     fn retry_after_is_seconds_or_a_date() {
-        use std::time::SystemTime;
         let now = SystemTime::UNIX_EPOCH + Duration::from_secs(784_111_777 - 30);
         let of = |value| retry_after(value, now);
         assert_eq!(of("120"), Some(Duration::from_secs(120)));
         assert_eq!(of(" 0 "), Some(Duration::ZERO));
-        assert_eq!(of("Sun, 06 Nov 1994 08:49:37 GMT"), Some(Duration::from_secs(30)));
+        assert_eq!(
+            of("Sun, 06 Nov 1994 08:49:37 GMT"),
+            Some(Duration::from_secs(30))
+        );
         assert_eq!(of("Sat, 06 Nov 1993 08:49:37 GMT"), Some(Duration::ZERO));
         assert_eq!(of("soon"), None);
         assert_eq!(of("-5"), None);

@@ -45,6 +45,9 @@ mod tests {
         }
         assert_eq!(whole, LONGEST);
         let firsts: std::collections::HashSet<_> = (0..8).map(|_| Backoff::new().next()).collect();
-        assert!(firsts.len() > 1, "eight programs would return at the same moment");
+        assert!(
+            firsts.len() > 1,
+            "eight programs would return at the same moment"
+        );
     }
 }

@@ -63,12 +63,21 @@ impl GrpcSink {
             }
             endpoint = endpoint.tls_config(tls).map_err(words)?;
         }
-        Ok(Self { endpoint, channel: None, metadata, connection, envelope })
+        Ok(Self {
+            endpoint,
+            channel: None,
+            metadata,
+            connection,
+            envelope,
+        })
     }
 
     async fn call(&mut self, body: Bytes) -> Result<ExportTraceServiceResponse, Status> {
         // Not before: making a channel needs the runtime that will drive it.
-        let channel = self.channel.get_or_insert_with(|| self.endpoint.connect_lazy()).clone();
+        let channel = self
+            .channel
+            .get_or_insert_with(|| self.endpoint.connect_lazy())
+            .clone();
         let mut client = Grpc::new(channel);
         if self.connection.gzip {
             client = client.send_compressed(CompressionEncoding::Gzip);
@@ -99,7 +108,10 @@ impl Sink for GrpcSink {
                 partial(partly.rejected_spans, &partly.error_message)
             }
             Ok(Err(status)) => judge(&status),
-            Err(_) => Answer::Again { after: None, why: format!("no answer within {timeout:?}") },
+            Err(_) => Answer::Again {
+                after: None,
+                why: format!("no answer within {timeout:?}"),
+            },
         }
     }
 }
@@ -159,7 +171,9 @@ impl Decoder for Encoded {
 
     fn decode(&mut self, from: &mut DecodeBuf<'_>) -> Result<Option<Self::Item>, Status> {
         // Garbage under status OK: the server took the spans, and said something that nobody understands.
-        Ok(Some(ExportTraceServiceResponse::decode(from).unwrap_or_default()))
+        Ok(Some(
+            ExportTraceServiceResponse::decode(from).unwrap_or_default(),
+        ))
     }
 }
 
@@ -190,8 +204,14 @@ fn retry_delay(details: &[u8]) -> Option<Duration> {
         nanos: i32,
     }
     let status = RpcStatus::decode(details).ok()?;
-    let info = status.details.iter().find(|any| any.type_url.ends_with("google.rpc.RetryInfo"))?;
+    let info = status
+        .details
+        .iter()
+        .find(|any| any.type_url.ends_with("google.rpc.RetryInfo"))?;
     let delay = RetryInfo::decode(info.value.as_slice()).ok()?.delay?;
     let seconds = u64::try_from(delay.seconds).ok()?;
-    Some(Duration::new(seconds, u32::try_from(delay.nanos).unwrap_or(0)))
+    Some(Duration::new(
+        seconds,
+        u32::try_from(delay.nanos).unwrap_or(0),
+    ))
 }

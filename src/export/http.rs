@@ -34,16 +34,27 @@ pub(crate) struct HttpSink {
 
 impl HttpSink {
     /// Fails, in words for the user, if headers or certificates cannot be used.
-    pub(crate) fn new(connection: Connection, json: bool, envelope: Envelope) -> Result<Self, String> {
+    pub(crate) fn new(
+        connection: Connection,
+        json: bool,
+        envelope: Envelope,
+    ) -> Result<Self, String> {
         let mut headers = HeaderMap::new();
         for (name, value) in &connection.headers {
-            let name: HeaderName = name.parse().map_err(|_| format!("{name:?} is no header name"))?;
-            let mut value: HeaderValue =
-                value.parse().map_err(|_| format!("the value of header {name} is none that HTTP can carry"))?;
+            let name: HeaderName = name
+                .parse()
+                .map_err(|_| format!("{name:?} is no header name"))?;
+            let mut value: HeaderValue = value
+                .parse()
+                .map_err(|_| format!("the value of header {name} is none that HTTP can carry"))?;
             value.set_sensitive(true);
             headers.insert(name, value);
         }
-        let content_type = if json { "application/json" } else { "application/x-protobuf" };
+        let content_type = if json {
+            "application/json"
+        } else {
+            "application/x-protobuf"
+        };
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type));
         if connection.gzip {
             headers.insert(header::CONTENT_ENCODING, HeaderValue::from_static("gzip"));
@@ -55,7 +66,13 @@ impl HttpSink {
             .redirect(Policy::none())
             .build()
             .map_err(|error| causes(&error))?;
-        Ok(Self { client, connection, headers, json, envelope })
+        Ok(Self {
+            client,
+            connection,
+            headers,
+            json,
+            envelope,
+        })
     }
 
     async fn post(&self, body: Bytes) -> Answer {
@@ -67,13 +84,21 @@ impl HttpSink {
             .body(body);
         match request.send().await {
             Ok(response) => self.read(response).await,
-            Err(error) => Answer::Again { after: None, why: causes(&error.without_url()) },
+            Err(error) => Answer::Again {
+                after: None,
+                why: causes(&error.without_url()),
+            },
         }
     }
 
     async fn read(&self, response: Response) -> Answer {
         let status = response.status();
-        let header = |name| response.headers().get(name).and_then(|v: &HeaderValue| v.to_str().ok());
+        let header = |name| {
+            response
+                .headers()
+                .get(name)
+                .and_then(|v: &HeaderValue| v.to_str().ok())
+        };
         let after = header(header::RETRY_AFTER).and_then(|v| retry_after(v, SystemTime::now()));
         let location = header(header::LOCATION).map(str::to_owned);
         let kind = header(header::CONTENT_TYPE).unwrap_or_default().to_owned();
@@ -81,7 +106,12 @@ impl HttpSink {
             Ok(body) => body,
             // A success whose words are lost is one all the same: sending again would double the spans.
             Err(_) if status.is_success() => Vec::new(),
-            Err(error) => return Answer::Again { after, why: causes(&error.without_url()) },
+            Err(error) => {
+                return Answer::Again {
+                    after,
+                    why: causes(&error.without_url()),
+                };
+            }
         };
         if status.is_success() {
             return understand(&kind, &body);
@@ -106,14 +136,16 @@ impl Sink for HttpSink {
     fn pack(&mut self, spans: Vec<SpanData>) -> Self::Parcel {
         let request = self.envelope.request(spans);
         let bytes = if self.json {
-            serde_json::to_vec(&request).map_err(|error| format!("spans cannot be written as JSON: {error}"))?
+            serde_json::to_vec(&request)
+                .map_err(|error| format!("spans cannot be written as JSON: {error}"))?
         } else {
             request.encode_to_vec()
         };
         if !self.connection.gzip {
             return Ok(bytes.into());
         }
-        let packed = gzip(&bytes).map_err(|error| format!("spans cannot be compressed: {error}"))?;
+        let packed =
+            gzip(&bytes).map_err(|error| format!("spans cannot be compressed: {error}"))?;
         Ok(packed.into())
     }
 
@@ -142,32 +174,51 @@ async fn start_of(mut response: Response) -> reqwest::Result<Vec<u8>> {
 /// web page is no such word: whatever it came from does not speak OTLP.
 fn understand(kind: &str, body: &[u8]) -> Answer {
     if kind.starts_with("text/html") {
-        return Answer::Refused("the answer is a web page: the URL is not that of an OTLP receiver".into());
+        return Answer::Refused(
+            "the answer is a web page: the URL is not that of an OTLP receiver".into(),
+        );
     }
     if kind.starts_with("application/json") {
         let answer: serde_json::Value = serde_json::from_slice(body).unwrap_or_default();
         let partly = &answer["partialSuccess"];
         // OTLP/JSON writes 64-bit integers as strings; some servers write numbers.
         let rejected = &partly["rejectedSpans"];
-        let rejected = rejected.as_i64().or_else(|| rejected.as_str()?.parse().ok()).unwrap_or(0);
-        return partial(rejected, partly["errorMessage"].as_str().unwrap_or_default());
+        let rejected = rejected
+            .as_i64()
+            .or_else(|| rejected.as_str()?.parse().ok())
+            .unwrap_or(0);
+        return partial(
+            rejected,
+            partly["errorMessage"].as_str().unwrap_or_default(),
+        );
     }
-    match ExportTraceServiceResponse::decode(body).ok().and_then(|answer| answer.partial_success) {
+    match ExportTraceServiceResponse::decode(body)
+        .ok()
+        .and_then(|answer| answer.partial_success)
+    {
         Some(partly) => partial(partly.rejected_spans, &partly.error_message),
-        None => Answer::Taken { rejected: 0, remark: None },
+        None => Answer::Taken {
+            rejected: 0,
+            remark: None,
+        },
     }
 }
 
 /// Our own TLS with our own provider: which ones the program's other crates switch on does not matter.
 fn tls(connection: &Connection) -> Result<ClientConfig, String> {
-    let Tls { authorities, identity } = &connection.tls;
+    let Tls {
+        authorities,
+        identity,
+    } = &connection.tls;
     let mut roots = RootCertStore::empty();
     match authorities {
         Some(pem) => {
             for certificate in CertificateDer::pem_slice_iter(pem) {
                 certificate
                     .map_err(|error| error.to_string())
-                    .and_then(|certificate| roots.add(certificate).map_err(|error| error.to_string()))
+                    .and_then(|certificate| {
+                        roots.add(certificate).map_err(|error| error.to_string())
+                    })
                     .map_err(|error| format!("the trusted certificates cannot be used: {error}"))?;
             }
             if roots.is_empty() {
@@ -192,5 +243,7 @@ fn tls(connection: &Connection) -> Result<ClientConfig, String> {
         .collect::<Result<Vec<_>, _>>()
         .map_err(|error| unusable(error.to_string()))?;
     let key = PrivateKeyDer::from_pem_slice(key).map_err(|error| unusable(error.to_string()))?;
-    builder.with_client_auth_cert(chain, key).map_err(|error| unusable(error.to_string()))
+    builder
+        .with_client_auth_cert(chain, key)
+        .map_err(|error| unusable(error.to_string()))
 }

@@ -6,7 +6,8 @@ use std::io::Write;
 use opentelemetry_proto::{
     tonic::collector::trace::v1::ExportTraceServiceRequest,
     transform::{
-        common::tonic::ResourceAttributesWithSchema, trace::tonic::group_spans_by_resource_and_scope,
+        common::tonic::ResourceAttributesWithSchema,
+        trace::tonic::group_spans_by_resource_and_scope,
     },
 };
 use opentelemetry_sdk::{Resource, trace::SpanData};
@@ -22,7 +23,10 @@ pub(crate) struct Envelope {
 
 impl Envelope {
     pub(crate) fn new(resource: &Resource, profile: Profile) -> Self {
-        Self { resource: resource.into(), profile }
+        Self {
+            resource: resource.into(),
+            profile,
+        }
     }
 
     pub(crate) fn request(&self, mut spans: Vec<SpanData>) -> ExportTraceServiceRequest {

@@ -32,7 +32,11 @@ impl Delivery {
         let deadline = Instant::now() + patience;
         let before = self.counts();
         // All are asked before any is waited for: a slow one must not use up the time of the others.
-        let targets: Vec<u64> = self.workers.iter().map(|worker| worker.queue.start_flush()).collect();
+        let targets: Vec<u64> = self
+            .workers
+            .iter()
+            .map(|worker| worker.queue.start_flush())
+            .collect();
         let mut problems = Vec::new();
         for ((worker, target), before) in self.workers.iter().zip(targets).zip(before) {
             let in_time = worker.queue.wait_settled(target, deadline);
@@ -82,20 +86,31 @@ impl SpanProcessor for Delivery {
     }
 
     fn force_flush(&self) -> OTelSdkResult {
-        self.flush_within(self.patience).map_err(OTelSdkError::InternalFailure)
+        self.flush_within(self.patience)
+            .map_err(OTelSdkError::InternalFailure)
     }
 
     fn shutdown_with_timeout(&self, timeout: Duration) -> OTelSdkResult {
-        self.close_within(timeout).map_err(OTelSdkError::InternalFailure)
+        self.close_within(timeout)
+            .map_err(OTelSdkError::InternalFailure)
     }
 }
 
 fn problem(counts: &Delivered, lost: u64) -> String {
-    let Delivered { destination, waiting, last_problem, .. } = counts;
+    let Delivered {
+        destination,
+        waiting,
+        last_problem,
+        ..
+    } = counts;
     let why = last_problem.as_deref().unwrap_or("out of time");
     format!("{destination}: {lost} spans lost, {waiting} still waiting ({why})")
 }
 
 fn verdict(problems: Vec<String>) -> Result<(), String> {
-    if problems.is_empty() { Ok(()) } else { Err(problems.join("; ")) }
+    if problems.is_empty() {
+        Ok(())
+    } else {
+        Err(problems.join("; "))
+    }
 }

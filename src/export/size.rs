@@ -33,9 +33,10 @@ fn attributes(of: &[KeyValue]) -> usize {
 fn value(of: &Value) -> usize {
     match of {
         Value::String(text) => text.as_str().len(),
-        Value::Array(Array::String(texts)) => {
-            texts.iter().map(|text| size_of_val(text) + text.as_str().len()).sum()
-        }
+        Value::Array(Array::String(texts)) => texts
+            .iter()
+            .map(|text| size_of_val(text) + text.as_str().len())
+            .sum(),
         Value::Array(Array::Bool(items)) => items.len(),
         Value::Array(Array::I64(items)) => items.len() * size_of::<i64>(),
         Value::Array(Array::F64(items)) => items.len() * size_of::<f64>(),

@@ -69,7 +69,9 @@ impl Worker {
             .thread_name("conversation-export-dns")
             .build()?;
         let queue = Arc::new(Queue::new(destination, limits));
-        let worker = Self { queue: Arc::clone(&queue) };
+        let worker = Self {
+            queue: Arc::clone(&queue),
+        };
         thread::Builder::new()
             .name("conversation-export".into())
             .spawn(move || {
@@ -175,7 +177,11 @@ async fn deliver<S: Sink>(
         }
         queue.note(why);
         reporter.report(queue, true);
-        let until = if closing.is_some() { now + wait } else { (now + wait).min(give_up) };
+        let until = if closing.is_some() {
+            now + wait
+        } else {
+            (now + wait).min(give_up)
+        };
         queue.pause(until).await;
     }
 }

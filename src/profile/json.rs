@@ -18,7 +18,9 @@ pub(super) fn messages(role: &str, text: &str) -> String {
 /// Whether a text is most likely an object or a list of them.
 pub(super) fn looks_like(text: &str) -> bool {
     let text = text.trim();
-    [("{\"", "}"), ("[{", "}]")].iter().any(|(start, end)| text.starts_with(start) && text.ends_with(end))
+    [("{\"", "}"), ("[{", "}]")]
+        .iter()
+        .any(|(start, end)| text.starts_with(start) && text.ends_with(end))
 }
 
 fn quote(json: &mut String, text: &str) {
@@ -52,6 +54,9 @@ mod tests {
     fn messages_stay_messages() {
         let list = r#"[{"role":"system","content":"short"}]"#;
         assert_eq!(messages("user", list), format!("{{\"messages\":{list}}}"));
-        assert_eq!(messages("user", "[laughs]"), r#"{"messages":[{"role":"user","content":"[laughs]"}]}"#);
+        assert_eq!(
+            messages("user", "[laughs]"),
+            r#"{"messages":[{"role":"user","content":"[laughs]"}]}"#
+        );
     }
 }

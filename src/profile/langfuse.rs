@@ -20,9 +20,15 @@ pub(super) fn translate(facts: &Facts<'_>, add: &mut Added) {
     );
     add.put("langfuse.observation.input", facts.input());
     add.put("langfuse.observation.output", facts.output());
-    add.put("langfuse.observation.completion_start_time", facts.first_output().map(iso));
+    add.put(
+        "langfuse.observation.completion_start_time",
+        facts.first_output().map(iso),
+    );
     if facts.is_root() {
-        add.put("langfuse.trace.name", Some(facts.span.name.clone().into_owned()));
+        add.put(
+            "langfuse.trace.name",
+            Some(facts.span.name.clone().into_owned()),
+        );
     }
     if facts.kind == Kind::Turn {
         // A trace of a whole conversation shows how it began and, the last to arrive winning, how it went on.
@@ -52,11 +58,16 @@ fn date(days: u64) -> (u64, u64, u64) {
     let days = days + 719_468;
     let era = days / 146_097;
     let day_of_era = days % 146_097;
-    let year_of_era = (day_of_era - day_of_era / 1_460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
+    let year_of_era =
+        (day_of_era - day_of_era / 1_460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
     let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
     let month_from_march = (5 * day_of_year + 2) / 153;
     let day = day_of_year - (153 * month_from_march + 2) / 5 + 1;
-    let month = if month_from_march < 10 { month_from_march + 3 } else { month_from_march - 9 };
+    let month = if month_from_march < 10 {
+        month_from_march + 3
+    } else {
+        month_from_march - 9
+    };
     let year = year_of_era + era * 400 + u64::from(month <= 2);
     (year, month, day)
 }

@@ -12,8 +12,18 @@ pub(super) fn translate(facts: &Facts<'_>, add: &mut Added) {
     };
     add.put("langsmith.span.kind", kind);
     add.put("langsmith.metadata.thread_id", facts.session());
-    add.put("gen_ai.prompt", facts.input().map(|text| json::messages("user", text.as_str())));
-    add.put("gen_ai.completion", facts.output().map(|text| json::messages("assistant", text.as_str())));
+    add.put(
+        "gen_ai.prompt",
+        facts
+            .input()
+            .map(|text| json::messages("user", text.as_str())),
+    );
+    add.put(
+        "gen_ai.completion",
+        facts
+            .output()
+            .map(|text| json::messages("assistant", text.as_str())),
+    );
     // Its mapping knows the provider under the name that the conventions had until 2025.
     add.put("gen_ai.system", facts.text(names::GEN_AI_PROVIDER_NAME));
 }

@@ -25,13 +25,33 @@ pub(super) fn translate(facts: &Facts<'_>, add: &mut Added) {
             let completion = facts.integer("gen_ai.usage.output_tokens");
             add.put("llm.token_count.prompt", prompt);
             add.put("llm.token_count.completion", completion);
-            add.put("llm.token_count.total", prompt.zip(completion).map(|(prompt, completion)| prompt.saturating_add(completion)));
+            add.put(
+                "llm.token_count.total",
+                prompt
+                    .zip(completion)
+                    .map(|(prompt, completion)| prompt.saturating_add(completion)),
+            );
             for (ours, theirs) in [
-                ("gen_ai.usage.cache_read.input_tokens", "llm.token_count.prompt_details.cache_read"),
-                ("gen_ai.usage.cache_creation.input_tokens", "llm.token_count.prompt_details.cache_write"),
-                ("gen_ai.usage.audio.input_tokens", "llm.token_count.prompt_details.audio"),
-                ("gen_ai.usage.reasoning.output_tokens", "llm.token_count.completion_details.reasoning"),
-                ("gen_ai.usage.audio.output_tokens", "llm.token_count.completion_details.audio"),
+                (
+                    "gen_ai.usage.cache_read.input_tokens",
+                    "llm.token_count.prompt_details.cache_read",
+                ),
+                (
+                    "gen_ai.usage.cache_creation.input_tokens",
+                    "llm.token_count.prompt_details.cache_write",
+                ),
+                (
+                    "gen_ai.usage.audio.input_tokens",
+                    "llm.token_count.prompt_details.audio",
+                ),
+                (
+                    "gen_ai.usage.reasoning.output_tokens",
+                    "llm.token_count.completion_details.reasoning",
+                ),
+                (
+                    "gen_ai.usage.audio.output_tokens",
+                    "llm.token_count.completion_details.audio",
+                ),
             ] {
                 add.put(theirs, facts.integer(ours));
             }
@@ -42,7 +62,13 @@ pub(super) fn translate(facts: &Facts<'_>, add: &mut Added) {
 }
 
 fn put_text(add: &mut Added, key: &'static str, type_key: &'static str, text: Option<StringValue>) {
-    let mime_type = text.as_ref().map(|text| if json::looks_like(text.as_str()) { "application/json" } else { "text/plain" });
+    let mime_type = text.as_ref().map(|text| {
+        if json::looks_like(text.as_str()) {
+            "application/json"
+        } else {
+            "text/plain"
+        }
+    });
     add.put(key, text);
     add.put(type_key, mime_type);
 }

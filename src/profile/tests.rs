@@ -60,7 +60,10 @@ fn turn() -> SpanData {
 fn added(profile: Profile, mut span: SpanData) -> String {
     let before = span.attributes.len();
     profile.apply(&mut span);
-    span.attributes[before..].iter().map(|pair| format!("{} = {}\n", pair.key, pair.value)).collect()
+    span.attributes[before..]
+        .iter()
+        .map(|pair| format!("{} = {}\n", pair.key, pair.value))
+        .collect()
 }
 
 #[test]
@@ -169,14 +172,20 @@ output = Hi.
 "
     );
     // The span's own input and output are what it reads already.
-    assert_eq!(added(Profile::Opik, llm()), "thread_id = c1\ngen_ai.system = openai\n");
+    assert_eq!(
+        added(Profile::Opik, llm()),
+        "thread_id = c1\ngen_ai.system = openai\n"
+    );
 }
 
 #[test]
 fn a_profile_never_changes_what_is_there() {
     let span = span(
         "llm",
-        [KeyValue::new("conversation.id", "c1"), KeyValue::new("session.id", "mine")],
+        [
+            KeyValue::new("conversation.id", "c1"),
+            KeyValue::new("session.id", "mine"),
+        ],
     );
     assert_eq!(added(Profile::OpenInference, span), "");
 }
@@ -185,13 +194,31 @@ fn a_profile_never_changes_what_is_there() {
 #[test]
 fn the_endpoint_tells_the_backend() {
     for (url, profile) in [
-        ("https://cloud.langfuse.com/api/public/otel/v1/traces", Profile::Langfuse),
-        ("http://localhost:3000/api/public/otel/v1/traces", Profile::Langfuse),
-        ("https://EU.api.smith.langchain.com/otel/v1/traces", Profile::LangSmith),
-        ("https://www.comet.com/opik/api/v1/private/otel/v1/traces", Profile::Opik),
-        ("http://localhost:5173/api/v1/private/otel/v1/traces", Profile::Opik),
+        (
+            "https://cloud.langfuse.com/api/public/otel/v1/traces",
+            Profile::Langfuse,
+        ),
+        (
+            "http://localhost:3000/api/public/otel/v1/traces",
+            Profile::Langfuse,
+        ),
+        (
+            "https://EU.api.smith.langchain.com/otel/v1/traces",
+            Profile::LangSmith,
+        ),
+        (
+            "https://www.comet.com/opik/api/v1/private/otel/v1/traces",
+            Profile::Opik,
+        ),
+        (
+            "http://localhost:5173/api/v1/private/otel/v1/traces",
+            Profile::Opik,
+        ),
         ("http://localhost:6006/v1/traces", Profile::OpenInference),
-        ("https://app.phoenix.arize.com/s/me/v1/traces", Profile::OpenInference),
+        (
+            "https://app.phoenix.arize.com/s/me/v1/traces",
+            Profile::OpenInference,
+        ),
         ("http://localhost:4318/v1/traces", Profile::Default),
         ("http://collector:4317", Profile::Default),
         ("http://collector/langfuse", Profile::Default),

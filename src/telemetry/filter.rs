@@ -20,9 +20,13 @@ impl ConversationFilter {
 
     fn wants(&self, callsite: &Metadata<'_>) -> bool {
         let addressed = || {
-            [names::CONVERSATION_EVENT, names::CONVERSATION_ID, names::GEN_AI_OPERATION_NAME]
-                .iter()
-                .any(|field| callsite.fields().field(field).is_some())
+            [
+                names::CONVERSATION_EVENT,
+                names::CONVERSATION_ID,
+                names::GEN_AI_OPERATION_NAME,
+            ]
+            .iter()
+            .any(|field| callsite.fields().field(field).is_some())
         };
         self.active && (*callsite.level() <= self.level || addressed())
     }
@@ -34,11 +38,19 @@ impl<S: Subscriber> Filter<S> for ConversationFilter {
     }
 
     fn callsite_enabled(&self, callsite: &'static Metadata<'static>) -> Interest {
-        if self.wants(callsite) { Interest::always() } else { Interest::never() }
+        if self.wants(callsite) {
+            Interest::always()
+        } else {
+            Interest::never()
+        }
     }
 
     fn max_level_hint(&self) -> Option<LevelFilter> {
         // Any level may carry a boundary event, and each callsite is asked only once.
-        Some(if self.active { LevelFilter::TRACE } else { LevelFilter::OFF })
+        Some(if self.active {
+            LevelFilter::TRACE
+        } else {
+            LevelFilter::OFF
+        })
     }
 }

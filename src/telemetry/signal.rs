@@ -4,17 +4,21 @@ use std::{io, thread};
 
 /// Calls `last_act` when the program is told to end, then ends it with the exit code of that signal.
 pub(super) fn on_signal(last_act: impl FnOnce() + Send + 'static) -> io::Result<()> {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()?;
     let told = {
         let _runtime = runtime.enter();
         // Now and not on the thread, so that a signal that comes right after the call is not missed.
         Signals::listen()?
     };
-    thread::Builder::new().name("conversation-signal".into()).spawn(move || {
-        let code = runtime.block_on(told.first());
-        last_act();
-        std::process::exit(code);
-    })?;
+    thread::Builder::new()
+        .name("conversation-signal".into())
+        .spawn(move || {
+            let code = runtime.block_on(told.first());
+            last_act();
+            std::process::exit(code);
+        })?;
     Ok(())
 }
 

@@ -14,7 +14,9 @@ use opentelemetry_proto::tonic::collector::trace::v1::{
     trace_service_server::{TraceService, TraceServiceServer},
 };
 use tonic::{
-    Code, Request, Response, Status, codec::CompressionEncoding, metadata::MetadataMap,
+    Code, Request, Response, Status,
+    codec::CompressionEncoding,
+    metadata::MetadataMap,
     transport::server::{Server, TcpIncoming},
 };
 use tracing_conversation::{Builder, Protocol};
@@ -58,10 +60,15 @@ impl TraceService for Service {
             Some(Reply::Fail(status)) => return Err(status),
             Some(Reply::Hang) => std::future::pending().await,
             Some(Reply::PartialSuccess(rejected_spans, message)) => {
-                Some(ExportTracePartialSuccess { rejected_spans, error_message: message.into() })
+                Some(ExportTracePartialSuccess {
+                    rejected_spans,
+                    error_message: message.into(),
+                })
             }
         };
-        Ok(Response::new(ExportTraceServiceResponse { partial_success }))
+        Ok(Response::new(ExportTraceServiceResponse {
+            partial_success,
+        }))
     }
 }
 
@@ -71,12 +78,20 @@ fn start() -> (String, Service) {
     listener.set_nonblocking(true).unwrap();
     let url = format!("http://{}", listener.local_addr().unwrap());
     let service = Service::default();
-    let server = TraceServiceServer::new(service.clone()).accept_compressed(CompressionEncoding::Gzip);
+    let server =
+        TraceServiceServer::new(service.clone()).accept_compressed(CompressionEncoding::Gzip);
     thread::spawn(move || {
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .unwrap();
         runtime.block_on(async {
             let incoming = TcpIncoming::from(tokio::net::TcpListener::from_std(listener).unwrap());
-            Server::builder().add_service(server).serve_with_incoming(incoming).await.unwrap();
+            Server::builder()
+                .add_service(server)
+                .serve_with_incoming(incoming)
+                .await
+                .unwrap();
         });
     });
     (url, service)
@@ -109,21 +124,35 @@ fn spans_and_headers_arrive_as_sent() {
         telemetry.shutdown().unwrap();
         assert_eq!(counts(&telemetry), [300, 0, 0, 0, 0]);
         let log = service.0.lock().unwrap();
-        let [(_, metadata, body)] = &log.calls[..] else { panic!("{} calls", log.calls.len()) };
+        let [(_, metadata, body)] = &log.calls[..] else {
+            panic!("{} calls", log.calls.len())
+        };
         assert_eq!(metadata.get("x-project-name").unwrap(), "a, b");
-        let encoding = metadata.get("grpc-encoding").map(|value| value.to_str().unwrap());
+        let encoding = metadata
+            .get("grpc-encoding")
+            .map(|value| value.to_str().unwrap());
         assert_eq!(encoding, (compression == "gzip").then_some("gzip"));
         let agent = metadata.get("user-agent").unwrap().to_str().unwrap();
         assert!(agent.starts_with("tracing-conversation/"), "{agent}");
-        assert_eq!(spans(body).map(|span| span.name.clone()).collect::<Vec<_>>(), numbers(300));
+        assert_eq!(
+            spans(body)
+                .map(|span| span.name.clone())
+                .collect::<Vec<_>>(),
+            numbers(300)
+        );
     }
 }
 
 #[test]
 fn passing_trouble_is_outlived() {
-    for code in
-        [Code::Cancelled, Code::DeadlineExceeded, Code::Aborted, Code::OutOfRange, Code::Unavailable, Code::DataLoss]
-    {
+    for code in [
+        Code::Cancelled,
+        Code::DeadlineExceeded,
+        Code::Aborted,
+        Code::OutOfRange,
+        Code::Unavailable,
+        Code::DataLoss,
+    ] {
         let (url, service) = start();
         service.reply([Reply::Fail(Status::new(code, "later"))]);
         let telemetry = over_grpc(&url).build().unwrap();
@@ -144,7 +173,11 @@ fn an_exhausted_server_is_asked_again_after_the_time_it_named() {
     let mut details = vec![0x1a, u8::try_from(any.len()).unwrap()];
     details.extend(any);
     let (url, service) = start();
-    service.reply([Reply::Fail(Status::with_details(Code::ResourceExhausted, "full", details.into()))]);
+    service.reply([Reply::Fail(Status::with_details(
+        Code::ResourceExhausted,
+        "full",
+        details.into(),
+    ))]);
     let telemetry = over_grpc(&url).build().unwrap();
     make(&telemetry, 5);
     telemetry.flush(PATIENCE).unwrap();
@@ -156,7 +189,12 @@ fn an_exhausted_server_is_asked_again_after_the_time_it_named() {
 
 #[test]
 fn a_refusal_is_final_and_counted() {
-    for code in [Code::Unauthenticated, Code::InvalidArgument, Code::Unimplemented, Code::ResourceExhausted] {
+    for code in [
+        Code::Unauthenticated,
+        Code::InvalidArgument,
+        Code::Unimplemented,
+        Code::ResourceExhausted,
+    ] {
         let (url, service) = start();
         service.reply([Reply::Fail(Status::new(code, "no"))]);
         let telemetry = over_grpc(&url).build().unwrap();
@@ -176,14 +214,20 @@ fn a_partial_success_counts_what_was_rejected() {
     make(&telemetry, 5);
     telemetry.flush(PATIENCE).unwrap_err();
     assert_eq!(counts(&telemetry), [3, 0, 2, 0, 0]);
-    assert_eq!(last_problem(&telemetry), "partial success, 2 spans rejected: too old");
+    assert_eq!(
+        last_problem(&telemetry),
+        "partial success, 2 spans rejected: too old"
+    );
 }
 
 #[test]
 fn a_server_that_hangs_is_left_and_tried_again() {
     let (url, service) = start();
     service.reply([Reply::Hang]);
-    let telemetry = over_grpc(&url).variable("OTEL_EXPORTER_OTLP_TIMEOUT", "200").build().unwrap();
+    let telemetry = over_grpc(&url)
+        .variable("OTEL_EXPORTER_OTLP_TIMEOUT", "200")
+        .build()
+        .unwrap();
     make(&telemetry, 5);
     telemetry.flush(PATIENCE).unwrap();
     assert_eq!(counts(&telemetry), [5, 0, 0, 0, 0]);
@@ -192,7 +236,10 @@ fn a_server_that_hangs_is_left_and_tried_again() {
 
 #[test]
 fn nobody_at_the_port_and_something_else_there_are_tried_until_the_export_timeout() {
-    let closed = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let closed = TcpListener::bind("127.0.0.1:0")
+        .unwrap()
+        .local_addr()
+        .unwrap();
     let garbage = TcpListener::bind("127.0.0.1:0").unwrap();
     let strange = garbage.local_addr().unwrap();
     thread::spawn(move || {
@@ -207,6 +254,11 @@ fn nobody_at_the_port_and_something_else_there_are_tried_until_the_export_timeou
             .unwrap();
         make(&telemetry, 5);
         telemetry.flush(PATIENCE).unwrap_err();
-        assert_eq!(counts(&telemetry), [0, 0, 0, 5, 0], "{address}: {}", last_problem(&telemetry));
+        assert_eq!(
+            counts(&telemetry),
+            [0, 0, 0, 5, 0],
+            "{address}: {}",
+            last_problem(&telemetry)
+        );
     }
 }

@@ -38,12 +38,25 @@ fn numbers(count: usize) -> Vec<String> {
 /// The one destination's figures: exported, dropped, rejected, failed, waiting.
 fn counts(telemetry: &Telemetry) -> [u64; 5] {
     let all = telemetry.delivered();
-    let [Delivered { exported, dropped_queue_full, rejected, failed, waiting, .. }] = all[..] else {
+    let [
+        Delivered {
+            exported,
+            dropped_queue_full,
+            rejected,
+            failed,
+            waiting,
+            ..
+        },
+    ] = all[..]
+    else {
         panic!("one destination: {all:?}");
     };
     [exported, dropped_queue_full, rejected, failed, waiting]
 }
 
 fn last_problem(telemetry: &Telemetry) -> String {
-    telemetry.delivered()[0].last_problem.clone().unwrap_or_default()
+    telemetry.delivered()[0]
+        .last_problem
+        .clone()
+        .unwrap_or_default()
 }

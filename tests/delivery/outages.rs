@@ -22,8 +22,10 @@ fn a_collector_away_for_ten_seconds_at_200_spans_a_second_loses_nothing() {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();
     drop(listener);
-    let telemetry =
-        to(&format!("http://{address}")).variable("OTEL_BSP_SCHEDULE_DELAY", "").build().unwrap();
+    let telemetry = to(&format!("http://{address}"))
+        .variable("OTEL_BSP_SCHEDULE_DELAY", "")
+        .build()
+        .unwrap();
     let begun = Instant::now();
     for _ in 0..1000 {
         make(&telemetry, 2);
@@ -68,8 +70,10 @@ fn a_full_queue_drops_and_counts_and_never_blocks() {
 fn the_queue_is_bounded_in_bytes_too() {
     let server = Server::start();
     server.reply([Reply::Hang]);
-    let telemetry =
-        to(&server.url()).shutdown_timeout(Duration::from_millis(200)).build().unwrap();
+    let telemetry = to(&server.url())
+        .shutdown_timeout(Duration::from_millis(200))
+        .build()
+        .unwrap();
     let tracer = telemetry.provider().tracer("test");
     let megabyte = "x".repeat(1 << 20);
     for _ in 0..100 {
@@ -79,7 +83,11 @@ fn the_queue_is_bounded_in_bytes_too() {
     }
     let [exported, dropped, rejected, failed, waiting] = counts(&telemetry);
     assert_eq!([exported, rejected, failed], [0, 0, 0]);
-    assert_eq!((waiting, dropped), (63, 37), "64 MiB hold 63 such spans and what else they are made of");
+    assert_eq!(
+        (waiting, dropped),
+        (63, 37),
+        "64 MiB hold 63 such spans and what else they are made of"
+    );
 }
 
 #[test]
@@ -93,7 +101,14 @@ fn a_request_stays_below_what_collectors_take() {
         span.end();
     }
     telemetry.shutdown().unwrap();
-    let lengths: Vec<usize> = server.requests().iter().map(|request| request.length).collect();
-    assert!(lengths.len() >= 4 && lengths.iter().all(|&length| length < 4 << 20), "{lengths:?}");
+    let lengths: Vec<usize> = server
+        .requests()
+        .iter()
+        .map(|request| request.length)
+        .collect();
+    assert!(
+        lengths.len() >= 4 && lengths.iter().all(|&length| length < 4 << 20),
+        "{lengths:?}"
+    );
     assert_eq!(server.names().len(), 40);
 }

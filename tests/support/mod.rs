@@ -13,7 +13,9 @@ use std::{
 };
 
 use opentelemetry_proto::tonic::{
-    collector::trace::v1::{ExportTracePartialSuccess, ExportTraceServiceRequest, ExportTraceServiceResponse},
+    collector::trace::v1::{
+        ExportTracePartialSuccess, ExportTraceServiceRequest, ExportTraceServiceResponse,
+    },
     common::v1::{KeyValue, any_value::Value},
 };
 use prost::Message;
@@ -66,7 +68,10 @@ impl Server {
 
     pub fn on(listener: TcpListener) -> Self {
         let port = listener.local_addr().expect("a bound address").port();
-        let server = Self { port, log: Arc::default() };
+        let server = Self {
+            port,
+            log: Arc::default(),
+        };
         let log = Arc::clone(&server.log);
         thread::spawn(move || {
             for stream in listener.incoming().flatten() {
@@ -103,8 +108,14 @@ impl Server {
     fn wait(&self, done: impl Fn(&Log) -> bool) -> Vec<Request> {
         let (log, changed) = &*self.log;
         let guard = log.lock().unwrap();
-        let (guard, waited) = changed.wait_timeout_while(guard, PATIENCE, |log| !done(log)).unwrap();
-        assert!(!waited.timed_out(), "got only {} requests", guard.requests.len());
+        let (guard, waited) = changed
+            .wait_timeout_while(guard, PATIENCE, |log| !done(log))
+            .unwrap();
+        assert!(
+            !waited.timed_out(),
+            "got only {} requests",
+            guard.requests.len()
+        );
         guard.requests.clone()
     }
 
@@ -121,13 +132,21 @@ impl Server {
 }
 
 fn taken(requests: &[Request]) -> usize {
-    requests.iter().filter(|request| request.taken).map(|request| spans(&request.body).count()).sum()
+    requests
+        .iter()
+        .filter(|request| request.taken)
+        .map(|request| spans(&request.body).count())
+        .sum()
 }
 
 pub fn spans(
     request: &ExportTraceServiceRequest,
 ) -> impl Iterator<Item = &opentelemetry_proto::tonic::trace::v1::Span> {
-    request.resource_spans.iter().flat_map(|resource| &resource.scope_spans).flat_map(|scope| &scope.spans)
+    request
+        .resource_spans
+        .iter()
+        .flat_map(|resource| &resource.scope_spans)
+        .flat_map(|scope| &scope.spans)
 }
 
 /// `key = value` a line, sorted.
@@ -158,12 +177,20 @@ fn serve(mut stream: TcpStream, log: &(Mutex<Log>, Condvar)) {
             body: decode(&headers, &bytes),
             path,
             headers,
-            taken: matches!(reply, Reply::Take | Reply::PartialSuccess(..) | Reply::PartialSuccessJson(..)),
+            taken: matches!(
+                reply,
+                Reply::Take | Reply::PartialSuccess(..) | Reply::PartialSuccessJson(..)
+            ),
         });
         drop(guard);
         changed.notify_all();
         match reply {
-            Reply::Take => respond(&mut stream, "200 OK", "content-type: application/x-protobuf", b""),
+            Reply::Take => respond(
+                &mut stream,
+                "200 OK",
+                "content-type: application/x-protobuf",
+                b"",
+            ),
             Reply::Status(status, headers, body) => respond(&mut stream, status, headers, body),
             Reply::PartialSuccess(rejected, message) => {
                 let answer = ExportTraceServiceResponse {
@@ -173,11 +200,23 @@ fn serve(mut stream: TcpStream, log: &(Mutex<Log>, Condvar)) {
                     }),
                 };
                 let body = answer.encode_to_vec();
-                respond(&mut stream, "200 OK", "content-type: application/x-protobuf", &body);
+                respond(
+                    &mut stream,
+                    "200 OK",
+                    "content-type: application/x-protobuf",
+                    &body,
+                );
             }
             Reply::PartialSuccessJson(rejected, message) => {
-                let body = format!(r#"{{"partialSuccess":{{"rejectedSpans":"{rejected}","errorMessage":"{message}"}}}}"#);
-                respond(&mut stream, "200 OK", "content-type: application/json", body.as_bytes());
+                let body = format!(
+                    r#"{{"partialSuccess":{{"rejectedSpans":"{rejected}","errorMessage":"{message}"}}}}"#
+                );
+                respond(
+                    &mut stream,
+                    "200 OK",
+                    "content-type: application/json",
+                    body.as_bytes(),
+                );
             }
             Reply::Garbage(bytes) => {
                 let _ = stream.write_all(bytes);
@@ -193,13 +232,18 @@ fn serve(mut stream: TcpStream, log: &(Mutex<Log>, Condvar)) {
 
 fn read(reader: &mut impl BufRead) -> Option<(String, BTreeMap<String, String>, Vec<u8>)> {
     let mut first = String::new();
-    reader.read_line(&mut first).ok().filter(|&length| length > 0)?;
+    reader
+        .read_line(&mut first)
+        .ok()
+        .filter(|&length| length > 0)?;
     let path = first.split(' ').nth(1)?.to_owned();
     let mut headers = BTreeMap::new();
     loop {
         let mut line = String::new();
         reader.read_line(&mut line).ok()?;
-        let Some((name, value)) = line.trim_end().split_once(": ") else { break };
+        let Some((name, value)) = line.trim_end().split_once(": ") else {
+            break;
+        };
         headers.insert(name.to_ascii_lowercase(), value.to_owned());
     }
     let mut body = vec![0; headers.get("content-length")?.parse().ok()?];
@@ -209,8 +253,13 @@ fn read(reader: &mut impl BufRead) -> Option<(String, BTreeMap<String, String>, 
 
 fn decode(headers: &BTreeMap<String, String>, bytes: &[u8]) -> ExportTraceServiceRequest {
     let mut plain = Vec::new();
-    if headers.get("content-encoding").is_some_and(|encoding| encoding == "gzip") {
-        flate2::read::GzDecoder::new(bytes).read_to_end(&mut plain).expect("gzip");
+    if headers
+        .get("content-encoding")
+        .is_some_and(|encoding| encoding == "gzip")
+    {
+        flate2::read::GzDecoder::new(bytes)
+            .read_to_end(&mut plain)
+            .expect("gzip");
     } else {
         plain = bytes.to_vec();
     }
@@ -225,5 +274,7 @@ fn respond(stream: &mut TcpStream, status: &str, headers: &str, body: &[u8]) {
     let separator = if headers.is_empty() { "" } else { "\r\n" };
     let head = format!("HTTP/1.1 {status}\r\ncontent-length: {length}{separator}{headers}\r\n\r\n");
     // The client may have gone, which is what some tests are about.
-    let _ = stream.write_all(head.as_bytes()).and_then(|()| stream.write_all(body));
+    let _ = stream
+        .write_all(head.as_bytes())
+        .and_then(|()| stream.write_all(body));
 }

@@ -1,0 +1,216 @@
+//! `declare_span!`: what stands behind `llm_span!` and its siblings.
+//!
+//! Written on bare tokens, so that the span macros cost their users no parser.
+
+use std::collections::HashMap;
+
+use proc_macro::{Delimiter, Group, Ident, Literal, Punct, Spacing, Span, TokenStream, TokenTree};
+
+pub(crate) fn declare(input: TokenStream) -> TokenStream {
+    let mut groups = input.into_iter().filter_map(|token| match token {
+        TokenTree::Group(group) => Some(group),
+        _ => None,
+    });
+    let mut next = || {
+        groups
+            .next()
+            .map_or_else(TokenStream::new, |group| group.stream())
+    };
+    let (tracing, name) = (next(), next());
+    let declared = [next(), next()].map(segments).concat();
+    expand(tracing, &name, declared, next()).unwrap_or_else(|error| error.into_tokens())
+}
+
+fn expand(
+    tracing: TokenStream,
+    name: &TokenStream,
+    declared: Vec<Vec<TokenTree>>,
+    given: TokenStream,
+) -> Result<TokenStream, Error> {
+    let (settings, given): (Vec<_>, Vec<_>) = segments(given)
+        .into_iter()
+        .partition(|segment| setting(segment).is_some());
+    let mut names: HashMap<String, Span> = HashMap::new();
+    for segment in &given {
+        match field(segment) {
+            Some((field, at)) => {
+                if names.insert(field.clone(), at).is_some() {
+                    return Err(Error::new(
+                        at,
+                        format!("the field `{field}` is given twice; keep one of them"),
+                    ));
+                }
+            }
+            None => {
+                if let [TokenTree::Literal(literal), ..] = segment.as_slice()
+                    && !segment.get(1).is_some_and(|token| is_punct(token, '='))
+                {
+                    return Err(Error::new(
+                        literal.span(),
+                        format!(
+                            "this macro names its span {name} itself; \
+                             give it fields only, such as `gen_ai.request.model = \"gpt-4o\"`"
+                        ),
+                    ));
+                }
+            }
+        }
+    }
+    for segment in &settings {
+        if let Some((setting, at)) = setting(segment)
+            && setting != "parent"
+            && setting != "target"
+        {
+            return Err(Error::new(
+                at,
+                format!(
+                    "`{setting}:` is no setting of a span; there are `target:` and `parent:`, \
+                     and a field is written `{setting} = …`"
+                ),
+            ));
+        }
+    }
+
+    // The declared fields come first: a message may only stand at the end.
+    let mut fields = TokenStream::new();
+    for segment in settings {
+        fields.extend(segment);
+        fields.extend([comma()]);
+    }
+    fields.extend(name.clone());
+    for segment in declared {
+        let Some((field, _)) = field(&segment) else {
+            continue;
+        };
+        if names.contains_key(&field) {
+            continue;
+        }
+        let valued = segment.iter().any(|token| is_punct(token, '='));
+        fields.extend([comma()]);
+        fields.extend(segment);
+        if !valued {
+            fields.extend([TokenTree::Punct(Punct::new('=', Spacing::Alone))]);
+            fields.extend(tracing.clone());
+            fields.extend(path(&["field", "Empty"]));
+        }
+    }
+    for segment in given {
+        fields.extend([comma()]);
+        fields.extend(segment);
+    }
+
+    let mut tokens = tracing;
+    tokens.extend(path(&["info_span"]));
+    tokens.extend([
+        TokenTree::Punct(Punct::new('!', Spacing::Alone)),
+        TokenTree::Group(Group::new(Delimiter::Parenthesis, fields)),
+    ]);
+    Ok(tokens)
+}
+
+/// What stands between the commas.
+fn segments(tokens: TokenStream) -> Vec<Vec<TokenTree>> {
+    let mut segments = vec![Vec::new()];
+    for token in tokens {
+        if is_punct(&token, ',') {
+            segments.push(Vec::new());
+        } else if let Some(segment) = segments.last_mut() {
+            segment.push(token);
+        }
+    }
+    segments.retain(|segment| !segment.is_empty());
+    segments
+}
+
+/// The name in `target: …` or `parent: …`.
+fn setting(segment: &[TokenTree]) -> Option<(String, Span)> {
+    match segment {
+        [TokenTree::Ident(name), TokenTree::Punct(colon), ..]
+            if colon.as_char() == ':' && colon.spacing() == Spacing::Alone =>
+        {
+            Some((name.to_string(), name.span()))
+        }
+        _ => None,
+    }
+}
+
+/// The name of the field in `a.b = …`, `"a b" = …`, `a.b`, `%a.b` or `?a.b`.
+///
+/// What stands after a comma inside an expression (`f::<A, B>()`) has no such shape, or names no
+/// field that is declared.
+fn field(segment: &[TokenTree]) -> Option<(String, Span)> {
+    let segment = match segment {
+        [first, rest @ ..] if is_punct(first, '%') || is_punct(first, '?') => rest,
+        _ => segment,
+    };
+    let at = segment.first()?.span();
+    let mut name = String::new();
+    let mut rest = segment.iter();
+    if let [TokenTree::Literal(literal), ..] = segment {
+        name = literal.to_string().trim_matches('"').to_owned();
+        rest.next();
+        return is_punct(rest.next()?, '=').then_some((name, at));
+    }
+    loop {
+        let TokenTree::Ident(ident) = rest.next()? else {
+            return None;
+        };
+        name.push_str(&ident.to_string());
+        match rest.next() {
+            None => return Some((name, at)),
+            Some(token) if is_punct(token, '=') => return Some((name, at)),
+            Some(token) if is_punct(token, '.') => name.push('.'),
+            Some(_) => return None,
+        }
+    }
+}
+
+fn is_punct(token: &TokenTree, wanted: char) -> bool {
+    matches!(token, TokenTree::Punct(punct) if punct.as_char() == wanted)
+}
+
+fn comma() -> TokenTree {
+    TokenTree::Punct(Punct::new(',', Spacing::Alone))
+}
+
+/// `::a::b`
+fn path(names: &[&str]) -> TokenStream {
+    names
+        .iter()
+        .flat_map(|name| {
+            [
+                TokenTree::Punct(Punct::new(':', Spacing::Joint)),
+                TokenTree::Punct(Punct::new(':', Spacing::Alone)),
+                TokenTree::Ident(Ident::new(name, Span::call_site())),
+            ]
+        })
+        .collect()
+}
+
+struct Error {
+    at: Span,
+    message: String,
+}
+
+impl Error {
+    fn new(at: Span, message: String) -> Self {
+        Self { at, message }
+    }
+
+    /// `::core::compile_error! { "…" }`, underlining the user's token.
+    fn into_tokens(self) -> TokenStream {
+        let message = TokenTree::Literal(Literal::string(&self.message));
+        let mut tokens = path(&["core", "compile_error"]);
+        tokens.extend([
+            TokenTree::Punct(Punct::new('!', Spacing::Alone)),
+            TokenTree::Group(Group::new(Delimiter::Brace, TokenStream::from(message))),
+        ]);
+        tokens
+            .into_iter()
+            .map(|mut token| {
+                token.set_span(self.at);
+                token
+            })
+            .collect()
+    }
+}

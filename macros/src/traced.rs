@@ -1,0 +1,287 @@
+//! The attributes: a service span around a function, and around the stream it returns.
+
+use proc_macro2::{Span, TokenStream};
+use quote::{format_ident, quote, quote_spanned};
+use syn::parse::{Parse, ParseStream};
+use syn::visit_mut::{self, VisitMut};
+use syn::{
+    Expr, GenericArgument, Ident, Item, ItemFn, Path, PathArguments, ReturnType, Token,
+    TraitItemFn, Type, TypeParamBound, parse_quote,
+};
+
+/// What stands in the parentheses of an attribute.
+pub(crate) struct Arguments {
+    krate: Path,
+    look: Option<Expr>,
+    /// `target: …,` and `parent: …,`, for the span macro.
+    settings: TokenStream,
+    fields: TokenStream,
+}
+
+impl Parse for Arguments {
+    fn parse(input: ParseStream<'_>) -> syn::Result<Self> {
+        let mut arguments = Self {
+            krate: parse_quote!(::tracing_conversation),
+            look: None,
+            settings: TokenStream::new(),
+            fields: TokenStream::new(),
+        };
+        while input.peek2(Token![:]) && !input.peek2(Token![::]) {
+            if input.peek(Token![crate]) {
+                input.parse::<Token![crate]>()?;
+                input.parse::<Token![:]>()?;
+                arguments.krate = input.call(Path::parse_mod_style)?;
+            } else {
+                let setting: Ident = input.parse()?;
+                input.parse::<Token![:]>()?;
+                let value: Expr = input.parse()?;
+                if setting == "look" {
+                    arguments.look = Some(value);
+                } else if setting == "target" || setting == "parent" {
+                    arguments.settings.extend(quote!(#setting: #value,));
+                } else {
+                    return Err(syn::Error::new(
+                        setting.span(),
+                        format!(
+                            "`{setting}:` is no setting; there are `look:`, `target:`, `parent:` \
+                             and `crate:`, and a field is written `{setting} = …`"
+                        ),
+                    ));
+                }
+            }
+            if input.is_empty() {
+                return Ok(arguments);
+            }
+            input.parse::<Token![,]>()?;
+        }
+        if input.peek(Ident) && input.peek2(Token![=]) {
+            let field: Ident = input.fork().parse()?;
+            if field == "look" {
+                return Err(syn::Error::new(
+                    field.span(),
+                    "write `look: |item: &Item, seen: &mut Seen<'_>| …`, with a colon; \
+                     `look = …` would be a field",
+                ));
+            }
+        }
+        arguments.fields = input.parse()?;
+        Ok(arguments)
+    }
+}
+
+/// Puts the function `item` into the span of `service`, such as `llm`.
+pub(crate) fn attribute(service: &str, arguments: TokenStream, item: TokenStream) -> TokenStream {
+    // A broken function is left to the compiler, which says more about it than this could.
+    let function = match parse_function(service, &item) {
+        Ok(function) => function,
+        Err(error) => {
+            let error = error.into_compile_error();
+            return quote!(#error #item);
+        }
+    };
+    syn::parse2(arguments)
+        .and_then(|arguments| expand(service, arguments, &function))
+        .unwrap_or_else(|error| {
+            let error = error.into_compile_error();
+            quote!(#error #function)
+        })
+}
+
+fn parse_function(service: &str, item: &TokenStream) -> syn::Result<ItemFn> {
+    syn::parse2(item.clone()).map_err(|error| {
+        if let Ok(declaration) = syn::parse2::<TraitItemFn>(item.clone()) {
+            return syn::Error::new(
+                declaration.sig.ident.span(),
+                format!(
+                    "`#[traced_{service}]` needs a body to put into a span; \
+                     put it on the implementations"
+                ),
+            );
+        }
+        if let Ok(other) = syn::parse2::<Item>(item.clone())
+            && !matches!(other, Item::Fn(_) | Item::Verbatim(_))
+        {
+            return syn::Error::new_spanned(
+                other,
+                format!("`#[traced_{service}]` belongs on a function or method"),
+            );
+        }
+        error
+    })
+}
+
+fn expand(service: &str, arguments: Arguments, function: &ItemFn) -> syn::Result<TokenStream> {
+    if let Some(constness) = function.sig.constness {
+        return Err(syn::Error::new(
+            constness.span,
+            format!("`#[traced_{service}]` makes a span when the function runs; remove `const`"),
+        ));
+    }
+    let ItemFn {
+        attrs,
+        vis,
+        sig,
+        block,
+    } = function;
+    let Arguments {
+        krate,
+        look,
+        settings,
+        mut fields,
+    } = arguments;
+    if service == "tool" && !names_tool(&fields) {
+        let name = sig.ident.to_string();
+        fields = quote!(gen_ai.tool.name = #name, #fields);
+    }
+
+    // Names of this site stay out of the way of the function's own.
+    let here = Span::mixed_site();
+    let open = Ident::new("service", here);
+    let look = match look {
+        Some(look) => quote!(#look),
+        None => quote!(#krate::instrument::Anything),
+    };
+    let span_macro = format_ident!("{service}_span");
+    let opened = quote_spanned! {here=>
+        let #open = #krate::__private::Service::new(#krate::#span_macro!(#settings #fields));
+    };
+    let go_on = quote_spanned! {here=> {
+        use #krate::__private::returned::outcome::{
+            Level0 as _, Level1 as _, Level2 as _,
+        };
+        let outcome = (&&&#krate::__private::returned::Type::of(&returned)).outcome();
+        outcome.map(returned, #open, |value, service| {
+            use #krate::__private::returned::value::{
+                Level0 as _, Level1 as _, Level2 as _, Level3 as _, Level4 as _,
+            };
+            let kind = (&&&&&#krate::__private::returned::Type::of(&value)).value();
+            kind.go_on(value, service, #look)
+        })
+    }};
+    let awaited = |future: TokenStream| {
+        quote_spanned! {here=>
+            let returned =
+                #krate::__private::tracing::Instrument::instrument(#future, #open.span()).await;
+            #go_on
+        }
+    };
+
+    let output = match &sig.output {
+        ReturnType::Default => parse_quote!(()),
+        ReturnType::Type(_, output) => nameable(output),
+    };
+    let body = if sig.asyncness.is_some() {
+        // The promise that a value of the type is returned tells `?` and `return` what they make.
+        let promise = quote_spanned! {here=>
+            #[allow(clippy::all, clippy::pedantic, unreachable_code)]
+            if false {
+                let returned: #output = loop {};
+                return returned;
+            }
+        };
+        let run = awaited(quote_spanned!(here=> async move { #promise #block }));
+        quote_spanned!(here=> #opened #run)
+    } else {
+        let call = quote_spanned! {here=>
+            #[allow(clippy::redundant_closure_call)]
+            let returned = #open.span().in_scope(move || -> #output { #block });
+        };
+        match future_of(&sig.output) {
+            Some(Future::Boxed) => {
+                let run = awaited(quote_spanned!(here=> returned));
+                quote_spanned! {here=>
+                    #opened #call
+                    ::std::boxed::Box::pin(async move { #run })
+                }
+            }
+            Some(Future::Plain) => {
+                let run = awaited(quote_spanned!(here=> returned));
+                quote_spanned!(here=> #opened #call async move { #run })
+            }
+            None => quote_spanned!(here=> #opened #call #go_on),
+        }
+    };
+    Ok(quote! {
+        #(#attrs)*
+        #vis #sig {
+            #body
+        }
+    })
+}
+
+/// Whether `gen_ai.tool.name` is among the fields.
+fn names_tool(fields: &TokenStream) -> bool {
+    let fields: String = fields.to_string().split_whitespace().collect();
+    fields.contains("gen_ai.tool.name=")
+}
+
+/// The type with each `impl Trait` left for the compiler to infer: only signatures may hold one.
+fn nameable(output: &Type) -> Type {
+    struct Infer;
+    impl VisitMut for Infer {
+        fn visit_type_mut(&mut self, node: &mut Type) {
+            if matches!(node, Type::ImplTrait(_)) {
+                *node = parse_quote!(_);
+            } else {
+                visit_mut::visit_type_mut(self, node);
+            }
+        }
+    }
+    let mut output = output.clone();
+    Infer.visit_type_mut(&mut output);
+    output
+}
+
+/// How a function that is not `async` returns a future.
+enum Future {
+    /// `Pin<Box<dyn Future>>`, as `async_trait` writes it, or `BoxFuture`.
+    Boxed,
+    /// `impl Future`.
+    Plain,
+}
+
+fn future_of(output: &ReturnType) -> Option<Future> {
+    let ReturnType::Type(_, output) = output else {
+        return None;
+    };
+    match &**output {
+        Type::ImplTrait(plain) => has_future(&plain.bounds).then_some(Future::Plain),
+        Type::Path(path) => {
+            let last = path.path.segments.last()?;
+            if last.ident == "BoxFuture" || last.ident == "LocalBoxFuture" {
+                return Some(Future::Boxed);
+            }
+            let boxed = only_argument(&last.arguments).filter(|_| last.ident == "Pin")?;
+            let Type::Path(boxed) = boxed else {
+                return None;
+            };
+            let last = boxed.path.segments.last()?;
+            match only_argument(&last.arguments).filter(|_| last.ident == "Box")? {
+                Type::TraitObject(object) => has_future(&object.bounds).then_some(Future::Boxed),
+                _ => None,
+            }
+        }
+        _ => None,
+    }
+}
+
+fn has_future<'a>(bounds: impl IntoIterator<Item = &'a TypeParamBound>) -> bool {
+    bounds.into_iter().any(|bound| match bound {
+        TypeParamBound::Trait(bound) => bound
+            .path
+            .segments
+            .last()
+            .is_some_and(|last| last.ident == "Future"),
+        _ => false,
+    })
+}
+
+fn only_argument(arguments: &PathArguments) -> Option<&Type> {
+    match arguments {
+        PathArguments::AngleBracketed(arguments) => match arguments.args.first()? {
+            GenericArgument::Type(argument) => Some(argument),
+            _ => None,
+        },
+        _ => None,
+    }
+}

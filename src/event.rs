@@ -1,0 +1,301 @@
+//! One function for each boundary and fact event, so that no name is typed by hand.
+//!
+//! ```
+//! use std::time::Duration;
+//! use tracing_conversation::event;
+//!
+//! event::user_started_speaking();
+//! event::vad_user_stopped_speaking(0.2);
+//!
+//! // From a callback that never saw the conversation's scope:
+//! event::in_conversation("call-7").bot_started_speaking();
+//! // Noticed only now:
+//! event::ago(Duration::from_millis(40)).in_conversation("call-7").bot_stopped_speaking();
+//! ```
+//!
+//! Each is a plain `tracing` event at INFO with the target `tracing_conversation`. It costs a few
+//! instructions when nothing listens.
+
+use std::time::Duration;
+
+use tracing::{Level, Span};
+
+use crate::names::event as names;
+
+/// Which conversation or span an event belongs to, and when it happened.
+///
+/// Made by [`in_conversation`], [`in_span`], [`ago`] and [`because`], or by
+/// [`Moment::default`], which is here and now.
+#[derive(Clone, Copy, Debug, Default)]
+#[must_use = "a moment says nothing by itself; call one of its events"]
+pub struct Moment<'a> {
+    conversation: Option<&'a str>,
+    span: Option<&'a Span>,
+    ago: Option<Duration>,
+    reason: Option<&'a str>,
+}
+
+/// An event of the conversation with this id, wherever it is emitted from.
+///
+/// ```
+/// tracing_conversation::event::in_conversation("call-7").user_started_speaking();
+/// ```
+pub fn in_conversation(id: &str) -> Moment<'_> {
+    Moment::default().in_conversation(id)
+}
+
+/// An event inside `span`, whichever span is entered.
+///
+/// ```
+/// use tracing_conversation::{event, llm_span};
+///
+/// let span = llm_span!();
+/// event::in_span(&span).first_byte();
+/// ```
+pub fn in_span(span: &Span) -> Moment<'_> {
+    Moment::default().in_span(span)
+}
+
+/// An event that happened some time before it is emitted.
+///
+/// ```
+/// use std::time::Duration;
+///
+/// tracing_conversation::event::ago(Duration::from_millis(40)).bot_started_speaking();
+/// ```
+pub fn ago(ago: Duration) -> Moment<'static> {
+    Moment::default().ago(ago)
+}
+
+/// An event with a reason, which `conversation_started` and `conversation_ended` carry.
+///
+/// ```
+/// tracing_conversation::event::because("caller hung up").conversation_ended();
+/// ```
+pub fn because(reason: &str) -> Moment<'_> {
+    Moment::default().because(reason)
+}
+
+impl<'a> Moment<'a> {
+    /// In the conversation with this id.
+    pub fn in_conversation(mut self, id: &'a str) -> Self {
+        self.conversation = Some(id);
+        self
+    }
+
+    /// Inside `span`.
+    pub fn in_span(mut self, span: &'a Span) -> Self {
+        self.span = Some(span);
+        self
+    }
+
+    /// That long before now.
+    pub fn ago(mut self, ago: Duration) -> Self {
+        self.ago = Some(ago);
+        self
+    }
+
+    /// For this reason.
+    pub fn because(mut self, reason: &'a str) -> Self {
+        self.reason = Some(reason);
+        self
+    }
+
+    /// One callsite for all events; a field that is `None` is not recorded.
+    fn emit(self, name: &'static str, fields: Fields) {
+        let ago_secs = self.ago.map(|ago| ago.as_secs_f64());
+        macro_rules! emit {
+            ($($parent:tt)*) => {
+                tracing::event!(
+                    target: "tracing_conversation",
+                    $($parent)*
+                    Level::INFO,
+                    {
+                        conversation.event = name,
+                        conversation.id = self.conversation,
+                        ago_secs,
+                        start_secs = fields.start_secs,
+                        stop_secs = fields.stop_secs,
+                        text = fields.text,
+                        reason = self.reason,
+                    }
+                )
+            };
+        }
+        match self.span {
+            Some(span) => emit!(parent: span,),
+            None => emit!(),
+        }
+    }
+}
+
+/// The fields that belong to single events.
+#[derive(Default)]
+struct Fields {
+    start_secs: Option<f64>,
+    stop_secs: Option<f64>,
+    text: Option<bool>,
+}
+
+/// Each event as a function and as a method of [`Moment`].
+macro_rules! events {
+    ($(
+        $(#[$doc:meta])*
+        $event:ident ( $($arg:ident : $type:ty),* ) $name:ident $fields:expr;
+    )*) => {
+        $(
+            $(#[$doc])*
+            pub fn $event($($arg: $type),*) {
+                Moment::default().$event($($arg),*);
+            }
+        )*
+
+        impl Moment<'_> {
+            $(
+                #[doc = concat!("As [`", stringify!($event), "`], at this moment.")]
+                pub fn $event(self $(, $arg: $type)*) {
+                    self.emit(names::$name, $fields);
+                }
+            )*
+        }
+    };
+}
+
+events! {
+    /// The conversation begins. Harmless when repeated.
+    ///
+    /// ```
+    /// tracing_conversation::event::in_conversation("call-7").conversation_started();
+    /// ```
+    conversation_started() CONVERSATION_STARTED Fields::default();
+
+    /// The conversation ends. Harmless when repeated.
+    ///
+    /// ```
+    /// tracing_conversation::event::conversation_ended();
+    /// ```
+    conversation_ended() CONVERSATION_ENDED Fields::default();
+
+    /// The transport's client is connected; a bot that greets is measured from here.
+    ///
+    /// ```
+    /// tracing_conversation::event::client_connected();
+    /// ```
+    client_connected() CLIENT_CONNECTED Fields::default();
+
+    /// The transport's client is gone, which ends the conversation.
+    ///
+    /// ```
+    /// tracing_conversation::event::client_disconnected();
+    /// ```
+    client_disconnected() CLIENT_DISCONNECTED Fields::default();
+
+    /// The user takes the turn.
+    ///
+    /// ```
+    /// tracing_conversation::event::user_started_speaking();
+    /// ```
+    user_started_speaking() USER_STARTED_SPEAKING Fields::default();
+
+    /// The user releases the turn.
+    ///
+    /// ```
+    /// tracing_conversation::event::user_stopped_speaking();
+    /// ```
+    user_stopped_speaking() USER_STOPPED_SPEAKING Fields::default();
+
+    /// Voice activity is confirmed, `start_secs` seconds after it began.
+    ///
+    /// ```
+    /// tracing_conversation::event::vad_user_started_speaking(0.2);
+    /// ```
+    vad_user_started_speaking(start_secs: f64) VAD_USER_STARTED_SPEAKING Fields {
+        start_secs: Some(start_secs),
+        ..Fields::default()
+    };
+
+    /// Silence is confirmed, `stop_secs` seconds after it began.
+    ///
+    /// ```
+    /// tracing_conversation::event::vad_user_stopped_speaking(0.8);
+    /// ```
+    vad_user_stopped_speaking(stop_secs: f64) VAD_USER_STOPPED_SPEAKING Fields {
+        stop_secs: Some(stop_secs),
+        ..Fields::default()
+    };
+
+    /// The first audio leaves for the user.
+    ///
+    /// ```
+    /// tracing_conversation::event::bot_started_speaking();
+    /// ```
+    bot_started_speaking() BOT_STARTED_SPEAKING Fields::default();
+
+    /// The last audio has left for the user.
+    ///
+    /// ```
+    /// tracing_conversation::event::bot_stopped_speaking();
+    /// ```
+    bot_stopped_speaking() BOT_STOPPED_SPEAKING Fields::default();
+
+    /// The pipeline drops what it was saying; by itself it starts and ends no turn.
+    ///
+    /// ```
+    /// tracing_conversation::event::interruption();
+    /// ```
+    interruption() INTERRUPTION Fields::default();
+
+    /// The service span that is entered gives its first output.
+    ///
+    /// The adapters of [`instrument`](crate::instrument) emit it by themselves.
+    ///
+    /// ```
+    /// use tracing_conversation::{event, tts_span};
+    ///
+    /// tts_span!().in_scope(|| event::first_byte());
+    /// ```
+    first_byte() FIRST_BYTE Fields::default();
+
+    /// The language model's span that is entered starts to call a tool.
+    ///
+    /// ```
+    /// use tracing_conversation::{event, llm_span};
+    ///
+    /// llm_span!().in_scope(|| event::first_byte_of_tool_call());
+    /// ```
+    first_byte_of_tool_call() FIRST_BYTE Fields {
+        text: Some(false),
+        ..Fields::default()
+    };
+}
+
+/// Makes fields attributes of the service span it is in, else of the open turn, else of the
+/// conversation.
+///
+/// ```
+/// use tracing_conversation::annotate;
+///
+/// annotate!(sentiment = "cheerful", retries = 2);
+/// // From outside the conversation's scope:
+/// annotate!(conversation.id = "call-7", turn.input = "what is the weather");
+/// ```
+///
+/// The fields are written as for [`tracing::info!`]; `parent:` may stand in front.
+#[macro_export]
+macro_rules! annotate {
+    (parent: $parent:expr, $($fields:tt)+) => {
+        $crate::__private::tracing::event!(
+            target: "tracing_conversation",
+            parent: $parent,
+            $crate::__private::tracing::Level::INFO,
+            { conversation.event = $crate::names::event::ANNOTATE, $($fields)+ }
+        )
+    };
+    ($($fields:tt)+) => {
+        $crate::__private::tracing::event!(
+            target: "tracing_conversation",
+            $crate::__private::tracing::Level::INFO,
+            { conversation.event = $crate::names::event::ANNOTATE, $($fields)+ }
+        )
+    };
+}

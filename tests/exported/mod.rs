@@ -1,0 +1,115 @@
+//! What leaves a program with the layer and the processor, as text.
+
+#![allow(dead_code)] // Not every test needs all of it.
+
+use std::fmt::Write as _;
+use std::time::Duration;
+
+use opentelemetry::trace::{Status, TracerProvider as _};
+use opentelemetry_sdk::trace::{
+    InMemorySpanExporter, SdkTracerProvider, SimpleSpanProcessor, SpanData,
+};
+use tracing::subscriber::DefaultGuard;
+use tracing_conversation::{ContentPolicy, ConversationProcessor, ManualClock};
+use tracing_subscriber::prelude::*;
+
+/// The layer on a clock of its own, installed on this thread.
+pub(crate) struct Exported {
+    pub(crate) clock: ManualClock,
+    exporter: InMemorySpanExporter,
+    provider: SdkTracerProvider,
+    _default: DefaultGuard,
+}
+
+impl Exported {
+    pub(crate) fn new() -> Self {
+        Self::with_content(ContentPolicy::default())
+    }
+
+    pub(crate) fn with_content(policy: ContentPolicy) -> Self {
+        let clock = ManualClock::new();
+        let exporter = InMemorySpanExporter::default();
+        let simple = SimpleSpanProcessor::new(exporter.clone());
+        let provider = SdkTracerProvider::builder()
+            .with_span_processor(ConversationProcessor::new(simple).with_content(policy.clone()))
+            .build();
+        let layer = tracing_conversation::layer(provider.tracer("test"))
+            .with_clock(clock.clone())
+            .with_content(policy);
+        Self {
+            clock,
+            exporter,
+            provider,
+            _default: tracing_subscriber::registry().with(layer).set_default(),
+        }
+    }
+
+    pub(crate) fn pass(&self, milliseconds: u64) {
+        self.clock.advance(Duration::from_millis(milliseconds));
+    }
+
+    pub(crate) fn spans(&self) -> Vec<SpanData> {
+        self.provider.force_flush().unwrap();
+        let mut spans = self.exporter.get_finished_spans().unwrap();
+        spans.sort_by_key(|span| span.start_time);
+        spans
+    }
+
+    /// Each span under its parent, with what the instrumentation is answerable for.
+    pub(crate) fn tree(&self) -> String {
+        let spans = self.spans();
+        let mut tree = String::from("\n");
+        for span in &spans {
+            let is_parent = |other: &SpanData| other.span_context.span_id() == span.parent_span_id;
+            if !spans.iter().any(is_parent) {
+                write(&mut tree, &spans, span, 0);
+            }
+        }
+        tree
+    }
+}
+
+fn write(tree: &mut String, spans: &[SpanData], span: &SpanData, depth: usize) {
+    let indent = "  ".repeat(depth);
+    writeln!(tree, "{indent}{}", span.name).unwrap();
+    let mut lines: Vec<String> = span
+        .attributes
+        .iter()
+        .map(|attribute| format!("{}={}", attribute.key, attribute.value))
+        .filter(|line| is_told(&span.name, line))
+        .collect();
+    lines.sort();
+    match &span.status {
+        Status::Unset => {}
+        status => lines.push(format!("{status:?}")),
+    }
+    lines.extend(
+        span.events
+            .iter()
+            .map(|event| format!("event {}", event.name)),
+    );
+    for line in lines {
+        writeln!(tree, "{indent}  · {line}").unwrap();
+    }
+    for child in spans {
+        if child.parent_span_id == span.span_context.span_id() {
+            write(tree, spans, child, depth + 1);
+        }
+    }
+}
+
+/// The layer's own figures are the business of its own tests.
+fn is_told(span: &str, line: &str) -> bool {
+    let told = ["turn.input", "turn.output", "turn.was_interrupted=true"];
+    match span {
+        "turn" => told.iter().any(|told| line.starts_with(told)),
+        "conversation" => !line.starts_with("conversation.type") && !line.starts_with("gen_ai."),
+        _ => ![
+            "conversation.id",
+            "turn.number",
+            "gen_ai.response.time_to_first_chunk",
+        ]
+        .iter()
+        .any(|marked| line.starts_with(marked)),
+    }
+}

@@ -1,0 +1,79 @@
+//! A layer that writes down what plain `tracing` sees: the fields of each span, the events in it.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::sync::{Arc, Mutex};
+
+use tracing::field::{Field, Visit};
+use tracing::span::{Attributes, Id, Record};
+use tracing::{Event, Subscriber};
+use tracing_subscriber::layer::{Context, Layer};
+use tracing_subscriber::registry::LookupSpan;
+
+#[derive(Clone, Default)]
+pub struct Recorder(pub Arc<Mutex<Vec<String>>>);
+
+impl Recorder {
+    /// One block of lines for each span that has closed, in the order of their ends.
+    pub fn take(&self) -> String {
+        std::mem::take(&mut *self.0.lock().unwrap()).concat()
+    }
+}
+
+#[derive(Default)]
+struct Seen {
+    fields: BTreeMap<&'static str, String>,
+    events: String,
+}
+
+impl Visit for Seen {
+    fn record_debug(&mut self, field: &Field, value: &dyn std::fmt::Debug) {
+        self.fields.insert(field.name(), format!("{value:?}"));
+    }
+}
+
+impl<S: Subscriber + for<'a> LookupSpan<'a>> Layer<S> for Recorder {
+    fn on_new_span(&self, attributes: &Attributes<'_>, id: &Id, context: Context<'_, S>) {
+        let mut seen = Seen::default();
+        attributes.record(&mut seen);
+        context.span(id).unwrap().extensions_mut().insert(seen);
+    }
+
+    fn on_record(&self, id: &Id, values: &Record<'_>, context: Context<'_, S>) {
+        let span = context.span(id).unwrap();
+        values.record(span.extensions_mut().get_mut::<Seen>().unwrap());
+    }
+
+    fn on_event(&self, event: &Event<'_>, context: Context<'_, S>) {
+        let mut line = Seen::default();
+        event.record(&mut line);
+        let line = format!("  ({})\n", list(&line.fields));
+        match context.event_span(event) {
+            Some(span) => {
+                let mut extensions = span.extensions_mut();
+                extensions.get_mut::<Seen>().unwrap().events += &line;
+            }
+            None => self.0.lock().unwrap().push(line),
+        }
+    }
+
+    fn on_close(&self, id: Id, context: Context<'_, S>) {
+        let span = context.span(&id).unwrap();
+        let extensions = span.extensions();
+        let seen = extensions.get::<Seen>().unwrap();
+        let mut block = format!("{}\n", span.name());
+        for (name, value) in &seen.fields {
+            writeln!(block, "  {name}={value}").unwrap();
+        }
+        block += &seen.events;
+        self.0.lock().unwrap().push(block);
+    }
+}
+
+fn list(fields: &BTreeMap<&str, String>) -> String {
+    fields
+        .iter()
+        .map(|(name, value)| format!("{name}={value}"))
+        .collect::<Vec<_>>()
+        .join(", ")
+}

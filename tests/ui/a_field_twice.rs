@@ -1,0 +1,3 @@
+fn main() {
+    tracing_conversation::tts_span!(voice_id = "lady", text = "hi", voice_id = "lord");
+}

@@ -1,0 +1,3 @@
+fn main() {
+    tracing_conversation::llm_span!("completion", input = "hi");
+}
