@@ -71,9 +71,10 @@ impl Identity {
             .for_each(give);
     }
 
-    /// Adds the marks that a span which the layer finishes still lacks.
-    fn add_missing_marks(&self, turn: Option<u32>, attributes: &mut Vec<KeyValue>) {
-        if !self.marked.load(Ordering::Relaxed) {
+    /// Adds the marks that a span which the layer finishes still lacks; one that was given another parent is `astray`
+    /// and lacks them in any case.
+    fn add_missing_marks(&self, turn: Option<u32>, astray: bool, attributes: &mut Vec<KeyValue>) {
+        if astray || !self.marked.load(Ordering::Relaxed) {
             self.give_marks(turn, |mark| attributes.push(mark));
         }
     }
@@ -151,6 +152,8 @@ pub(crate) struct Live {
     wall: SystemTime,
     /// The span that is the conversation's scope, where there is one.
     scope: OnceLock<span::Id>,
+    /// Whether the scope was given a parent that knows nothing of the conversation.
+    is_astray: AtomicBool,
     context: OnceLock<Context>,
     state: Mutex<State>,
 }
@@ -182,6 +185,7 @@ impl Live {
             started: core.clock.now(),
             wall: core.clock.wall(),
             scope: OnceLock::new(),
+            is_astray: AtomicBool::new(false),
             context: OnceLock::new(),
             state: Mutex::new(State {
                 turns,
@@ -334,7 +338,8 @@ impl Live {
         let span = context.span();
         if span.is_recording() {
             let mut own = Vec::with_capacity(attributes.len() + 3);
-            self.identity.add_missing_marks(None, &mut own);
+            let astray = self.is_astray.load(Ordering::Relaxed);
+            self.identity.add_missing_marks(None, astray, &mut own);
             own.extend([
                 KeyValue::new(
                     names::CONVERSATION_TYPE,
@@ -397,7 +402,10 @@ impl Live {
     fn marked_context(&self, context: Context) -> Context {
         match context.get::<Membership>() {
             Some(_) => context,
-            None => context.with_value(self.membership(None)),
+            None => {
+                self.is_astray.store(true, Ordering::Relaxed);
+                context.with_value(self.membership(None))
+            }
         }
     }
 
@@ -442,9 +450,11 @@ impl Live {
         &self,
         turn: Option<u32>,
         placed_late: bool,
+        context: &Context,
         attributes: &mut Vec<KeyValue>,
     ) {
-        self.identity.add_missing_marks(turn, attributes);
+        let astray = context.get::<Membership>().is_none();
+        self.identity.add_missing_marks(turn, astray, attributes);
         if placed_late && let Some(number) = turn {
             // It was marked with the turn that it began in.
             fields::set(attributes, names::TURN_NUMBER, i64::from(number));
@@ -465,7 +475,7 @@ impl Live {
                 continue;
             }
             let mut own = Vec::with_capacity(20);
-            self.identity.add_missing_marks(None, &mut own);
+            self.identity.add_missing_marks(None, false, &mut own);
             own.extend([
                 KeyValue::new(
                     names::TURN_DURATION_SECONDS,

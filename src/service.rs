@@ -38,6 +38,7 @@ pub(crate) struct Work {
     characters_counted: usize,
     characters_given: Option<i64>,
     ttfb_given: Option<f64>,
+    succeeded: bool,
     failed: bool,
     failure: Option<String>,
     pub(crate) attributes: Vec<KeyValue>,
@@ -140,6 +141,7 @@ impl Work {
             characters_counted: 0,
             characters_given: None,
             ttfb_given: None,
+            succeeded: false,
             failed: false,
             failure: None,
             // Room for what is added at the end, too.
@@ -169,7 +171,11 @@ impl Work {
             (names::INTERRUPTED | names::TTS_INTERRUPTED, _) => {
                 self.interrupted |= given.boolean() == Some(true)
             }
-            ("otel.status_code", _) => self.failed |= given.text().eq_ignore_ascii_case("error"),
+            ("otel.status_code", _) => {
+                let code = given.text();
+                self.succeeded = code.eq_ignore_ascii_case("ok");
+                self.failed = code.eq_ignore_ascii_case("error") || self.failed && !self.succeeded;
+            }
             ("error", _) if given.boolean() == Some(false) => {}
             ("otel.status_description" | "error", _) => {
                 self.failed = true;
@@ -323,6 +329,8 @@ impl Work {
                 self.set(names::ERROR_TYPE, "_OTHER");
             }
             Status::error(self.failure.take().unwrap_or_default())
+        } else if self.succeeded {
+            Status::Ok
         } else {
             Status::Unset
         };

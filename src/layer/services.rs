@@ -175,7 +175,7 @@ where
                 span.set_status(status);
                 return span.end_with_timestamp(SystemTime::now());
             };
-            live.add_marks(number, moved, &mut attributes);
+            live.add_marks(number, moved, context, &mut attributes);
             span.set_attributes(attributes);
             span.set_status(status);
             let parent = moved.then(|| {
