@@ -116,6 +116,14 @@ impl Words {
         self.last.push_str(words);
     }
 
+    /// Takes back what the span `from` told last: it was not meant to be final.
+    fn retract(&mut self, from: u64) {
+        if self.last_from == Some(from) {
+            self.last.clear();
+            self.last_from = None;
+        }
+    }
+
     fn into_text(mut self) -> String {
         if self.settled.is_empty() {
             return self.last;
@@ -355,7 +363,7 @@ impl Live {
             HandedOver {
                 span: span.span_context().span_id(),
                 start: self.wall,
-                parent: None,
+                place: None,
             }
             .during(|| undisturbed(|| span.end_with_timestamp(self.wall + at)));
         }
@@ -449,16 +457,11 @@ impl Live {
     pub(crate) fn add_marks(
         &self,
         turn: Option<u32>,
-        placed_late: bool,
         context: &Context,
         attributes: &mut Vec<KeyValue>,
     ) {
         let astray = context.get::<Membership>().is_none();
         self.identity.add_missing_marks(turn, astray, attributes);
-        if placed_late && let Some(number) = turn {
-            // It was marked with the turn that it began in.
-            fields::set(attributes, names::TURN_NUMBER, i64::from(number));
-        }
     }
 
     fn export_turns(&self, core: &Core, finished: Vec<Finished>) {
@@ -619,6 +622,9 @@ impl Moment<'_> {
 
     /// Sets an attribute of the open turn, else of the conversation.
     pub(crate) fn annotate(&mut self, key: Key, value: Value, limit: usize) {
+        if is_told_by_the_layer(key.as_str()) {
+            return;
+        }
         let Some((_, facts)) = &mut self.state.open else {
             fields::set(&mut self.state.attributes, key, value);
             return;
@@ -666,6 +672,12 @@ impl Moment<'_> {
 
     /// Takes in what a service span recorded.
     pub(crate) fn service_told(&mut self, work: &mut Work, news: &News, now: Time, limit: usize) {
+        if news.service
+            && let Some(stage) = stage(work.service)
+        {
+            let started = self.at.saturating_sub(now.saturating_sub(work.started));
+            self.state.latency.service_started(work.key, stage, started);
+        }
         if news.transcript && work.has_transcript() {
             self.place_transcription(work);
             if work.final_transcript().is_some() {
@@ -681,10 +693,11 @@ impl Moment<'_> {
         if work.turn_number() != Some(turn.number) {
             return;
         }
-        if news.transcript
-            && let Some(words) = work.final_transcript()
-        {
-            facts.heard.add(Some(work.key), words, limit);
+        if news.transcript && work.has_transcript() {
+            match work.final_transcript() {
+                Some(words) => facts.heard.add(Some(work.key), words, limit),
+                None => facts.heard.retract(work.key),
+            }
         }
         if let Some(words) = news.input.and_then(|key| work.told(key)) {
             facts.heard.add(Some(work.key), &words, limit);
@@ -784,6 +797,20 @@ impl State {
         self.alarm_is_set |= next.is_some();
         next
     }
+}
+
+/// Whether only the layer can know the value of an attribute.
+fn is_told_by_the_layer(key: &str) -> bool {
+    matches!(
+        key,
+        names::CONVERSATION_ID
+            | names::TURN_NUMBER
+            | names::TURN_TYPE
+            | names::TURN_DURATION_SECONDS
+            | names::TURN_WAS_INTERRUPTED
+            | names::TURN_END_REASON
+            | names::TURN_ENDED_BY_CONVERSATION_END
+    )
 }
 
 fn stage(service: Service) -> Option<Stage> {

@@ -47,6 +47,8 @@ pub(crate) struct Work {
 /// What a recording told that the conversation should hear of.
 #[derive(Default)]
 pub(crate) struct News {
+    /// The operation was recorded, and it is another than thought.
+    pub(crate) service: bool,
     /// A transcript or its finality was recorded.
     pub(crate) transcript: bool,
     /// Where in the spoken text the new sentence begins.
@@ -61,7 +63,11 @@ pub(crate) struct News {
 
 impl News {
     pub(crate) fn is_any(&self) -> bool {
-        self.transcript || self.text_from.is_some() || self.input.is_some() || self.output
+        self.service
+            || self.transcript
+            || self.text_from.is_some()
+            || self.input.is_some()
+            || self.output
     }
 }
 
@@ -160,7 +166,9 @@ impl Work {
         match (field, self.service) {
             (names::GEN_AI_OPERATION_NAME, _) => {
                 let operation = given.text();
-                self.service = Service::named(&operation);
+                let service = Service::named(&operation);
+                news.service |= self.service != service;
+                self.service = service;
                 fields::set(
                     &mut self.attributes,
                     field,
@@ -176,7 +184,9 @@ impl Work {
                 self.succeeded = code.eq_ignore_ascii_case("ok");
                 self.failed = code.eq_ignore_ascii_case("error") || self.failed && !self.succeeded;
             }
-            ("error", _) if given.boolean() == Some(false) => {}
+            ("error", _) if given.boolean().is_some() => {
+                self.failed |= given.boolean() == Some(true);
+            }
             ("otel.status_description" | "error", _) => {
                 self.failed = true;
                 if policy.captures() {

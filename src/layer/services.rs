@@ -175,19 +175,17 @@ where
                 span.set_status(status);
                 return span.end_with_timestamp(SystemTime::now());
             };
-            live.add_marks(number, moved, context, &mut attributes);
+            live.add_marks(number, context, &mut attributes);
             span.set_attributes(attributes);
             span.set_status(status);
-            let parent = moved.then(|| {
-                live.parent_context(core, turn.as_deref())
-                    .span()
-                    .span_context()
-                    .clone()
+            let place = moved.then(|| {
+                let parent = live.parent_context(core, turn.as_deref()).span();
+                (parent.span_context().clone(), number)
             });
             HandedOver {
                 span: span.span_context().span_id(),
                 start: live.wall(started),
-                parent,
+                place,
             }
             .during(|| span.end_with_timestamp(live.wall(now)));
         };
