@@ -442,3 +442,6 @@ fn push_bounded<T>(remembered: &mut Vec<T>, new: T) {
     }
     remembered.push(new);
 }
+
+#[cfg(test)]
+mod properties;

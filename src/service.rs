@@ -40,6 +40,7 @@ pub(crate) struct Work {
     characters_counted: usize,
     characters_given: Option<i64>,
     ttfb_given: Option<f64>,
+    succeeded: bool,
     failed: bool,
     failure: Option<String>,
     pub(crate) attributes: Vec<KeyValue>,
@@ -48,6 +49,8 @@ pub(crate) struct Work {
 /// What a recording told that the conversation should hear of.
 #[derive(Default)]
 pub(crate) struct News {
+    /// The operation was recorded, and it is another than thought.
+    pub(crate) service: bool,
     /// A transcript or its finality was recorded.
     pub(crate) transcript: bool,
     /// Where in the spoken text the new sentence begins.
@@ -62,7 +65,11 @@ pub(crate) struct News {
 
 impl News {
     pub(crate) fn is_any(&self) -> bool {
-        self.transcript || self.text_from.is_some() || self.input.is_some() || self.output
+        self.service
+            || self.transcript
+            || self.text_from.is_some()
+            || self.input.is_some()
+            || self.output
     }
 }
 
@@ -143,6 +150,7 @@ impl Work {
             characters_counted: 0,
             characters_given: None,
             ttfb_given: None,
+            succeeded: false,
             failed: false,
             failure: None,
             // Room for what is added at the end, too.
@@ -161,7 +169,9 @@ impl Work {
         match (field, self.service) {
             (names::GEN_AI_OPERATION_NAME, _) => {
                 let operation = given.text();
-                self.service = Service::named(&operation);
+                let service = Service::named(&operation);
+                news.service |= self.service != service;
+                self.service = service;
                 let operation = match Service::known(&operation) {
                     Some(known) => StringValue::from(known),
                     None => StringValue::from(operation.into_owned()),
@@ -172,8 +182,14 @@ impl Work {
             (names::INTERRUPTED | names::TTS_INTERRUPTED, _) => {
                 self.interrupted |= given.boolean() == Some(true)
             }
-            ("otel.status_code", _) => self.failed |= given.text().eq_ignore_ascii_case("error"),
-            ("error", _) if given.boolean() == Some(false) => {}
+            ("otel.status_code", _) => {
+                let code = given.text();
+                self.succeeded = code.eq_ignore_ascii_case("ok");
+                self.failed = code.eq_ignore_ascii_case("error") || self.failed && !self.succeeded;
+            }
+            ("error", _) if given.boolean().is_some() => {
+                self.failed |= given.boolean() == Some(true);
+            }
             ("otel.status_description" | "error", _) => {
                 self.failed = true;
                 if policy.captures() {
@@ -326,6 +342,8 @@ impl Work {
                 self.set(names::ERROR_TYPE, "_OTHER");
             }
             Status::error(self.failure.take().unwrap_or_default())
+        } else if self.succeeded {
+            Status::Ok
         } else {
             Status::Unset
         };

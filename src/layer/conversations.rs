@@ -2,7 +2,7 @@
 
 use super::ConversationLayer;
 use super::place::Ours;
-use crate::conversation::Live;
+use crate::conversation::{Live, Membership};
 use crate::core::{Found, Opening, undisturbed};
 use crate::fields::{Fields, Given};
 use crate::names;
@@ -30,19 +30,32 @@ where
         ctx: Context<'_, S>,
     ) {
         let own_id = id_among(attributes).unwrap_or_else(|| uuid::Uuid::new_v4().to_string());
-        if let Found::Live(_) = self.core.table.find(&own_id) {
+        let known = match self.core.table.find(&own_id) {
             // A second scope for a live conversation joins it.
-            return self.join(attributes, id, ctx);
-        }
-        let live = Live::open(&self.core, own_id.as_str().into(), Some(id.clone()));
+            Found::Live(live) if live.is_scoped() => return self.join(attributes, id, ctx),
+            Found::Live(live) => Some(live),
+            Found::Ended | Found::Unknown => None,
+        };
+        let is_new = known.is_none();
+        let live = known.unwrap_or_else(|| Live::open(&self.core, own_id.as_str().into()));
         self.describe(&live, &|visit| attributes.record(visit));
-        let parent = self
-            .parent_context(attributes)
-            .with_value(live.membership(None));
-        self.make_named_span(attributes, id, ctx.clone(), Some(parent));
+        if live.has_span() {
+            // Events or services opened it, and it has shown already: the scope comes too late to be its span.
+            self.join(attributes, id, ctx.clone());
+        } else {
+            let mut parent = self.parent_context(attributes);
+            if parent.get::<Membership>().is_some() {
+                // One conversation is one trace, also where it is started from within another.
+                parent = OtelContext::new();
+            }
+            let parent = parent.with_value(live.membership(None));
+            self.make_named_span(attributes, id, ctx.clone(), Some(parent));
+        }
+        live.take_scope(id);
         // Found by its id only now that its span is there to be found.
-        if !self.core.admit(&live) {
-            return;
+        if is_new && !self.core.admit(&live) {
+            // Another scope of the same id was quicker.
+            return self.keep(id, &ctx, Ours::Joining(own_id.into()));
         }
         self.keep(id, &ctx, Ours::Scope(live.clone()));
         if self.core.dispatch.get().is_none() {
@@ -52,27 +65,21 @@ where
     }
 
     pub(super) fn join(&self, attributes: &Attributes<'_>, id: &Id, ctx: Context<'_, S>) {
-        let own_id = id_among(attributes);
-        let mut parent = None;
-        if let Some(own_id) = own_id {
-            let live = self.core.conversation(&own_id, Opening::Never);
-            if let (Found::Live(live), None) = (live, attributes.parent()) {
-                let current = OtelContext::current();
-                parent = Some(if current.has_active_span() && attributes.is_contextual() {
-                    current.with_value(live.membership(None))
-                } else {
-                    live.context(&self.core).clone()
-                });
-            }
-            self.keep(id, &ctx, Ours::Joining(own_id.into()));
-        }
-        match parent {
-            Some(parent) => {
-                let _attached = parent.attach();
-                self.inner.on_new_span(attributes, id, ctx);
-            }
-            None => self.inner.on_new_span(attributes, id, ctx),
-        }
+        let own_id = id_among(attributes).unwrap_or_default();
+        let live = self.core.conversation(&own_id, Opening::Never);
+        self.keep(id, &ctx, Ours::Joining(own_id.into()));
+        let Found::Live(live) = live else {
+            return self.inner.on_new_span(attributes, id, ctx);
+        };
+        let above = self.parent_context(attributes);
+        let parent = if above.has_active_span() {
+            above.with_value(live.membership(None))
+        } else {
+            live.context(&self.core).clone()
+        };
+        let _attached = parent.attach();
+        let attributes = Attributes::new(attributes.metadata(), attributes.values());
+        self.inner.on_new_span(&attributes, id, ctx);
     }
 
     /// Sets the fields of a conversation's scope.
@@ -182,12 +189,16 @@ where
         match ours {
             None => return,
             Some(Ours::Scope(live)) => {
-                live.end(
-                    &self.core,
-                    EndReason::ConversationEnded,
-                    Duration::ZERO,
-                    None,
-                );
+                let end = |live: &Arc<Live>| {
+                    let reason = EndReason::ConversationEnded;
+                    live.end(&self.core, reason, Duration::ZERO, None);
+                };
+                end(&live);
+                if let Found::Live(again) = self.core.table.find(&live.identity.id)
+                    && again.has_scope(id)
+                {
+                    end(&again);
+                }
                 // Whoever asks later finds the context here: the span is about to be gone.
                 let _ = live.context(&self.core);
             }
@@ -208,8 +219,12 @@ fn reserve(metadata: &'static Metadata<'static>) -> FieldSet {
 
 /// The conversation's id among a span's fields, if it is any.
 fn id_among(attributes: &Attributes<'_>) -> Option<String> {
+    id_recorded(&|visit| attributes.record(visit))
+}
+
+pub(super) fn id_recorded(record: &dyn Fn(&mut dyn Visit)) -> Option<String> {
     let mut id = None;
-    attributes.record(&mut Fields(|field, given: Given<'_>| {
+    record(&mut Fields(|field, given: Given<'_>| {
         if field == names::CONVERSATION_ID {
             id = Some(given.text().into_owned());
         }

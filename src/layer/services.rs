@@ -1,6 +1,7 @@
 //! Service spans: from their start over what they record to their end.
 
 use super::ConversationLayer;
+use super::conversations::id_recorded;
 use super::place::Ours;
 use crate::clock::lock;
 use crate::conversation::Live;
@@ -120,7 +121,13 @@ where
             .span(id)
             .and_then(|span| span.extensions().get::<Ours>().cloned());
         match ours {
-            None | Some(Ours::Joining(_)) => return false,
+            None => return false,
+            Some(Ours::Joining(_)) => {
+                if let Some(own_id) = id_recorded(record) {
+                    self.keep(id, ctx, Ours::Joining(own_id.into()));
+                }
+                return false;
+            }
             Some(Ours::Scope(live)) => self.describe(&live, record),
             Some(Ours::Service(service)) => {
                 let mut news = News::default();
@@ -141,12 +148,13 @@ where
         true
     }
 
-    pub(super) fn first_byte(&self, service: &ServiceSpan, what: FirstByte) {
+    pub(super) fn first_byte(&self, service: &ServiceSpan, what: FirstByte, ago: Duration) {
         let core = &*self.core;
         if let Some(work) = &mut *lock(&service.work) {
-            work.first_byte.get_or_insert(core.clock.now());
+            work.first_byte
+                .get_or_insert(core.clock.now().saturating_sub(ago));
             if let Some(live) = &service.conversation {
-                live.act(core, Duration::ZERO, |moment| moment.first_byte(work, what));
+                live.act(core, ago, |moment| moment.first_byte(work, what));
             }
         }
     }
@@ -181,19 +189,17 @@ where
                 span.set_status(status);
                 return span.end_with_timestamp(SystemTime::now());
             };
-            live.add_marks(number, moved, &mut attributes);
+            live.add_marks(number, context, &mut attributes);
             span.set_attributes(attributes);
             span.set_status(status);
-            let parent = moved.then(|| {
-                live.parent_context(core, turn.as_deref())
-                    .span()
-                    .span_context()
-                    .clone()
+            let place = moved.then(|| {
+                let parent = live.parent_context(core, turn.as_deref()).span();
+                (parent.span_context().clone(), number)
             });
             HandedOver {
                 span: span.span_context().span_id(),
                 start: live.wall(started),
-                parent,
+                place,
             }
             .during(|| span.end_with_timestamp(live.wall(now)));
         };
