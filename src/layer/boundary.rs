@@ -1,6 +1,8 @@
 //! Events that are addressed to the layer.
 
 use super::ConversationLayer;
+use super::place::Place;
+use crate::conversation::Membership;
 use crate::core::{Found, Opening};
 use crate::fields::{Fields, Given};
 use crate::latency::FirstByte;
@@ -73,22 +75,30 @@ where
             }
             return;
         };
-        let span = ctx.event_span(event);
-        let place = if event.is_contextual() {
-            self.contextual_place(span)
-        } else {
-            self.place_of(span)
+        let about_a_service = matches!(boundary, Boundary::FirstByte | Boundary::Annotate);
+        let place = match Membership::current().filter(|live| live.is_of(&self.core)) {
+            // The nearest conversation is all there is to know.
+            Some(live) if event.is_contextual() && !about_a_service => Place::within(live),
+            _ if event.is_contextual() => self.contextual_place(ctx.event_span(event)),
+            _ => self.place_of(ctx.event_span(event)),
         };
-        match (boundary, &place.service) {
+        // What names another conversation is not about the service that it is said in.
+        let service = place.service.as_ref().filter(|(_, service)| {
+            heard.conversation.as_deref().is_none_or(|id| {
+                let own = service.conversation.as_ref();
+                own.is_some_and(|own| &*own.identity.id == id)
+            })
+        });
+        match (boundary, service) {
             (Boundary::FirstByte, Some((_, service))) => {
                 let what = if heard.is_tool_call {
                     FirstByte::ToolCall
                 } else {
                     FirstByte::Output
                 };
-                return self.first_byte(service, what);
+                return self.first_byte(service, what, heard.ago);
             }
-            (Boundary::Annotate, Some((id, _))) if heard.conversation.is_none() => {
+            (Boundary::Annotate, Some((id, _))) => {
                 self.record(id, &|visit| event.record(visit), ctx);
                 return;
             }
