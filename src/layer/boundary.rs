@@ -1,8 +1,6 @@
 //! Events that are addressed to the layer.
 
 use super::ConversationLayer;
-use super::place::Place;
-use crate::conversation::Membership;
 use crate::core::{Found, Opening};
 use crate::fields::{Fields, Given};
 use crate::latency::FirstByte;
@@ -75,12 +73,11 @@ where
             }
             return;
         };
-        let about_a_service = matches!(boundary, Boundary::FirstByte | Boundary::Annotate);
-        let place = match Membership::current().filter(|live| live.is_of(&self.core)) {
-            // The nearest conversation is all there is to know.
-            Some(live) if event.is_contextual() && !about_a_service => Place::within(live),
-            _ if event.is_contextual() => self.contextual_place(ctx.event_span(event)),
-            _ => self.place_of(ctx.event_span(event)),
+        let span = ctx.event_span(event);
+        let place = if event.is_contextual() {
+            self.contextual_place(span)
+        } else {
+            self.place_of(span)
         };
         // What names another conversation is not about the service that it is said in.
         let service = place.service.as_ref().filter(|(_, service)| {
