@@ -480,7 +480,8 @@ impl Live {
             return;
         }
         let mut own = Vec::with_capacity(20);
-        self.identity.add_missing_marks(Some(turn.number), false, &mut own);
+        self.identity
+            .add_missing_marks(Some(turn.number), false, &mut own);
         own.extend([
             KeyValue::new(names::TURN_TYPE, "conversation"),
             KeyValue::new(

@@ -1,6 +1,6 @@
 //! What the hooks of the layer, the timer and the handles share: settings, the table of live conversations, the tracer.
 
-use crate::clock::{Clock, Time, lock};
+use crate::clock::{Clock, ManualClock, Time, lock};
 use crate::content::ContentPolicy;
 use crate::conversation::Live;
 use crate::timer::{Due, Timer};
@@ -35,6 +35,8 @@ pub(crate) struct Settings {
     pub(crate) trace_mode: TraceMode,
     pub(crate) content: ContentPolicy,
     pub(crate) inherited: Vec<String>,
+    /// In place of the machine's clock.
+    pub(crate) clock: Option<ManualClock>,
 }
 
 impl Default for Settings {
@@ -46,6 +48,7 @@ impl Default for Settings {
             trace_mode: TraceMode::default(),
             content: ContentPolicy::default(),
             inherited: Vec::new(),
+            clock: None,
         }
     }
 }
@@ -65,7 +68,11 @@ pub(crate) struct Core {
 }
 
 impl Core {
-    pub(crate) fn new(tracer: SdkTracer, settings: Settings, clock: Clock) -> Arc<Self> {
+    pub(crate) fn new(tracer: SdkTracer, settings: Settings) -> Arc<Self> {
+        let clock = settings
+            .clock
+            .clone()
+            .map_or_else(Clock::default, Clock::Manual);
         Arc::new_cyclic(|this| Self {
             settings,
             tracer,
