@@ -36,6 +36,8 @@ use filter::ConversationFilter;
 /// }
 /// ```
 ///
+/// Records of the `log` crate are not among the log lines; a program that wants them bridges them itself.
+///
 /// Keep what it returns until the end of `main`: dropping it ends open conversations and sends what is queued. A
 /// collector that is away is no error here; spans wait for it.
 ///

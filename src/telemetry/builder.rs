@@ -270,7 +270,8 @@ impl fmt::Debug for Builder {
 }
 
 fn environment(name: &str) -> Option<String> {
-    std::env::var(name).ok()
+    // What is no Unicode is no value that could be used, and is to be said as such.
+    std::env::var_os(name).map(|value| value.to_string_lossy().into_owned())
 }
 
 fn log_filter(variables: &Variables<'_>) -> Result<EnvFilter, SetupError> {
