@@ -169,7 +169,7 @@ pub(crate) struct Live {
 /// What goes on while the state is held.
 pub(crate) struct Moment<'a> {
     state: &'a mut State,
-    finished: &'a mut Vec<Finished>,
+    finished: &'a mut Option<Finished>,
     at: Duration,
 }
 
@@ -277,7 +277,7 @@ impl Live {
         ago: Duration,
         act: impl FnOnce(&mut Moment<'_>) -> R,
     ) -> Option<R> {
-        let mut finished = Vec::new();
+        let mut finished = None;
         let result = {
             let mut state = lock(&self.state);
             if state.ended {
@@ -302,7 +302,7 @@ impl Live {
             }
             result
         };
-        self.export_turns(core, finished);
+        self.export_turn(core, finished);
         Some(result)
     }
 
@@ -314,7 +314,7 @@ impl Live {
         ago: Duration,
         time: Option<Duration>,
     ) {
-        let mut finished = Vec::new();
+        let mut finished = None;
         let (at, attributes) = {
             let mut state = lock(&self.state);
             if state.ended {
@@ -342,7 +342,7 @@ impl Live {
         core.table.forget(self);
         // Built before its turns, should none of them have been.
         let context = self.context(core);
-        self.export_turns(core, finished);
+        self.export_turn(core, finished);
         let span = context.span();
         if span.is_recording() {
             let mut own = Vec::with_capacity(attributes.len() + 3);
@@ -358,7 +358,9 @@ impl Live {
                     StringValue::from(self.identity.id.clone()),
                 ),
             ]);
-            own.extend(attributes);
+            for attribute in attributes {
+                fields::set(&mut own, attribute.key, attribute.value);
+            }
             span.set_attributes(own);
             HandedOver {
                 span: span.span_context().span_id(),
@@ -421,20 +423,21 @@ impl Live {
     pub(crate) fn turn_context<'a>(&self, core: &Core, turn: &'a Turn) -> &'a Context {
         turn.context.get_or_init(|| {
             let conversation = self.context(core);
-            let mut builder = SpanBuilder::from_name(names::TURN).with_attributes(vec![
-                KeyValue::new(names::TURN_NUMBER, i64::from(turn.number)),
-                KeyValue::new(names::TURN_TYPE, "conversation"),
-            ]);
-            let context = match core.settings.trace_mode {
-                TraceMode::Conversation => self.build(core, builder, turn.started, conversation),
+            let builder = SpanBuilder::from_name(names::TURN);
+            let membership = self.membership(Some(turn));
+            match core.settings.trace_mode {
+                TraceMode::Conversation => self.build(
+                    core,
+                    builder,
+                    turn.started,
+                    &conversation.with_value(membership),
+                ),
                 TraceMode::Turn => {
                     let link = Link::with_context(conversation.span().span_context().clone());
-                    builder = builder.with_links(vec![link]);
-                    let root = Context::new().with_value(self.membership(None));
-                    self.build(core, builder, turn.started, &root)
+                    let root = Context::new().with_value(membership);
+                    self.build(core, builder.with_links(vec![link]), turn.started, &root)
                 }
-            };
-            context.with_value(self.membership(Some(turn)))
+            }
         })
     }
 
@@ -464,36 +467,38 @@ impl Live {
         self.identity.add_missing_marks(turn, astray, attributes);
     }
 
-    fn export_turns(&self, core: &Core, finished: Vec<Finished>) {
-        for Finished {
+    fn export_turn(&self, core: &Core, finished: Option<Finished>) {
+        let Some(Finished {
             turn,
             facts,
             at,
             reason,
-        } in finished
-        {
-            let context = self.turn_context(core, &turn);
-            let span = context.span();
-            if !span.is_recording() {
-                continue;
-            }
-            let mut own = Vec::with_capacity(20);
-            self.identity.add_missing_marks(None, false, &mut own);
-            own.extend([
-                KeyValue::new(
-                    names::TURN_DURATION_SECONDS,
-                    (at - turn.started).as_secs_f64(),
-                ),
-                KeyValue::new(names::TURN_WAS_INTERRUPTED, reason.is_interruption()),
-                KeyValue::new(names::TURN_END_REASON, reason.as_str()),
-            ]);
-            if reason.is_conversation_end() {
-                own.push(KeyValue::new(names::TURN_ENDED_BY_CONVERSATION_END, true));
-            }
-            facts.tell(&mut own, core);
-            span.set_attributes(own);
-            undisturbed(|| span.end_with_timestamp(self.wall + at));
+        }) = finished
+        else {
+            return;
+        };
+        let span = self.turn_context(core, &turn).span();
+        if !span.is_recording() {
+            return;
         }
+        let mut own = Vec::with_capacity(20);
+        self.identity
+            .add_missing_marks(Some(turn.number), false, &mut own);
+        own.extend([
+            KeyValue::new(names::TURN_TYPE, "conversation"),
+            KeyValue::new(
+                names::TURN_DURATION_SECONDS,
+                (at - turn.started).as_secs_f64(),
+            ),
+            KeyValue::new(names::TURN_WAS_INTERRUPTED, reason.is_interruption()),
+            KeyValue::new(names::TURN_END_REASON, reason.as_str()),
+        ]);
+        if reason.is_conversation_end() {
+            own.push(KeyValue::new(names::TURN_ENDED_BY_CONVERSATION_END, true));
+        }
+        facts.tell(&mut own, core);
+        span.set_attributes(own);
+        undisturbed(|| span.end_with_timestamp(self.wall + at));
     }
 }
 
@@ -565,7 +570,8 @@ impl Moment<'_> {
                         past.pop_front();
                     }
                     past.push_back(turn.clone());
-                    finished.push(Finished {
+                    // No moment ends two turns: one that starts in it is still open after it.
+                    *finished = Some(Finished {
                         turn,
                         facts,
                         at,
@@ -584,7 +590,7 @@ impl Moment<'_> {
         self.state.latency.user_started();
         let turn = self.state.open.as_ref().map(|(turn, _)| turn.number);
         self.turn(|turns, at, changes| turns.hear(at, Speech::UserStarted, changes));
-        if self.finished.last().is_some_and(|last| {
+        if self.finished.as_ref().is_some_and(|last| {
             last.reason == EndReason::Interrupted && Some(last.turn.number) == turn
         }) {
             self.interrupted();
@@ -766,7 +772,7 @@ impl Due for Live {
     /// Lets time pass for the turns; that is nothing heard of the conversation.
     fn look(self: Arc<Self>, _now: Time) -> Option<Time> {
         let core = self.core.upgrade()?;
-        let mut finished = Vec::new();
+        let mut finished = None;
         let next = {
             let mut state = lock(&self.state);
             state.alarm_is_set = false;
@@ -784,7 +790,7 @@ impl Due for Live {
             });
             state.next_alarm()
         };
-        self.export_turns(&core, finished);
+        self.export_turn(&core, finished);
         next.map(|next| self.started.saturating_add(next))
     }
 }

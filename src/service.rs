@@ -34,6 +34,8 @@ pub(crate) struct Work {
     /// Whether a transcript has told which turn the span belongs to.
     pub(crate) placed: bool,
     pub(crate) interrupted: bool,
+    /// Whether its span is just being made: no field can have been recorded before.
+    pub(crate) is_new: bool,
     text: String,
     characters_counted: usize,
     characters_given: Option<i64>,
@@ -143,6 +145,7 @@ impl Work {
             is_final: None,
             placed: false,
             interrupted: false,
+            is_new: true,
             text: String::new(),
             characters_counted: 0,
             characters_given: None,
@@ -169,11 +172,11 @@ impl Work {
                 let service = Service::named(&operation);
                 news.service |= self.service != service;
                 self.service = service;
-                fields::set(
-                    &mut self.attributes,
-                    field,
-                    StringValue::from(operation.into_owned()),
-                );
+                let operation = match Service::known(&operation) {
+                    Some(known) => StringValue::from(known),
+                    None => StringValue::from(operation.into_owned()),
+                };
+                self.set(field, operation);
             }
             (ENDED, _) => news.ended |= given.boolean() == Some(true),
             (names::INTERRUPTED | names::TTS_INTERRUPTED, _) => {
@@ -249,7 +252,7 @@ impl Work {
         if policy.admits(field)
             && let Some(value) = given.value(|text| policy.bound(text))
         {
-            fields::set(&mut self.attributes, field, value);
+            self.set(field, value);
         }
     }
 
@@ -348,6 +351,10 @@ impl Work {
     }
 
     fn set(&mut self, key: &'static str, value: impl Into<opentelemetry::Value>) {
-        fields::set(&mut self.attributes, key, value);
+        if self.is_new {
+            self.attributes.push(KeyValue::new(key, value));
+        } else {
+            fields::set(&mut self.attributes, key, value);
+        }
     }
 }

@@ -11,10 +11,11 @@ use crate::turns::EndReason;
 use opentelemetry::trace::TraceContextExt;
 use opentelemetry::{Context as OtelContext, KeyValue};
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
-use tracing_core::Subscriber;
-use tracing_core::field::{Field, ValueSet, Visit};
+use tracing_core::field::{Field, FieldSet, ValueSet, Visit};
 use tracing_core::span::{Attributes, Id};
+use tracing_core::{Metadata, Subscriber};
 use tracing_subscriber::Layer as _;
 use tracing_subscriber::layer::Context;
 use tracing_subscriber::registry::LookupSpan;
@@ -49,7 +50,7 @@ where
                 parent = OtelContext::new();
             }
             let parent = parent.with_value(live.membership(None));
-            self.make_span(attributes, id, ctx.clone(), Some(parent));
+            self.make_named_span(attributes, id, ctx.clone(), Some(parent));
         }
         live.take_scope(id);
         // Found by its id only now that its span is there to be found.
@@ -69,7 +70,8 @@ where
         let live = self.core.conversation(&own_id, Opening::Never);
         self.keep(id, &ctx, Ours::Joining(own_id.into()));
         let Found::Live(live) = live else {
-            return self.inner.on_new_span(attributes, id, ctx);
+            self.core.joined_by_id_alone.store(true, Ordering::Relaxed);
+            return undisturbed(|| self.inner.on_new_span(attributes, id, ctx));
         };
         let above = self.parent_context(attributes);
         let parent = if above.has_active_span() {
@@ -79,7 +81,7 @@ where
         };
         let _attached = parent.attach();
         let attributes = Attributes::new(attributes.metadata(), attributes.values());
-        self.inner.on_new_span(&attributes, id, ctx);
+        undisturbed(|| self.inner.on_new_span(&attributes, id, ctx));
     }
 
     /// Sets the fields of a conversation's scope.
@@ -113,51 +115,60 @@ where
         ctx: Context<'_, S>,
         parent: Option<OtelContext>,
     ) {
-        let metadata = attributes.metadata();
-        let fields = metadata.fields();
-        // Two fields only the wrapped layer can make use of, for they cannot be set later.
-        let mut kept: Vec<(Field, String)> = Vec::new();
-        if fields.field("otel.kind").is_some() || fields.field("otel.name").is_some() {
-            attributes.record(&mut Fields(|name, given: Given<'_>| {
-                if let ("otel.kind" | "otel.name", Some(field)) = (name, fields.field(name)) {
-                    kept.push((field, given.text().into_owned()));
-                }
-            }));
-        }
-        let make = |values: &ValueSet<'_>| match (parent, attributes.parent()) {
-            (Some(parent), _) => {
-                let _attached = parent.attach();
-                self.inner
-                    .on_new_span(&Attributes::new(metadata, values), id, ctx);
+        self.make_span_with(
+            &reserve(attributes.metadata()).value_set(&NO_VALUES),
+            attributes,
+            id,
+            ctx,
+            parent,
+        );
+    }
+
+    /// The same with the two fields of which only the wrapped layer can make use, for they cannot be set later.
+    pub(super) fn make_named_span(
+        &self,
+        attributes: &Attributes<'_>,
+        id: &Id,
+        ctx: Context<'_, S>,
+        parent: Option<OtelContext>,
+    ) {
+        let fields = attributes.metadata().fields();
+        let mut named: Vec<(Field, String)> = Vec::new();
+        attributes.record(&mut Fields(|name, given: Given<'_>| {
+            if let (names::OTEL_KIND | names::OTEL_NAME, Some(field)) = (name, fields.field(name)) {
+                named.push((field, given.text().into_owned()));
             }
-            (None, Some(parent)) => {
-                self.inner.on_new_span(
-                    &Attributes::child_of(parent.clone(), metadata, values),
-                    id,
-                    ctx,
-                );
+        }));
+        match &named[..] {
+            [] => self.make_span(attributes, id, ctx, parent),
+            [(field, value)] => {
+                let values: Values<'_, 1> = [(field, Some(value))];
+                self.make_span_with(&fields.value_set(&values), attributes, id, ctx, parent);
             }
-            (None, None) if attributes.is_contextual() => {
-                self.inner
-                    .on_new_span(&Attributes::new(metadata, values), id, ctx);
-            }
-            (None, None) => {
-                self.inner
-                    .on_new_span(&Attributes::new_root(metadata, values), id, ctx)
-            }
-        };
-        type Values<'a, const N: usize> =
-            [(&'a Field, Option<&'a dyn tracing_core::field::Value>); N];
-        match &kept[..] {
-            [] => make(&fields.value_set(&([] as Values<'_, 0>))),
-            [(field, value)] => make(&fields.value_set(&([(field, Some(value))] as Values<'_, 1>))),
             [(one, first), (other, second), ..] => {
-                make(
-                    &fields
-                        .value_set(&([(one, Some(first)), (other, Some(second))] as Values<'_, 2>)),
-                );
+                let values: Values<'_, 2> = [(one, Some(first)), (other, Some(second))];
+                self.make_span_with(&fields.value_set(&values), attributes, id, ctx, parent);
             }
         }
+    }
+
+    fn make_span_with(
+        &self,
+        values: &ValueSet<'_>,
+        attributes: &Attributes<'_>,
+        id: &Id,
+        ctx: Context<'_, S>,
+        parent: Option<OtelContext>,
+    ) {
+        let metadata = attributes.metadata();
+        let attached = parent.map(OtelContext::attach);
+        let made = match attributes.parent() {
+            _ if attached.is_some() => Attributes::new(metadata, values),
+            Some(parent) => Attributes::child_of(parent.clone(), metadata, values),
+            None if attributes.is_contextual() => Attributes::new(metadata, values),
+            None => Attributes::new_root(metadata, values),
+        };
+        undisturbed(|| self.inner.on_new_span(&made, id, ctx));
     }
 
     /// Gives the context of a span that is open here, which is started by asking.
@@ -198,6 +209,14 @@ where
         }
         self.forget(id, &span);
     }
+}
+
+type Values<'a, const N: usize> = [(&'a Field, Option<&'a dyn tracing_core::field::Value>); N];
+const NO_VALUES: Values<'static, 0> = [];
+
+/// Fields that are never given: the wrapped layer makes room for as many attributes, and they are set at the end.
+fn reserve(metadata: &'static Metadata<'static>) -> FieldSet {
+    FieldSet::new(&[""; 20], metadata.callsite())
 }
 
 /// The conversation's id among a span's fields, if it is any.

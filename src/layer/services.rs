@@ -26,16 +26,40 @@ impl<S> ConversationLayer<S>
 where
     S: Subscriber + for<'span> LookupSpan<'span>,
 {
-    pub(super) fn new_service(&self, attributes: &Attributes<'_>, id: &Id, ctx: Context<'_, S>) {
-        let mut operation = None;
+    pub(super) fn new_service(
+        &self,
+        attributes: &Attributes<'_>,
+        id: &Id,
+        ctx: Context<'_, S>,
+        named: bool,
+    ) {
+        let core = &*self.core;
+        let mut service = Service::named(attributes.metadata().name());
+        if service == Service::Other {
+            // What some fields mean depends on it, and they may come first.
+            attributes.record(&mut Fields(|field, given: Given<'_>| {
+                if field == names::GEN_AI_OPERATION_NAME {
+                    service = Service::named(&given.text());
+                }
+            }));
+        }
+        let mut work = Work::new(
+            id.into_u64(),
+            service,
+            core.clock.now(),
+            attributes.fields().len(),
+        );
+        let mut news = News::default();
         let mut own_id = None;
         let mut turn_number = None;
         attributes.record(&mut Fields(|field, given: Given<'_>| match field {
-            names::GEN_AI_OPERATION_NAME => operation = Some(Service::named(&given.text())),
             names::CONVERSATION_ID => own_id = Some(given.text().into_owned()),
             names::TURN_NUMBER => turn_number = given.integer(),
-            _ => {}
+            _ => work.note(field, given, &core.settings.content, &mut news),
         }));
+        work.is_new = false;
+        news.service = false;
+
         let own_id = own_id.filter(|id| !id.is_empty());
         let place = self.place_of_new(attributes, &ctx);
         let conversation = match self.conversation(own_id.as_deref(), &place, Opening::Unknown) {
@@ -44,19 +68,6 @@ where
             Found::Ended => return,
             Found::Unknown => None,
         };
-
-        let core = &*self.core;
-        let service = operation.unwrap_or_else(|| Service::named(attributes.metadata().name()));
-        let mut work = Work::new(
-            id.into_u64(),
-            service,
-            core.clock.now(),
-            attributes.fields().len(),
-        );
-        let mut news = News::default();
-        attributes.record(&mut Fields(|field, given: Given<'_>| {
-            work.note(field, given, &core.settings.content, &mut news);
-        }));
 
         let mut parent = None;
         if let Some(live) = &conversation {
@@ -82,7 +93,11 @@ where
             &ctx,
             Ours::Service(ServiceSpan::new(conversation, work)),
         );
-        self.make_span(attributes, id, ctx, parent);
+        if named {
+            self.make_named_span(attributes, id, ctx, parent);
+        } else {
+            self.make_span(attributes, id, ctx, parent);
+        }
     }
 
     /// Tells the conversation what a service recorded.

@@ -22,7 +22,10 @@ pub(crate) async fn listen(
         if heard.try_send(Heard::Audio(samples)).is_err() {
             dropped += 1;
             if dropped.is_power_of_two() {
-                warn!(dropped, "speech-to-text does not keep up: frames of audio dropped");
+                warn!(
+                    dropped,
+                    "speech-to-text does not keep up: frames of audio dropped"
+                );
             }
         }
         let sent = match change {
@@ -32,14 +35,20 @@ pub(crate) async fn listen(
                     conversation.event = "vad_user_started_speaking",
                     start_secs = pace.secs(vad.start_secs())
                 );
-                tokio::join!(heard.send(Heard::SpeechStarted), floor.send(Floor::SpeechStarted))
+                tokio::join!(
+                    heard.send(Heard::SpeechStarted),
+                    floor.send(Floor::SpeechStarted)
+                )
             }
             Some(Activity::Stopped) => {
                 info!(
                     conversation.event = "vad_user_stopped_speaking",
                     stop_secs = pace.secs(vad.stop_secs())
                 );
-                tokio::join!(heard.send(Heard::SpeechStopped), floor.send(Floor::SpeechStopped))
+                tokio::join!(
+                    heard.send(Heard::SpeechStopped),
+                    floor.send(Floor::SpeechStopped)
+                )
             }
         };
         if sent.0.is_err() || sent.1.is_err() {
