@@ -7,10 +7,12 @@ use opentelemetry::{Context, KeyValue};
 use opentelemetry_sdk::error::OTelSdkResult;
 use opentelemetry_sdk::trace::{Sampler, SamplingDecision, SamplingResult, ShouldSample, Span as SdkSpan, SpanData, SpanProcessor};
 use stage::{Stage, exporter_with};
+use std::cell::Cell;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, mpsc};
 use std::time::Duration;
 use tracing::field::Empty;
+use tracing_conversation::Conversation;
 use tracing::{Span, info, info_span};
 
 /// Runs `act` on a thread of its own and fails if it does not come back.
@@ -30,16 +32,23 @@ fn comes_back(act: impl FnOnce() + Send + 'static) {
 }
 
 /// Does in every hook what a program might do anywhere.
-#[derive(Debug, Default)]
-struct Talkative {
-    hooks: AtomicUsize,
+#[derive(Clone, Copy, Debug)]
+struct Talkative;
+
+thread_local! {
+    static TALKING: Cell<bool> = const { Cell::new(false) };
 }
 
 impl Talkative {
     fn talk(&self) {
-        if self.hooks.fetch_add(1, Ordering::Relaxed) > 1_000 {
-            return; // What it says is traced as well, where it is none of the layer's hooks.
+        // What it says is traced as well, and would have it talk on without end.
+        if !TALKING.replace(true) {
+            self.say();
+            TALKING.set(false);
         }
+    }
+
+    fn say(&self) {
         info!("an event of a hook");
         for name in ["user_started_speaking", "bot_started_speaking", "annotate", "first_byte", "no such event"] {
             info!(conversation.event = name, mood = "chatty");
@@ -51,6 +60,11 @@ impl Talkative {
         drop(info_span!("task of a hook", conversation.id = "c1"));
         drop(info_span!("conversation", conversation.id = "of a hook"));
         info!(conversation.event = "conversation_ended", conversation.id = "of a hook");
+        if let Some(conversation) = Conversation::by_id("c1").or_else(Conversation::current) {
+            let _ = (conversation.context(), conversation.turn_context(), conversation.turn_number());
+            conversation.set_attribute("mood", "chatty");
+            conversation.in_scope(|| info!(conversation.event = "interruption"));
+        }
     }
 }
 
@@ -85,12 +99,6 @@ impl ShouldSample for Talkative {
             attributes: Vec::new(),
             trace_state: Default::default(),
         }
-    }
-}
-
-impl Clone for Talkative {
-    fn clone(&self) -> Self {
-        Self::default()
     }
 }
 
@@ -129,7 +137,7 @@ fn own_tree(spans: &[SpanData]) -> Vec<String> {
 #[test]
 fn a_processor_that_talks_in_its_hooks_stops_nothing() {
     comes_back(|| {
-        let (exporter, provider) = exporter_with(|builder| builder.with_span_processor(Talkative::default()));
+        let (exporter, provider) = exporter_with(|builder| builder.with_span_processor(Talkative));
         let stage = Stage::over(exporter, provider, |layer| layer);
         stage.play(|| program(&stage));
         assert_eq!(own_tree(&stage.spans()).len(), 3);
@@ -139,7 +147,7 @@ fn a_processor_that_talks_in_its_hooks_stops_nothing() {
 #[test]
 fn a_sampler_that_talks_stops_nothing() {
     comes_back(|| {
-        let (exporter, provider) = exporter_with(|builder| builder.with_sampler(Talkative::default()));
+        let (exporter, provider) = exporter_with(|builder| builder.with_sampler(Talkative));
         let stage = Stage::over(exporter, provider, |layer| layer);
         stage.play(|| program(&stage));
         assert_eq!(own_tree(&stage.spans()).len(), 3);
@@ -149,7 +157,7 @@ fn a_sampler_that_talks_stops_nothing() {
 #[test]
 fn a_processor_that_talks_on_many_threads_stops_nothing() {
     comes_back(|| {
-        let (exporter, provider) = exporter_with(|builder| builder.with_span_processor(Talkative::default()));
+        let (exporter, provider) = exporter_with(|builder| builder.with_span_processor(Talkative));
         let stage = Arc::new(Stage::over(exporter, provider, |layer| layer));
         let threads: Vec<_> = (0..4)
             .map(|_| {

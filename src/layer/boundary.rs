@@ -3,7 +3,7 @@
 use super::ConversationLayer;
 use super::place::Place;
 use crate::conversation::Membership;
-use crate::core::{Found, Opening};
+use crate::core::{Found, Opening, undisturbed};
 use crate::fields::{Fields, Given};
 use crate::latency::FirstByte;
 use crate::names;
@@ -130,14 +130,17 @@ where
             Boundary::BotStarted => moment.bot_started(),
             Boundary::BotStopped => moment.bot_stopped(),
             Boundary::Interruption => moment.interrupted(),
-            Boundary::Annotate => event.record(&mut Fields(|field, given: Given<'_>| {
-                if is_attribute(field)
-                    && content.admits(field)
-                    && let Some(value) = given.value(|text| content.bound(text))
-                {
-                    moment.annotate(field.into(), value, content.max_value_bytes());
-                }
-            })),
+            // A value that emits something while it is formatted must not lead back to the conversation.
+            Boundary::Annotate => undisturbed(|| {
+                event.record(&mut Fields(|field, given: Given<'_>| {
+                    if is_attribute(field)
+                        && content.admits(field)
+                        && let Some(value) = given.value(|text| content.bound(text))
+                    {
+                        moment.annotate(field.into(), value, content.max_value_bytes());
+                    }
+                }));
+            }),
             Boundary::ConversationEnded | Boundary::ClientDisconnected => {
                 let reason = heard
                     .reason

@@ -133,9 +133,12 @@ where
             Some(Ours::Service(service)) => {
                 let mut news = News::default();
                 if let Some(work) = &mut *lock(&service.work) {
-                    record(&mut Fields(|field, given: Given<'_>| {
-                        work.note(field, given, &self.core.settings.content, &mut news);
-                    }));
+                    // A value that emits something while it is formatted must not lead back to this lock.
+                    undisturbed(|| {
+                        record(&mut Fields(|field, given: Given<'_>| {
+                            work.note(field, given, &self.core.settings.content, &mut news);
+                        }));
+                    });
                     if let Some(live) = &service.conversation {
                         self.tell(live, work, &news);
                         service.set_turn(work);
