@@ -35,7 +35,8 @@ impl Heard {
             names::CONVERSATION_EVENT => {
                 let name = given.text();
                 self.boundary = Boundary::named(&name);
-                self.unknown = self.boundary.is_none().then(|| name.into_owned());
+                // As much as a warning needs: a name may be anything, of any length.
+                self.unknown = self.boundary.is_none().then(|| name.chars().take(80).collect());
             }
             names::CONVERSATION_ID => {
                 self.conversation = Some(given.text().into_owned()).filter(|id| !id.is_empty());
@@ -68,11 +69,7 @@ where
         }));
         let Some(boundary) = heard.boundary else {
             if let Some(name) = heard.unknown.filter(|name| self.core.is_news(name)) {
-                tracing::warn!(
-                    target: "tracing_conversation",
-                    "conversation.event = {name:?} is unknown and ignored; \
-                     tracing_conversation::names::event lists what is known"
-                );
+                self.core.warn_of(name);
             }
             return;
         };
