@@ -10,10 +10,11 @@ use opentelemetry_sdk::trace::SdkTracer;
 use std::cell::Cell;
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::hash::{BuildHasher, RandomState};
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock, Weak};
+use std::sync::mpsc;
 use std::time::Duration;
-use tracing_core::dispatcher::WeakDispatch;
+use tracing_core::dispatcher::{self, WeakDispatch};
 use tracing_core::span;
 
 /// What is one trace.
@@ -63,6 +64,9 @@ pub(crate) struct Core {
     pub(crate) ours: OpenSpans,
     /// The subscriber that the layer is part of: the way to a span's context from outside the layer's hooks.
     pub(crate) dispatch: OnceLock<WeakDispatch>,
+    /// Whether there ever was a span that joined a conversation by an id that was not live, or not known yet: the context
+    /// that is active in it is not that conversation's.
+    pub(crate) joined_by_id_alone: AtomicBool,
     unknown_events: Mutex<HashSet<String>>,
     this: Weak<Core>,
 }
@@ -81,6 +85,7 @@ impl Core {
             table: Table::default(),
             ours: OpenSpans::default(),
             dispatch: OnceLock::new(),
+            joined_by_id_alone: AtomicBool::new(false),
             unknown_events: Mutex::default(),
             this: this.clone(),
         })
@@ -96,6 +101,33 @@ impl Core {
     pub(crate) fn is_news(&self, name: &str) -> bool {
         let mut known = lock(&self.unknown_events);
         known.len() < 128 && known.insert(name.to_owned())
+    }
+
+    /// Warns that nothing is known of an event called `name`.
+    ///
+    /// From a thread of its own: `tracing` loses or misroutes what is emitted while it delivers something else. Waited
+    /// for, so that the warning stands by its cause, but not for long: a layer may hold a lock around this one.
+    pub(crate) fn warn_of(&self, name: String) {
+        let warn = move || {
+            tracing::warn!(
+                target: "tracing_conversation",
+                "conversation.event = {name:?} is unknown and ignored; \
+                 tracing_conversation::names::event lists what is known"
+            );
+        };
+        let dispatch = self.dispatch.get().and_then(WeakDispatch::upgrade);
+        let (done, is_done) = mpsc::channel::<()>();
+        let thread = std::thread::Builder::new().name("conversation-warning".into());
+        let warned = thread.spawn(move || {
+            match dispatch {
+                Some(dispatch) => dispatcher::with_default(&dispatch, warn),
+                None => warn(),
+            }
+            drop(done);
+        });
+        if warned.is_ok() {
+            let _ = is_done.recv_timeout(Duration::from_millis(100));
+        }
     }
 
     /// The conversation `id`, opened if `opening` allows.

@@ -7,7 +7,7 @@ mod services;
 
 use crate::clock::ManualClock;
 use crate::content::ContentPolicy;
-use crate::core::{Core, Settings, TraceMode, occupied};
+use crate::core::{Core, Settings, TraceMode, occupied, undisturbed};
 use crate::recognise::CallSite;
 use crate::turns::EndReason;
 use opentelemetry_sdk::trace::SdkTracer;
@@ -234,7 +234,7 @@ where
             CallSite::Service if !occupied() => self.new_service(attributes, id, ctx, false),
             CallSite::NamedService if !occupied() => self.new_service(attributes, id, ctx, true),
             CallSite::Joining if !occupied() => self.join(attributes, id, ctx),
-            _ => self.inner.on_new_span(attributes, id, ctx),
+            _ => undisturbed(|| self.inner.on_new_span(attributes, id, ctx)),
         }
     }
 
@@ -246,7 +246,7 @@ where
     }
 
     fn on_follows_from(&self, id: &Id, follows: &Id, ctx: Context<'_, S>) {
-        self.inner.on_follows_from(id, follows, ctx);
+        undisturbed(|| self.inner.on_follows_from(id, follows, ctx));
     }
 
     fn on_event(&self, event: &Event<'_>, ctx: Context<'_, S>) {
@@ -258,7 +258,8 @@ where
     }
 
     fn on_enter(&self, id: &Id, ctx: Context<'_, S>) {
-        self.inner.on_enter(id, ctx);
+        // It starts the span, under a lock: a sampler or processor that emits something must not lead back to it.
+        undisturbed(|| self.inner.on_enter(id, ctx));
     }
 
     fn on_exit(&self, id: &Id, ctx: Context<'_, S>) {
@@ -269,7 +270,7 @@ where
         if self.core.ours.may_have(&id) {
             self.close(&id, &ctx);
         }
-        self.inner.on_close(id, ctx);
+        undisturbed(|| self.inner.on_close(id, ctx));
     }
 
     fn on_id_change(&self, old: &Id, new: &Id, ctx: Context<'_, S>) {

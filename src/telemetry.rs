@@ -3,6 +3,7 @@
 mod builder;
 mod destinations;
 mod filter;
+mod log;
 mod signal;
 
 use std::{
@@ -25,8 +26,8 @@ use crate::{
 pub use builder::Builder;
 use filter::ConversationFilter;
 
-/// Installs a whole `tracing` registry from the environment: log lines to standard error under `RUST_LOG` (`info`
-/// unless set), and conversations to where the variables say.
+/// Installs a whole `tracing` registry from the environment: log lines to standard error under `RUST_LOG` (if it
+/// is not set, `info` without the boundary events), and conversations to where the variables say.
 ///
 /// ```no_run
 /// fn main() -> Result<(), Box<dyn std::error::Error>> {
