@@ -10,10 +10,14 @@ use std::{collections::HashMap, fmt, time::Duration};
 
 use opentelemetry_sdk::{Resource, trace::Sampler};
 
-use crate::{export::Limits, profile::Profile};
+use crate::{TraceMode, export::Limits, profile::Profile};
 
+#[cfg(feature = "otlp")]
+pub(crate) use otlp::Connection;
 pub use otlp::Protocol;
-pub(crate) use otlp::{Connection, ENDPOINT, HEADERS, Otlp, PROTOCOL, Tls};
+#[cfg(feature = "http")]
+pub(crate) use otlp::Tls;
+pub(crate) use otlp::{ENDPOINT, HEADERS, Otlp, PROTOCOL};
 
 /// Why telemetry could not be set up. One line that names the thing, its value and the remedy.
 #[derive(Debug)]
@@ -110,8 +114,7 @@ pub(crate) struct Settings {
     pub(crate) limits: Limits,
     /// Whether what was said may leave the process.
     pub(crate) content: bool,
-    /// A trace for each turn instead of one for the conversation.
-    pub(crate) trace_per_turn: bool,
+    pub(crate) trace_mode: TraceMode,
     pub(crate) profile: Profile,
 }
 
@@ -190,7 +193,7 @@ impl Settings {
             sampler: Sampler::AlwaysOff,
             limits: Limits::default(),
             content: false,
-            trace_per_turn: false,
+            trace_mode: TraceMode::default(),
             profile: Profile::Default,
         }
     }
@@ -198,6 +201,10 @@ impl Settings {
     /// Reads everything, or says what is wrong with the first value that cannot be used.
     pub(crate) fn read(variables: &Variables<'_>) -> Result<Self, SetupError> {
         const TRUTH: &[(&str, bool)] = &[("true", true), ("false", false)];
+        const TRACE_MODES: &[(&str, TraceMode)] = &[
+            ("conversation", TraceMode::Conversation),
+            ("turn", TraceMode::Turn),
+        ];
         if variables
             .choice("OTEL_SDK_DISABLED", TRUTH)?
             .unwrap_or(false)
@@ -230,12 +237,9 @@ impl Settings {
             sampler: sampler(variables)?,
             limits: limits(variables)?,
             content: content(variables)?,
-            trace_per_turn: variables
-                .choice(
-                    "CONVERSATION_TRACE",
-                    &[("conversation", false), ("turn", true)],
-                )?
-                .unwrap_or(false),
+            trace_mode: variables
+                .choice("CONVERSATION_TRACE", TRACE_MODES)?
+                .unwrap_or_default(),
             profile,
         })
     }

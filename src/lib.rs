@@ -34,7 +34,7 @@ mod turns;
 pub use attributes::{traced_llm, traced_stt, traced_tool, traced_tts};
 pub use clock::ManualClock;
 #[cfg(feature = "console")]
-pub use console::{JsonLinesExporter, StdoutExporter};
+pub use console::{JsonLinesExporter, StdoutExporter, TreeExporter};
 pub use content::ContentPolicy;
 pub use core::TraceMode;
 #[cfg(feature = "setup")]

@@ -4,6 +4,7 @@ use crate::content::ContentPolicy;
 use crate::conversation::Membership;
 use crate::fields;
 use crate::names;
+use crate::profile::Profile;
 use opentelemetry::trace::{SpanContext, SpanId, Status};
 use opentelemetry::{Context, KeyValue, Value};
 use opentelemetry_sdk::Resource;
@@ -68,6 +69,7 @@ impl HandedOver {
 pub struct ConversationProcessor<P> {
     inner: P,
     content: ContentPolicy,
+    profile: Profile,
 }
 
 impl<P: SpanProcessor> ConversationProcessor<P> {
@@ -76,6 +78,7 @@ impl<P: SpanProcessor> ConversationProcessor<P> {
         Self {
             inner,
             content: ContentPolicy::default(),
+            profile: Profile::default(),
         }
     }
 
@@ -86,6 +89,15 @@ impl<P: SpanProcessor> ConversationProcessor<P> {
     #[must_use]
     pub fn with_content(mut self, content: ContentPolicy) -> Self {
         self.content = content;
+        self
+    }
+
+    /// Whose names spans carry besides those of the contract. Default: nobody's.
+    ///
+    /// [`Telemetry`](crate::Telemetry) has no need of it: it adds them on its export thread.
+    #[must_use]
+    pub fn with_profile(mut self, profile: Profile) -> Self {
+        self.profile = profile;
         self
     }
 }
@@ -126,6 +138,7 @@ impl<P: SpanProcessor> SpanProcessor for ConversationProcessor<P> {
                 .retain(|attribute| can_leave(&attribute.value));
         }
         self.content.apply(&mut span);
+        self.profile.apply(&mut span);
         self.inner.on_end(span);
     }
 

@@ -1,1 +1,155 @@
+//! Ways in which a process ends: this program is its own child, and `main` is its own.
+
+#[cfg(feature = "http")]
+#[path = "support/mod.rs"]
+mod support;
+#[cfg(feature = "http")]
+#[path = "support/talk.rs"]
+mod talk;
+
+#[cfg(not(feature = "http"))]
 fn main() {}
+
+#[cfg(feature = "http")]
+fn main() -> std::process::ExitCode {
+    match std::env::var("ENDING") {
+        Ok(ending) => child::main(&ending),
+        Err(_) => {
+            parent::main();
+            std::process::ExitCode::SUCCESS
+        }
+    }
+}
+
+#[cfg(feature = "http")]
+mod child {
+    use std::{process::ExitCode, thread, time::Duration};
+
+    use crate::{support::PATIENCE, talk::talk};
+
+    pub fn main(ending: &str) -> ExitCode {
+        let telemetry = match tracing_conversation::init() {
+            Ok(telemetry) => telemetry,
+            Err(error) => {
+                eprintln!("{error}");
+                return ExitCode::from(2);
+            }
+        };
+        let _conversation = talk();
+        match ending {
+            "return" => return ExitCode::SUCCESS,
+            "panic" => panic!("as this test wants it"),
+            // With the telemetry in a task of a runtime that is shut down at the end of `main`.
+            "task" => {
+                let runtime = tokio::runtime::Runtime::new().unwrap();
+                runtime.spawn(async move {
+                    std::future::pending::<()>().await;
+                    drop(telemetry);
+                });
+                thread::sleep(Duration::from_millis(50));
+                return ExitCode::SUCCESS;
+            }
+            _ => {}
+        }
+        telemetry.exit_on_signal().unwrap();
+        println!("ready");
+        thread::sleep(PATIENCE);
+        unreachable!("no signal came");
+    }
+}
+
+#[cfg(feature = "http")]
+mod parent {
+    use std::{
+        io::{BufRead, BufReader},
+        process::{Child, Command, Output, Stdio},
+        time::Instant,
+    };
+
+    use crate::{
+        support::{PATIENCE, Server},
+        talk,
+    };
+
+    /// Each of these is a promise; a broken one panics and with it the process fails.
+    pub fn main() {
+        for (ending, code) in [("return", 0), ("panic", 101), ("task", 0)] {
+            let server = Server::start();
+            let output = spawn(ending, &server.url(), &[])
+                .wait_with_output()
+                .unwrap();
+            assert_eq!(
+                output.status.code(),
+                Some(code),
+                "{ending}: {}",
+                errors(&output)
+            );
+            assert_eq!(server.names(), talk::SPANS, "{ending}: {}", errors(&output));
+            println!("every span arrives when the process ends by {ending} ... ok");
+        }
+        #[cfg(unix)]
+        for (signal, code) in [("INT", 130), ("TERM", 143)] {
+            let server = Server::start();
+            let mut child = spawn("signal", &server.url(), &[]);
+            let mut ready = String::new();
+            BufReader::new(child.stdout.take().unwrap())
+                .read_line(&mut ready)
+                .unwrap();
+            assert_eq!(ready, "ready\n");
+            let sent = Command::new("kill")
+                .args(["-s", signal, &child.id().to_string()])
+                .status();
+            assert!(sent.unwrap().success());
+            let output = child.wait_with_output().unwrap();
+            assert_eq!(
+                output.status.code(),
+                Some(code),
+                "SIG{signal}: {}",
+                errors(&output)
+            );
+            assert_eq!(server.names(), talk::SPANS);
+            println!("every span arrives when SIG{signal} ends the process ... ok");
+        }
+        // Nobody listens: the end comes all the same, and says what was lost.
+        let begun = Instant::now();
+        let output = spawn("return", "http://127.0.0.1:1", &[])
+            .wait_with_output()
+            .unwrap();
+        assert_eq!(output.status.code(), Some(0));
+        assert!(begun.elapsed() < PATIENCE / 4, "{:?}", begun.elapsed());
+        let said = errors(&output);
+        assert!(said.contains("telemetry is incomplete"), "{said}");
+        assert!(
+            said.contains("http://127.0.0.1:1/v1/traces: 4 spans lost"),
+            "{said}"
+        );
+        println!("an end without a collector comes in time and says what is lost ... ok");
+
+        let wrong = [("OTEL_EXPORTER_OTLP_PROTOCOL", "grcp")];
+        let output = spawn("return", "http://127.0.0.1:1", &wrong)
+            .wait_with_output()
+            .unwrap();
+        assert_eq!(output.status.code(), Some(2));
+        assert_eq!(
+            errors(&output),
+            "OTEL_EXPORTER_OTLP_PROTOCOL=\"grcp\" cannot be used: allowed is grpc, http/protobuf, http/json\n"
+        );
+        println!("a wrong setting is returned in one line ... ok");
+    }
+
+    fn spawn(ending: &str, endpoint: &str, more: &[(&str, &str)]) -> Child {
+        Command::new(std::env::current_exe().unwrap())
+            .env("ENDING", ending)
+            .env("OTEL_EXPORTER_OTLP_ENDPOINT", endpoint)
+            .env("RUST_LOG", "warn")
+            .envs(more.iter().copied())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap()
+    }
+
+    fn errors(output: &Output) -> String {
+        String::from_utf8_lossy(&output.stderr).into_owned()
+    }
+}

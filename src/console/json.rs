@@ -23,7 +23,7 @@ use super::output::Output;
 ///
 /// ```
 /// use opentelemetry_sdk::trace::SdkTracerProvider;
-/// use tracing_conversation::console::JsonLinesExporter;
+/// use tracing_conversation::JsonLinesExporter;
 ///
 /// let provider = SdkTracerProvider::builder().with_simple_exporter(JsonLinesExporter::stdout()).build();
 /// # drop(provider);

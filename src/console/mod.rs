@@ -2,6 +2,7 @@
 //!
 //! | exporter | `OTEL_CONSOLE_EXPORT` | what it writes |
 //! |---|---|---|
+//! | [`TreeExporter`] | `tree` | each turn and each conversation's summary, for people to read |
 //! | [`JsonLinesExporter`] | `json` | OTLP/JSON, one request a line: input for a collector's file receiver |
 //! | [`StdoutExporter`] | `true`, `1` or another word | every span and attribute, through opentelemetry-stdout |
 //!
@@ -11,6 +12,8 @@
 mod json;
 mod output;
 mod stdout;
+mod tree;
 
 pub use json::JsonLinesExporter;
 pub use stdout::StdoutExporter;
+pub use tree::TreeExporter;

@@ -134,9 +134,11 @@ impl Connection {
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Tls {
     pub(crate) authorities: Option<Vec<u8>>,
-    /// Certificate chain and private key.
-    pub(crate) identity: Option<(Vec<u8>, Vec<u8>)>,
+    pub(crate) identity: Option<Identity>,
 }
+
+/// The program's own certificate chain and its private key.
+pub(crate) type Identity = (Vec<u8>, Vec<u8>);
 
 impl Otlp {
     pub(super) fn read(variables: &Variables<'_>) -> Result<Self, SetupError> {
@@ -299,7 +301,7 @@ fn file(variables: &Variables<'_>, forms: Forms) -> Result<Option<Vec<u8>>, Setu
     }
 }
 
-fn identity(variables: &Variables<'_>) -> Result<Option<(Vec<u8>, Vec<u8>)>, SetupError> {
+fn identity(variables: &Variables<'_>) -> Result<Option<Identity>, SetupError> {
     match (
         file(variables, CLIENT_CERTIFICATE)?,
         file(variables, CLIENT_KEY)?,

@@ -466,9 +466,12 @@ fn otel_instrumentation_genai_capture_message_content() {
 #[test]
 fn conversation_trace() {
     const NAME: &str = "CONVERSATION_TRACE";
-    assert!(!settings(&[]).trace_per_turn);
-    assert!(!settings(&[(NAME, "conversation")]).trace_per_turn);
-    assert!(settings(&[(NAME, "Turn")]).trace_per_turn);
+    assert_eq!(settings(&[]).trace_mode, TraceMode::Conversation);
+    assert_eq!(
+        settings(&[(NAME, "conversation")]).trace_mode,
+        TraceMode::Conversation
+    );
+    assert_eq!(settings(&[(NAME, "Turn")]).trace_mode, TraceMode::Turn);
     assert_eq!(
         complaint(&[(NAME, "session")]),
         "CONVERSATION_TRACE=\"session\" cannot be used: allowed is conversation, turn"
@@ -512,7 +515,7 @@ fn a_programs_own_settings_stand_in_front_of_the_environment() {
     };
     let settings =
         Settings::read(&Variables::new(&explicit, &lookup)).expect("the nonsense is hidden");
-    assert!(settings.trace_per_turn);
+    assert_eq!(settings.trace_mode, TraceMode::Turn);
     assert_eq!(settings.limits.delay, Duration::from_millis(500));
 }
 

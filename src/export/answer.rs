@@ -1,6 +1,7 @@
 //! What OTLP answers mean: which to try again, when, and what was rejected.
 
-use std::time::Duration;
+#[cfg(feature = "http")]
+use std::time::{Duration, SystemTime};
 
 /// The words of a server, fit for one line of a log.
 pub(crate) fn words(bytes: &[u8]) -> String {
@@ -38,7 +39,7 @@ pub(crate) fn causes(error: &(dyn std::error::Error + 'static)) -> String {
 
 /// Reads `Retry-After`: seconds, or a date.
 #[cfg(feature = "http")]
-pub(crate) fn retry_after(value: &str, now: std::time::SystemTime) -> Option<Duration> {
+pub(crate) fn retry_after(value: &str, now: SystemTime) -> Option<Duration> {
     let value = value.trim();
     if let Ok(seconds) = value.parse::<u64>() {
         return Some(Duration::from_secs(seconds));
@@ -77,7 +78,6 @@ mod tests {
     #[cfg(feature = "http")]
     #[test]
     fn retry_after_is_seconds_or_a_date() {
-        use std::time::SystemTime;
         let now = SystemTime::UNIX_EPOCH + Duration::from_secs(784_111_777 - 30);
         let of = |value| retry_after(value, now);
         assert_eq!(of("120"), Some(Duration::from_secs(120)));

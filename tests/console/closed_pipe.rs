@@ -6,21 +6,23 @@ use std::io::{BufRead, BufReader, Read};
 use std::process::{Command, ExitStatus, Stdio};
 
 use opentelemetry_sdk::trace::SpanExporter;
-use tracing_conversation::console::{JsonLinesExporter, StdoutExporter};
+use tracing_conversation::{JsonLinesExporter, StdoutExporter, TreeExporter};
 
 use crate::spans::{Builder, Caught, export, span};
 
 /// More than any pipe holds, so that the program is still printing when its reader leaves.
 const BATCHES: u64 = 100;
 
+/// A turn in which fifty tools ran.
 fn batch(number: u64) -> Vec<Builder> {
-    (1..=50)
-        .map(|id| {
-            span("tool", number * 50 + id, 1, 0.0, 1.0)
-                .with("conversation.id", "call")
-                .with("turn.number", 1)
-                .with("gen_ai.operation.name", "execute_tool")
-        })
+    let span = |name, id| {
+        span(name, number * 100 + id, number * 100 + 1, 0.0, 1.0)
+            .with("conversation.id", "call")
+            .with("turn.number", number as i64)
+    };
+    (2..52)
+        .map(|id| span("tool", id))
+        .chain([span("turn", 1)])
         .collect()
 }
 
@@ -34,6 +36,7 @@ fn program() {
     };
     match which.as_str() {
         "stdout" => print_everything(&StdoutExporter::stdout(), &elsewhere),
+        "tree" => print_everything(&TreeExporter::stdout(), &elsewhere),
         "json" => print_everything(&JsonLinesExporter::stdout(), &elsewhere),
         "panic" => {
             print_everything(&StdoutExporter::stdout(), &elsewhere);
@@ -48,7 +51,7 @@ fn program() {
 }
 
 fn print_everything(console: &impl SpanExporter, elsewhere: &impl SpanExporter) {
-    for number in 0..BATCHES {
+    for number in 1..=BATCHES {
         export(console, batch(number)).unwrap();
         export(elsewhere, batch(number)).unwrap();
     }
@@ -98,8 +101,16 @@ fn opentelemetry_stdout_falls_silent_when_its_reader_leaves() {
     let (line, errors, status) = first_line_of("stdout");
     assert_eq!(
         (line.as_str(), errors.as_str()),
-        ("Spans\n", "5000 spans exported elsewhere\n")
+        ("Spans\n", "5100 spans exported elsewhere\n")
     );
+    assert!(status.success());
+}
+
+#[test]
+fn the_tree_ends_when_its_reader_leaves() {
+    let (line, errors, status) = first_line_of("tree");
+    assert!(line.starts_with("── turn 1 · call ─"), "{line}");
+    assert_eq!(errors, "5100 spans exported elsewhere\n");
     assert!(status.success());
 }
 
@@ -107,7 +118,7 @@ fn opentelemetry_stdout_falls_silent_when_its_reader_leaves() {
 fn json_lines_end_when_their_reader_leaves() {
     let (line, errors, status) = first_line_of("json");
     assert!(line.starts_with(r#"{"resourceSpans":"#), "{line}");
-    assert_eq!(errors, "5000 spans exported elsewhere\n");
+    assert_eq!(errors, "5100 spans exported elsewhere\n");
     assert!(status.success());
 }
 
@@ -116,7 +127,7 @@ fn a_panic_of_the_program_itself_is_still_told() {
     let (_, errors, status) = first_line_of("panic");
     assert!(errors.contains("a panic of the program's own"), "{errors}");
     assert!(
-        errors.ends_with("5000 spans exported elsewhere\n"),
+        errors.ends_with("5100 spans exported elsewhere\n"),
         "{errors}"
     );
     assert!(status.success());

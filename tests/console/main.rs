@@ -1,7 +1,14 @@
 //! What the console exporters write for spans made by hand.
 #![cfg(feature = "console")]
-#![allow(clippy::unwrap_used, clippy::panic)]
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::print_stderr,
+    clippy::print_stdout
+)]
 
 mod closed_pipe;
 mod json;
+mod scenes;
 mod spans;
+mod tree;

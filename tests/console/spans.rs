@@ -46,6 +46,29 @@ impl Builder {
         self
     }
 
+    /// The same span in another conversation and trace.
+    pub(crate) fn of(mut self, conversation: &'static str, trace: u128) -> Self {
+        let context = &self.0.span_context;
+        self.0.span_context = SpanContext::new(
+            TraceId::from(trace),
+            context.span_id(),
+            TraceFlags::SAMPLED,
+            false,
+            TraceState::NONE,
+        );
+        self.0
+            .attributes
+            .retain(|attribute| attribute.key.as_str() != "conversation.id");
+        self.with("conversation.id", conversation)
+    }
+
+    /// The same span, so many seconds later.
+    pub(crate) fn later(mut self, seconds: f64) -> Self {
+        self.0.start_time += Duration::from_secs_f64(seconds);
+        self.0.end_time += Duration::from_secs_f64(seconds);
+        self
+    }
+
     pub(crate) fn failed(mut self, description: &'static str) -> Self {
         self.0.status = Status::error(description);
         self

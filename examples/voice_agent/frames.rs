@@ -1,0 +1,113 @@
+//! What passes between the stages of the pipeline.
+
+use crate::audio::Samples;
+use std::sync::{Arc, Mutex, PoisonError};
+use tokio_util::sync::CancellationToken;
+
+/// From voice activity detection to speech-to-text. Audio flows all the time; the marks say where speech is in it.
+#[derive(Clone, Debug)]
+pub(crate) enum Heard {
+    Audio(Samples),
+    SpeechStarted,
+    SpeechStopped,
+}
+
+/// To turn-taking, from everywhere.
+#[derive(Clone, Debug)]
+pub(crate) enum Floor {
+    SpeechStarted,
+    SpeechStopped,
+    /// Speech-to-text is done with the speech that last stopped. Empty when there were no words in it.
+    Transcript(String),
+    /// Speech-to-text gave up on the speech that last stopped.
+    TranscriptionFailed,
+    /// The bot has said all of a response, or all of it that could be said.
+    Finished(Response),
+}
+
+/// From turn-taking to the language model: answer the conversation as it stands.
+#[derive(Clone, Debug)]
+pub(crate) struct Think(pub(crate) Response);
+
+/// From the language model to the sentence aggregator.
+#[derive(Clone, Debug)]
+pub(crate) enum Words {
+    Delta(Response, String),
+    End(Response),
+}
+
+/// From the sentence aggregator to text-to-speech.
+#[derive(Clone, Debug)]
+pub(crate) enum Sentence {
+    Say(Response, String),
+    End(Response),
+}
+
+/// From text-to-speech to the speaker.
+#[derive(Clone, Debug)]
+pub(crate) enum Speech {
+    Audio(Response, Vec<i16>),
+    /// A word, and how many seconds into the response's audio it begins.
+    Word(Response, String, f64),
+    End(Response),
+}
+
+/// One thing the bot sets out to say. It travels with every frame that is part of it, so that cancelling it once makes
+/// every stage drop what it holds of it, however far it has come.
+#[derive(Clone, Debug)]
+pub(crate) struct Response(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    number: u64,
+    cancelled: CancellationToken,
+    spoken: Mutex<String>,
+}
+
+impl Response {
+    /// The `number`th response of a conversation; it ends with `conversation` at the latest.
+    pub(crate) fn new(number: u64, conversation: &CancellationToken) -> Self {
+        Self(Arc::new(Inner {
+            number,
+            cancelled: conversation.child_token(),
+            spoken: Mutex::default(),
+        }))
+    }
+
+    pub(crate) fn number(&self) -> u64 {
+        self.0.number
+    }
+
+    pub(crate) fn cancel(&self) {
+        self.0.cancelled.cancel();
+    }
+
+    pub(crate) fn is_cancelled(&self) -> bool {
+        self.0.cancelled.is_cancelled()
+    }
+
+    pub(crate) async fn cancelled(&self) {
+        self.0.cancelled.cancelled().await;
+    }
+
+    /// The user hears `word` now.
+    pub(crate) fn spoke(&self, word: &str) {
+        let mut spoken = self.0.spoken.lock().unwrap_or_else(PoisonError::into_inner);
+        if !spoken.is_empty() {
+            spoken.push(' ');
+        }
+        spoken.push_str(word);
+    }
+
+    /// What the user has heard of the response so far.
+    pub(crate) fn spoken(&self) -> String {
+        self.0.spoken.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+}
+
+impl PartialEq for Response {
+    fn eq(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
+    }
+}

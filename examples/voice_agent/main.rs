@@ -1,0 +1,153 @@
+//! A complete small voice agent whose pipeline and services know only `tracing`; see `docs/voice_agent.md`.
+//!
+//! ```text
+//! cargo run --example voice_agent                 # a conversation with the bundled caller
+//! cargo run --example voice_agent -- --help
+//! ```
+#![allow(missing_docs, reason = "an example: nothing is public")]
+
+mod agent;
+mod arguments;
+mod audio;
+mod context;
+mod frames;
+mod pace;
+mod pipeline;
+mod services;
+mod settings;
+mod stand_in;
+mod telemetry;
+#[cfg(test)]
+mod tests;
+mod tools;
+mod transport;
+mod vad;
+
+use agent::Agent;
+use arguments::{Arguments, User};
+use pace::Pace;
+use services::Patience;
+use settings::Settings;
+use stand_in::{Behaviour, StandIns};
+use std::error::Error;
+use std::process::ExitCode;
+use telemetry::Live;
+use tokio::net::TcpListener;
+use tokio::sync::broadcast;
+use transport::{caller, record, wav, web};
+
+fn main() -> ExitCode {
+    let arguments = match Arguments::parse(std::env::args().skip(1)) {
+        Ok(arguments) => arguments,
+        Err(text) => {
+            say(&text);
+            return ExitCode::from(2);
+        }
+    };
+    match run(&arguments) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            say(&format!("voice_agent: {error}"));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// To the person at the terminal. Standard output belongs to the traces.
+#[allow(clippy::print_stderr, reason = "a program talks to whoever started it")]
+fn say(text: &str) {
+    eprintln!("{text}");
+}
+
+#[tokio::main]
+async fn run(arguments: &Arguments) -> Result<(), Box<dyn Error>> {
+    let live = matches!(arguments.user, User::Browser(_)).then(|| Live(broadcast::Sender::new(1024)));
+    let _telemetry = telemetry::start(live.clone())?;
+    let agent = prepare(arguments).await?;
+    match (&arguments.user, live) {
+        (User::Browser(address), Some(live)) => serve(address, agent, live).await,
+        _ => talk(arguments, &agent).await,
+    }
+}
+
+async fn prepare(arguments: &Arguments) -> Result<Agent, Box<dyn Error>> {
+    let settings = Settings::load();
+    let pace = Pace::times(arguments.speed);
+    let missing: Vec<&str> = [
+        (settings.deepgram.is_none(), "DEEPGRAM_API_KEY"),
+        (settings.openai.is_none(), "OPENAI_API_KEY"),
+        (settings.cartesia.is_none(), "CARTESIA_API_KEY"),
+    ]
+    .into_iter()
+    .filter_map(|(missing, name)| missing.then_some(name))
+    .collect();
+    let stand_ins = StandIns::start(Behaviour {
+        seed: arguments.seed,
+        pace,
+        delays: arguments.delays,
+        faults: arguments.faults.clone(),
+    })
+    .await?;
+    if !missing.is_empty() {
+        say(&format!(
+            "No {}: servers in this process stand in, speaking the providers' wire protocols (seed {}).",
+            missing.join(", "),
+            arguments.seed
+        ));
+    }
+    let all_stood_in = missing.len() == 3;
+    Ok(Agent {
+        http: http_client()?,
+        weather: if all_stood_in { stand_ins.weather() } else { settings.weather },
+        deepgram: settings.deepgram.unwrap_or_else(|| stand_ins.deepgram()),
+        openai: settings.openai.unwrap_or_else(|| stand_ins.openai()),
+        cartesia: settings.cartesia.unwrap_or_else(|| stand_ins.cartesia()),
+        patience: Patience::default(),
+        pace,
+    })
+}
+
+/// The client of all HTTP services.
+fn http_client() -> reqwest::Result<reqwest::Client> {
+    // One TLS implementation for all clients. It fails only if one is chosen already, which is as good.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    reqwest::Client::builder().build()
+}
+
+/// Answers browsers until ctrl-c.
+async fn serve(address: &str, agent: Agent, live: Live) -> Result<(), Box<dyn Error>> {
+    let listener = TcpListener::bind(address).await.map_err(|error| format!("{address}: {error}"))?;
+    say(&format!("Open http://{} and press Call; ctrl-c ends.", listener.local_addr()?));
+    tokio::select! {
+        served = web::serve(listener, agent, live.0) => Ok(served?),
+        interrupted = tokio::signal::ctrl_c() => Ok(interrupted?),
+    }
+}
+
+/// Holds the calls that the arguments ask for.
+async fn talk(arguments: &Arguments, agent: &Agent) -> Result<(), Box<dyn Error>> {
+    let mut calls = tokio::task::JoinSet::new();
+    for number in 1..=arguments.calls {
+        let (connection, channel) = match &arguments.user {
+            User::File(path) => {
+                let bytes = std::fs::read(path).map_err(|error| format!("{}: {error}", path.display()))?;
+                let samples = audio::read_wav(&bytes).map_err(|error| format!("{}: {error}", path.display()))?;
+                (wav::play(samples, agent.pace), "wav")
+            }
+            _ => (caller::call(&caller::script(), agent.pace)?, "caller"),
+        };
+        let connection = match &arguments.record {
+            Some(path) if number == 1 => record::tap(connection, path)?,
+            _ => connection,
+        };
+        let agent = agent.clone();
+        calls.spawn(async move { agent.converse(fresh_id(), channel, connection).await });
+    }
+    while calls.join_next().await.is_some() {}
+    Ok(())
+}
+
+/// An id that no other conversation has.
+fn fresh_id() -> String {
+    format!("call-{:016x}", rand::random::<u64>())
+}

@@ -1,0 +1,36 @@
+//! How fast the agent's world runs: at real speed, or faster for tests.
+//!
+//! Everything that stands for something in the world (audio, a provider's delay, a pause) goes through here, so that a
+//! sped-up run keeps its proportions: every figure in its traces is the real one divided by the speed. Limits that
+//! guard against failure (a silent provider) are *not* sped up, so that a busy machine does not turn into errors.
+
+use std::time::Duration;
+use tokio::time::Interval;
+
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Pace(f64);
+
+impl Pace {
+    /// Speeds from 0.1 to 50; what lies outside is brought inside.
+    pub(crate) fn times(speed: f64) -> Self {
+        Self(if speed.is_finite() { speed.clamp(0.1, 50.0) } else { 1.0 })
+    }
+
+    /// What `secs` of the agent's world last on this machine's clock, in seconds.
+    pub(crate) fn secs(self, secs: f64) -> f64 {
+        secs / self.0
+    }
+
+    pub(crate) fn duration(self, secs: f64) -> Duration {
+        Duration::from_secs_f64(self.secs(secs.max(0.0)))
+    }
+
+    pub(crate) async fn sleep(self, secs: f64) {
+        tokio::time::sleep(self.duration(secs)).await;
+    }
+
+    /// Ticks every `secs`; a late one does not delay those after it.
+    pub(crate) fn every(self, secs: f64) -> Interval {
+        tokio::time::interval(self.duration(secs))
+    }
+}

@@ -1,0 +1,302 @@
+//! A language model by OpenAI's chat completions API, streamed.
+//!
+//! Wire format: OpenAI's API reference, "Chat Completions, Create chat completion" and "Streaming, The chat completion
+//! chunk object" (`POST /chat/completions` answered by server-sent events, the last of which is `[DONE]`), and the guides
+//! "Function calling, Streaming" and "Error codes". Any server that speaks it will do.
+
+use super::sse::Events;
+use super::{Attempt, Patience, ServiceError};
+use crate::context::{Message, ToolCall};
+use crate::frames::{Response, Words};
+use crate::settings::Secret;
+use serde::Deserialize;
+use serde_json::{Value, json};
+use tokio::sync::mpsc;
+use tokio::time::timeout;
+use tracing::field::Empty;
+use tracing::{Instrument, Span, info, info_span};
+
+#[derive(Clone, Debug)]
+pub(crate) struct Config {
+    /// `https://api.openai.com/v1`, or that of a compatible server.
+    pub(crate) base_url: String,
+    pub(crate) key: Secret,
+    pub(crate) model: String,
+}
+
+const TEMPERATURE: f64 = 0.6;
+/// An answer that is spoken is short.
+const MAX_TOKENS: u64 = 300;
+/// Tool calls in one answer beyond this are not what an agent with few tools should get.
+const TOOL_CALLS: usize = 8;
+
+#[derive(Clone, Debug)]
+pub(crate) struct OpenAi {
+    http: reqwest::Client,
+    config: Config,
+    patience: Patience,
+}
+
+/// A whole answer. Its text has already been passed on while it came.
+#[derive(Debug, Default, PartialEq)]
+pub(crate) struct Answer {
+    pub(crate) text: String,
+    pub(crate) tool_calls: Vec<ToolCall>,
+}
+
+impl OpenAi {
+    pub(crate) fn new(http: reqwest::Client, config: Config, patience: Patience) -> Self {
+        Self { http, config, patience }
+    }
+
+    /// Asks once. Text goes to `words` as it comes. `user` is the conversation's id: OpenAI asks for one, to tell users
+    /// apart.
+    pub(crate) async fn chat(
+        &self,
+        messages: &[Message],
+        tools: &[Value],
+        user: &str,
+        response: &Response,
+        words: &mpsc::Sender<Words>,
+    ) -> Result<Answer, ServiceError> {
+        let span = self.span(messages, tools);
+        let attempt = Attempt::new(span.clone(), &["interrupted"]);
+        let asked = self.ask(messages, tools, user, response, words, &span).instrument(span.clone()).await;
+        match asked {
+            Ok(answer) => {
+                attempt.done();
+                Ok(answer)
+            }
+            Err(error) => {
+                attempt.failed(&error);
+                Err(error)
+            }
+        }
+    }
+
+    fn span(&self, messages: &[Message], tools: &[Value]) -> Span {
+        let (system, said): (Vec<_>, Vec<_>) = messages.iter().partition(|message| message.role == "system");
+        let system: Vec<_> = system.iter().filter_map(|message| message.content.as_deref()).collect();
+        let described = Value::from(tools.to_vec()).to_string();
+        info_span!(
+            "llm",
+            gen_ai.operation.name = "chat",
+            gen_ai.provider.name = "openai",
+            gen_ai.request.model = %self.config.model,
+            gen_ai.output.type = "text",
+            gen_ai.request.temperature = TEMPERATURE,
+            gen_ai.request.max_tokens = MAX_TOKENS,
+            gen_ai.system_instructions = system.join("\n"),
+            input = serde_json::to_string(&said).unwrap_or_default(),
+            tools = described,
+            tool_count = tools.len(),
+            tool_choice = "auto",
+            output = Empty,
+            gen_ai.usage.input_tokens = Empty,
+            gen_ai.usage.output_tokens = Empty,
+            gen_ai.usage.cache_read.input_tokens = Empty,
+            gen_ai.usage.reasoning.output_tokens = Empty,
+            interrupted = Empty,
+            error.type = Empty,
+            otel.status_code = Empty,
+            otel.status_description = Empty,
+        )
+    }
+
+    async fn ask(
+        &self,
+        messages: &[Message],
+        tools: &[Value],
+        user: &str,
+        response: &Response,
+        words: &mpsc::Sender<Words>,
+        span: &Span,
+    ) -> Result<Answer, ServiceError> {
+        let mut body = json!({
+            "model": self.config.model,
+            "messages": messages,
+            "temperature": TEMPERATURE,
+            "max_tokens": MAX_TOKENS,
+            "stream": true,
+            "stream_options": {"include_usage": true},
+            "user": user,
+        });
+        if !tools.is_empty() {
+            body["tools"] = tools.into();
+            body["tool_choice"] = "auto".into();
+        }
+        let mut stream = self.post(&body).await?;
+        let mut events = Events::default();
+        let mut answer = Answer::default();
+        let mut begun = false;
+        loop {
+            let bytes = match timeout(self.patience.silence, stream.chunk()).await {
+                Ok(Ok(Some(bytes))) => bytes,
+                Ok(Ok(None)) => return Err(ServiceError::lost("the answer ended without [DONE]")),
+                Ok(Err(error)) => return Err(ServiceError::lost(self.plain(&error))),
+                Err(_) => return Err(ServiceError::timeout("the next part of the answer", self.patience.silence)),
+            };
+            for event in events.push(&bytes).map_err(ServiceError::malformed)? {
+                if event == "[DONE]" {
+                    return Ok(answer);
+                }
+                let chunk: Chunk = serde_json::from_str(&event)
+                    .map_err(|error| ServiceError::malformed(format!("a part of the answer cannot be read: {error}")))?;
+                if chunk.error.is_some() {
+                    return Err(ServiceError::status(500, &event, &self.config.key));
+                }
+                if let Some(usage) = &chunk.usage {
+                    usage.record(span);
+                }
+                let Some(choice) = chunk.choices.into_iter().next() else { continue };
+                if let Some(text) = choice.delta.content.filter(|text| !text.is_empty()) {
+                    if !begun {
+                        begun = true;
+                        info!(conversation.event = "first_byte");
+                    }
+                    answer.text.push_str(&text);
+                    span.record("output", answer.text.as_str());
+                    if words.send(Words::Delta(response.clone(), text)).await.is_err() {
+                        return Ok(answer);
+                    }
+                }
+                for part in choice.delta.tool_calls {
+                    if !begun {
+                        begun = true;
+                        info!(conversation.event = "first_byte", text = false);
+                    }
+                    part.add_to(&mut answer.tool_calls)?;
+                }
+            }
+        }
+    }
+
+    async fn post(&self, body: &Value) -> Result<reqwest::Response, ServiceError> {
+        let url = format!("{}/chat/completions", self.config.base_url.trim_end_matches('/'));
+        let mut request = self.http.post(&url).json(body);
+        if !self.config.key.expose().is_empty() {
+            request = request.bearer_auth(self.config.key.expose());
+        }
+        let span = info_span!(
+            "POST /chat/completions",
+            otel.kind = "client",
+            http.request.method = "POST",
+            http.response.status_code = Empty,
+        );
+        let exchange = async {
+            let answered = timeout(self.patience.silence, request.send())
+                .await
+                .map_err(|_| ServiceError::timeout("the beginning of the answer", self.patience.silence))?
+                .map_err(|error| ServiceError::lost(self.plain(&error)))?;
+            let status = answered.status().as_u16();
+            Span::current().record("http.response.status_code", status);
+            if answered.status().is_success() {
+                return Ok(answered);
+            }
+            let retry_after = answered
+                .headers()
+                .get("retry-after")
+                .and_then(|value| value.to_str().ok()?.parse::<f64>().ok())
+                .filter(|secs| secs.is_finite() && *secs >= 0.0);
+            let explained = timeout(self.patience.silence, answered.text()).await.ok().and_then(Result::ok);
+            let error = ServiceError::status(status, &explained.unwrap_or_default(), &self.config.key);
+            Err(ServiceError { retry_after, ..error })
+        };
+        exchange.instrument(span).await
+    }
+
+    /// An HTTP client's error with its causes, in one line.
+    fn plain(&self, error: &reqwest::Error) -> String {
+        let mut text = error.to_string();
+        let mut cause = std::error::Error::source(error);
+        while let Some(inner) = cause {
+            text.push_str(&format!(": {inner}"));
+            cause = inner.source();
+        }
+        self.config.key.redact(&text)
+    }
+}
+
+#[derive(Deserialize)]
+struct Chunk {
+    #[serde(default)]
+    choices: Vec<Choice>,
+    usage: Option<Usage>,
+    error: Option<Value>,
+}
+
+#[derive(Deserialize)]
+struct Choice {
+    #[serde(default)]
+    delta: Delta,
+}
+
+#[derive(Default, Deserialize)]
+struct Delta {
+    content: Option<String>,
+    #[serde(default)]
+    tool_calls: Vec<ToolCallPart>,
+}
+
+/// A piece of a tool call: id and name come first, then the arguments in pieces.
+#[derive(Deserialize)]
+struct ToolCallPart {
+    index: usize,
+    id: Option<String>,
+    function: Option<FunctionPart>,
+}
+
+#[derive(Deserialize)]
+struct FunctionPart {
+    name: Option<String>,
+    arguments: Option<String>,
+}
+
+impl ToolCallPart {
+    fn add_to(self, calls: &mut Vec<ToolCall>) -> Result<(), ServiceError> {
+        if self.index >= TOOL_CALLS {
+            return Err(ServiceError::malformed(format!("tool call number {} in one answer", self.index + 1)));
+        }
+        while calls.len() <= self.index {
+            calls.push(ToolCall { id: String::new(), kind: "function".to_owned(), function: Default::default() });
+        }
+        let call = &mut calls[self.index];
+        call.id.push_str(&self.id.unwrap_or_default());
+        if let Some(part) = self.function {
+            call.function.name.push_str(&part.name.unwrap_or_default());
+            call.function.arguments.push_str(&part.arguments.unwrap_or_default());
+        }
+        Ok(())
+    }
+}
+
+#[derive(Deserialize)]
+struct Usage {
+    prompt_tokens: u64,
+    completion_tokens: u64,
+    prompt_tokens_details: Option<PromptDetails>,
+    completion_tokens_details: Option<CompletionDetails>,
+}
+
+#[derive(Deserialize)]
+struct PromptDetails {
+    cached_tokens: Option<u64>,
+}
+
+#[derive(Deserialize)]
+struct CompletionDetails {
+    reasoning_tokens: Option<u64>,
+}
+
+impl Usage {
+    fn record(&self, span: &Span) {
+        span.record("gen_ai.usage.input_tokens", self.prompt_tokens);
+        span.record("gen_ai.usage.output_tokens", self.completion_tokens);
+        if let Some(cached) = self.prompt_tokens_details.as_ref().and_then(|details| details.cached_tokens) {
+            span.record("gen_ai.usage.cache_read.input_tokens", cached);
+        }
+        if let Some(reasoning) = self.completion_tokens_details.as_ref().and_then(|details| details.reasoning_tokens) {
+            span.record("gen_ai.usage.reasoning.output_tokens", reasoning);
+        }
+    }
+}

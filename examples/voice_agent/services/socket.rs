@@ -1,0 +1,88 @@
+//! The WebSocket under both speech services.
+
+use super::{Patience, ServiceError};
+use crate::settings::Secret;
+use futures_util::{SinkExt, StreamExt};
+use tokio::net::TcpStream;
+use tokio::time::timeout;
+use tokio_tungstenite::tungstenite::client::IntoClientRequest;
+use tokio_tungstenite::tungstenite::http::HeaderValue;
+use tokio_tungstenite::tungstenite::{Error, Message};
+use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, connect_async};
+
+pub(crate) struct Socket {
+    inner: WebSocketStream<MaybeTlsStream<TcpStream>>,
+    patience: Patience,
+}
+
+/// What a socket brings.
+#[derive(Debug)]
+pub(crate) enum Incoming {
+    Text(String),
+    Lost(ServiceError),
+}
+
+impl Socket {
+    /// Opens `url`. The key goes into a header, never into the address: addresses end up in logs.
+    pub(crate) async fn open(
+        url: &str,
+        headers: &[(&'static str, String)],
+        secret: &Secret,
+        patience: Patience,
+    ) -> Result<Self, ServiceError> {
+        let permanent = |message: String| ServiceError {
+            kind: "invalid_request".into(),
+            message: secret.redact(&message),
+            transient: false,
+            retry_after: None,
+        };
+        let mut request = url.into_client_request().map_err(|error| permanent(format!("{url}: {error}")))?;
+        for (name, value) in headers {
+            let mut value = HeaderValue::from_str(value)
+                .map_err(|_| permanent(format!("the value of the header {name} has characters no header may have")))?;
+            value.set_sensitive(true);
+            request.headers_mut().insert(*name, value);
+        }
+        match timeout(patience.connect, connect_async(request)).await {
+            Ok(Ok((inner, _))) => Ok(Self { inner, patience }),
+            Ok(Err(Error::Http(response))) => {
+                let body = response.body().as_deref().map(String::from_utf8_lossy).unwrap_or_default();
+                Err(ServiceError::status(response.status().as_u16(), &body, secret))
+            }
+            Ok(Err(error)) => Err(ServiceError::lost(secret.redact(&error.to_string()))),
+            Err(_) => Err(ServiceError::timeout("connecting", patience.connect)),
+        }
+    }
+
+    /// Sends; a peer that does not take what it is sent counts as lost.
+    pub(crate) async fn send(&mut self, message: Message) -> Result<(), ServiceError> {
+        match timeout(self.patience.silence, self.inner.send(message)).await {
+            Ok(sent) => sent.map_err(ServiceError::lost),
+            Err(_) => Err(ServiceError::timeout("sending", self.patience.silence)),
+        }
+    }
+
+    pub(crate) async fn send_json(&mut self, value: &serde_json::Value) -> Result<(), ServiceError> {
+        self.send(Message::text(value.to_string())).await
+    }
+
+    /// The next text message. Cancel-safe.
+    pub(crate) async fn next(&mut self) -> Incoming {
+        loop {
+            return match self.inner.next().await {
+                Some(Ok(Message::Text(text))) => Incoming::Text(text.as_str().to_owned()),
+                Some(Ok(Message::Close(Some(frame)))) => {
+                    Incoming::Lost(ServiceError::lost(format!("closed with {}: {}", u16::from(frame.code), frame.reason)))
+                }
+                Some(Ok(Message::Close(None))) | None => Incoming::Lost(ServiceError::lost("closed by the provider")),
+                Some(Ok(_)) => continue,
+                Some(Err(error)) => Incoming::Lost(ServiceError::lost(error)),
+            };
+        }
+    }
+
+    /// Says goodbye, without waiting long for an answer.
+    pub(crate) async fn close(mut self) {
+        let _ = timeout(self.patience.connect, self.inner.close(None)).await;
+    }
+}

@@ -1,0 +1,78 @@
+//! The only part of the agent that knows where its traces go.
+
+use crate::transport::web::Update;
+use opentelemetry::Value;
+use opentelemetry_sdk::error::OTelSdkResult;
+use opentelemetry_sdk::trace::{SpanData, SpanExporter};
+use serde_json::{Map, json};
+use std::sync::Arc;
+use std::time::{SystemTime, UNIX_EPOCH};
+use tokio::sync::broadcast;
+use tracing_conversation::{Console, SetupError, Telemetry};
+
+/// Sets telemetry up from the environment. What this program adds: without any `OTEL_*` variable, turns are printed as
+/// trees; without `RUST_LOG`, only warnings are logged beside them; `live` gets every span as well.
+pub(crate) fn start(live: Option<Live>) -> Result<Telemetry, SetupError> {
+    let mut builder = Telemetry::builder();
+    if std::env::var_os("OTEL_SERVICE_NAME").is_none() {
+        builder = builder.service_name("voice_agent");
+    }
+    if !std::env::vars_os().any(|(name, _)| name.to_string_lossy().starts_with("OTEL_")) {
+        builder = builder.console(Some(Console::Tree));
+    }
+    if std::env::var_os("RUST_LOG").is_none() {
+        builder = builder.variable("RUST_LOG", "warn");
+    }
+    if let Some(live) = live {
+        builder = builder.exporter(live);
+    }
+    builder.init()
+}
+
+/// Shows spans to the web page as they end.
+#[derive(Clone, Debug)]
+pub(crate) struct Live(pub(crate) broadcast::Sender<Arc<Update>>);
+
+impl SpanExporter for Live {
+    async fn export(&self, batch: Vec<SpanData>) -> OTelSdkResult {
+        for span in batch {
+            // Fails when no page is open.
+            let _ = self.0.send(Arc::new(shown(&span)));
+        }
+        Ok(())
+    }
+}
+
+fn shown(span: &SpanData) -> Update {
+    let attributes: Map<String, serde_json::Value> =
+        span.attributes.iter().map(|attribute| (attribute.key.to_string(), plain(&attribute.value))).collect();
+    let conversation = attributes.get("conversation.id").and_then(|id| id.as_str()).unwrap_or_default().to_owned();
+    let error = match &span.status {
+        opentelemetry::trace::Status::Error { description } => Some(description.to_string()),
+        _ => None,
+    };
+    let json = json!({
+        "type": "span",
+        "name": span.name,
+        "id": span.span_context.span_id().to_string(),
+        "parent": span.parent_span_id.to_string(),
+        "start": seconds(span.start_time),
+        "end": seconds(span.end_time),
+        "error": error,
+        "attributes": attributes,
+    });
+    Update { conversation, json: json.to_string() }
+}
+
+fn plain(value: &Value) -> serde_json::Value {
+    match value {
+        Value::Bool(value) => (*value).into(),
+        Value::I64(value) => (*value).into(),
+        Value::F64(value) => (*value).into(),
+        other => other.as_str().into(),
+    }
+}
+
+fn seconds(time: SystemTime) -> f64 {
+    time.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs_f64()
+}

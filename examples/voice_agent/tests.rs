@@ -1,0 +1,210 @@
+//! Whole conversations with the stand-ins, and what is exported of them, held against the trace contract.
+
+use crate::agent::Agent;
+use crate::pace::Pace;
+use crate::services::Patience;
+use crate::stand_in::faults::{Fault, Kind, Provider};
+use crate::stand_in::{Behaviour, Delays, StandIns};
+use crate::transport::caller;
+use opentelemetry::trace::{SpanId, Status, TracerProvider as _};
+use opentelemetry::Value;
+use opentelemetry_sdk::trace::{InMemorySpanExporter, SdkTracerProvider, SimpleSpanProcessor, SpanData};
+use std::fmt::Write;
+use std::time::Duration;
+use tracing_conversation::ConversationProcessor;
+use tracing_subscriber::prelude::*;
+
+/// Everything that was exported.
+#[derive(Default)]
+pub(crate) struct Collected(InMemorySpanExporter);
+
+impl Collected {
+    /// Makes the crate's layer the subscriber of this thread, until what is returned is dropped. A test's runtime has
+    /// one thread, so that tests do not see each other's spans.
+    pub(crate) fn install() -> (Self, tracing::subscriber::DefaultGuard) {
+        let collected = Self::default();
+        let simple = SimpleSpanProcessor::new(collected.0.clone());
+        let provider = SdkTracerProvider::builder().with_span_processor(ConversationProcessor::new(simple)).build();
+        let layer = tracing_conversation::layer(provider.tracer("voice_agent"));
+        (collected, tracing::subscriber::set_default(tracing_subscriber::registry().with(layer)))
+    }
+
+    pub(crate) fn spans(&self) -> Vec<SpanData> {
+        self.0.get_finished_spans().unwrap()
+    }
+}
+
+/// Runs the bundled caller's conversation at 8 times the speed, with `faults`; returns what was exported.
+async fn converse(id: &str, faults: Vec<Fault>) -> (Vec<SpanData>, StandIns) {
+    let (collected, _installed) = Collected::install();
+    let pace = Pace::times(8.0);
+    let behaviour = Behaviour { seed: 1, pace, delays: Delays::default(), faults };
+    let stand_ins = StandIns::start(behaviour).await.unwrap();
+    let agent = Agent {
+        http: crate::http_client().unwrap(),
+        deepgram: stand_ins.deepgram(),
+        openai: stand_ins.openai(),
+        cartesia: stand_ins.cartesia(),
+        weather: stand_ins.weather(),
+        patience: Patience { connect: Duration::from_secs(2), silence: Duration::from_millis(800) },
+        pace,
+    };
+    let connection = caller::call(&caller::script(), pace).unwrap();
+    tokio::time::timeout(Duration::from_secs(60), agent.converse(id.to_owned(), "test", connection)).await.unwrap();
+    (collected.spans(), stand_ins)
+}
+
+pub(crate) fn get<'a>(span: &'a SpanData, key: &str) -> Option<&'a Value> {
+    span.attributes.iter().find(|attribute| attribute.key.as_str() == key).map(|attribute| &attribute.value)
+}
+
+pub(crate) fn text(span: &SpanData, key: &str) -> String {
+    get(span, key).map(|value| value.as_str().into_owned()).unwrap_or_default()
+}
+
+fn number(span: &SpanData, key: &str) -> Option<f64> {
+    match get(span, key)? {
+        Value::F64(value) => Some(*value),
+        Value::I64(value) => Some(*value as f64),
+        _ => None,
+    }
+}
+
+/// The spans as an indented tree in the order they began, each with what `describe` says of it.
+pub(crate) fn tree(spans: &[SpanData], describe: impl Fn(&SpanData) -> String) -> String {
+    fn below(spans: &[SpanData], parent: SpanId, depth: usize, describe: &dyn Fn(&SpanData) -> String, out: &mut String) {
+        let mut children: Vec<_> = spans.iter().filter(|span| span.parent_span_id == parent).collect();
+        children.sort_by_key(|span| span.start_time);
+        for span in children {
+            let line = format!("{:indent$}{} {}", "", span.name, describe(span), indent = 2 * depth);
+            writeln!(out, "{}", line.trim_end()).unwrap();
+            below(spans, span.span_context.span_id(), depth + 1, describe, out);
+        }
+    }
+    let mut out = String::from("\n");
+    below(spans, SpanId::INVALID, 0, &describe, &mut out);
+    out
+}
+
+/// What every run with the same seed has in common.
+pub(crate) fn essence(span: &SpanData) -> String {
+    let mut said: Vec<String> = Vec::new();
+    for key in ["turn.number", "turn.end_reason", "turn.latency.measured_from", "transcript", "output", "text"] {
+        if (span.name == "turn") == key.starts_with("turn.") {
+            said.extend(get(span, key).map(|value| format!("{}", value.as_str())));
+        }
+    }
+    for key in ["gen_ai.tool.name", "gen_ai.tool.call.arguments", "error.type"] {
+        said.extend(get(span, key).map(|value| format!("{}", value.as_str())));
+    }
+    for key in ["interrupted", "turn.was_interrupted", "stt.incomplete"] {
+        said.extend((get(span, key) == Some(&Value::Bool(true))).then(|| key.to_owned()));
+    }
+    if matches!(span.status, Status::Error { .. }) {
+        said.push("ERROR".to_owned());
+    }
+    said.join(" | ")
+}
+
+/// The parts of a turn's latency, and what they should add up to.
+fn parts(turn: &SpanData) -> Vec<(String, f64)> {
+    let parts = turn.attributes.iter().filter_map(|attribute| {
+        let part = attribute.key.as_str().strip_prefix("turn.latency.")?;
+        Some((part.to_owned(), number(turn, attribute.key.as_str())?))
+    });
+    parts.collect()
+}
+
+#[tokio::test]
+async fn the_default_conversation_leaves_as_the_contract_says() {
+    let rate_limit = Fault { provider: Provider::OpenAi, nth: 5, kind: Kind::Status(429) };
+    let (spans, stand_ins) = converse("whole", vec![rate_limit]).await;
+    assert_eq!(
+        tree(&spans, essence),
+        r#"
+conversation
+  turn 1 | user_spoke | client_connected
+    llm Hello, this is your travel assistant. How can I help you?
+      POST /chat/completions
+    tts Hello, this is your travel assistant. How can I help you?
+  turn 2 | user_spoke | user_silence
+    stt What is the weather like in Paris today?
+    llm
+      POST /chat/completions
+    tool get_weather | {"city":"Paris"}
+      GET /v1/search
+      GET /v1/forecast
+    llm It is 24 degrees and partly cloudy in Paris. A light jacket will do.
+      POST /chat/completions
+    tts It is 24 degrees and partly cloudy in Paris. A light jacket will do.
+  turn 3 | interrupted | user_silence | turn.was_interrupted
+    stt What should I see while I am there?
+    llm There is a lot to see in Paris. Start in the old town, and climb the tower for the view. After that the great museum is worth a whole afternoon. In the evening I would go to the theatre, and have dinner in one of the small streets behind it.
+      POST /chat/completions
+    tts There is a lot to see in Paris. Start in the old town, and climb the tower for the view. After that the great museum is worth a whole afternoon. In the evening I would go to the theatre, and have dinner in one of the small streets behind it. | interrupted
+  turn 4 | user_spoke | user_silence
+    stt Sorry to interrupt, just one place please.
+    llm rate_limit_exceeded | ERROR
+      POST /chat/completions
+    llm Of course. Then take a walk along the river at sunset.
+      POST /chat/completions
+    tts Of course. Then take a walk along the river at sunset.
+  turn 5 | silence | user_silence
+    stt That is all, thank you and goodbye.
+    llm You are welcome. Have a good trip!
+      POST /chat/completions
+    tts You are welcome. Have a good trip!
+"#
+    );
+
+    for span in &spans {
+        assert_eq!(text(span, "conversation.id"), "whole", "{}", span.name);
+        let mut keys: Vec<_> = span.attributes.iter().map(|attribute| attribute.key.as_str()).collect();
+        keys.sort_unstable();
+        assert!(keys.windows(2).all(|pair| pair[0] != pair[1]), "{}: {keys:?}", span.name);
+    }
+    for turn in spans.iter().filter(|span| span.name == "turn") {
+        let length = turn.end_time.duration_since(turn.start_time).unwrap().as_secs_f64();
+        assert!((length - number(turn, "turn.duration_seconds").unwrap()).abs() < 1e-6);
+        if let Some(latency) = number(turn, "turn.user_bot_latency_seconds") {
+            let sum: f64 = parts(turn).iter().map(|(_, secs)| secs).sum();
+            assert!((sum - latency).abs() < 1e-6, "{:?} do not sum to {latency}", parts(turn));
+        }
+    }
+    let second: Vec<_> = spans.iter().filter(|span| span.name == "turn").nth(1).map(parts).unwrap();
+    let names: Vec<_> = second.iter().map(|(name, _)| name.as_str()).collect();
+    for part in ["endpointing_wait", "transcription", "turn_detection", "llm_inference", "llm_tool_call", "function_handler"] {
+        assert!(names.contains(&part), "{part} is not among {names:?}");
+    }
+
+    let account = stand_ins.account("whole");
+    let sum = |key: &str| spans.iter().filter_map(|span| number(span, key)).sum::<f64>() as u64;
+    assert_eq!(sum("gen_ai.usage.input_tokens"), account.input_tokens);
+    assert_eq!(sum("gen_ai.usage.output_tokens"), account.output_tokens);
+    assert_eq!(sum("metrics.character_count"), account.characters);
+    let mut transcripts: Vec<_> = spans.iter().filter(|span| span.name == "stt").collect();
+    transcripts.sort_by_key(|span| span.start_time);
+    assert_eq!(transcripts.iter().map(|span| text(span, "transcript")).collect::<Vec<_>>(), account.transcripts);
+}
+
+#[tokio::test]
+async fn a_language_model_that_stays_away_is_apologised_for() {
+    let fault = |nth| Fault { provider: Provider::OpenAi, nth, kind: Kind::Status(500) };
+    // The answer to the first question, and both attempts after it.
+    let (spans, _) = converse("down", vec![fault(2), fault(3), fault(4)]).await;
+    let second = tree(&spans, essence);
+    let second = second.split("  turn ").nth(2).unwrap();
+    assert_eq!(
+        second,
+        "2 | user_spoke | user_silence
+    stt What is the weather like in Paris today?
+    llm server_error | ERROR
+      POST /chat/completions
+    llm server_error | ERROR
+      POST /chat/completions
+    llm server_error | ERROR
+      POST /chat/completions
+    tts I am sorry, I cannot think straight right now. Please ask me again in a moment.
+"
+    );
+}

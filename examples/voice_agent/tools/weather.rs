@@ -1,0 +1,101 @@
+//! The weather by Open-Meteo, which needs no key.
+//!
+//! Wire format: Open-Meteo's documentation, "Geocoding API" (`GET /v1/search`) and "Weather Forecast API"
+//! (`GET /v1/forecast`, section "Current Conditions", and the table of WMO weather codes).
+
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+use serde_json::{Value, json};
+use tracing::field::Empty;
+use tracing::{Instrument, Span, info_span};
+
+#[derive(Clone, Debug)]
+pub(crate) struct Weather {
+    http: reqwest::Client,
+    geocoding: String,
+    forecast: String,
+}
+
+impl Weather {
+    pub(crate) fn new(http: reqwest::Client, geocoding: String, forecast: String) -> Self {
+        Self { http, geocoding, forecast }
+    }
+
+    pub(crate) async fn now(&self, city: &str) -> Result<Value, String> {
+        let span = info_span!(
+            "GET /v1/search",
+            otel.kind = "client",
+            http.request.method = "GET",
+            http.response.status_code = Empty,
+        );
+        let query = [("name", city), ("count", "1")];
+        let places = self.get::<Places>(&self.geocoding, "/v1/search", &query).instrument(span).await?;
+        let place = places.results.into_iter().next();
+        let place = place.ok_or_else(|| format!("there is no city `{city}`"))?;
+        let span = info_span!(
+            "GET /v1/forecast",
+            otel.kind = "client",
+            http.request.method = "GET",
+            http.response.status_code = Empty,
+        );
+        let (latitude, longitude) = (place.latitude.to_string(), place.longitude.to_string());
+        let query =
+            [("latitude", latitude.as_str()), ("longitude", &longitude), ("current", "temperature_2m,weather_code")];
+        let current = self.get::<Forecast>(&self.forecast, "/v1/forecast", &query).instrument(span).await?.current;
+        Ok(json!({
+            "city": place.name,
+            "temperature_celsius": current.temperature_2m,
+            "conditions": conditions(current.weather_code),
+        }))
+    }
+
+    async fn get<T: DeserializeOwned>(&self, base: &str, path: &str, query: &[(&str, &str)]) -> Result<T, String> {
+        let asked = self.http.get(format!("{base}{path}")).query(query).send().await;
+        let answered = asked.map_err(|error| format!("the weather service cannot be reached: {}", error.without_url()))?;
+        Span::current().record("http.response.status_code", answered.status().as_u16());
+        if !answered.status().is_success() {
+            return Err(format!("the weather service answered {}", answered.status()));
+        }
+        answered.json().await.map_err(|error| format!("the weather service's answer: {}", error.without_url()))
+    }
+}
+
+/// The groups of the WMO's code 4677 that Open-Meteo uses.
+fn conditions(code: u8) -> &'static str {
+    match code {
+        0 => "clear",
+        1 => "mostly clear",
+        2 => "partly cloudy",
+        3 => "overcast",
+        45 | 48 => "foggy",
+        51..=57 => "drizzling",
+        61..=67 | 80..=82 => "rainy",
+        71..=77 | 85 | 86 => "snowy",
+        95..=99 => "stormy",
+        _ => "unsettled",
+    }
+}
+
+#[derive(Deserialize)]
+struct Places {
+    #[serde(default)]
+    results: Vec<Place>,
+}
+
+#[derive(Deserialize)]
+struct Place {
+    name: String,
+    latitude: f64,
+    longitude: f64,
+}
+
+#[derive(Deserialize)]
+struct Forecast {
+    current: Current,
+}
+
+#[derive(Deserialize)]
+struct Current {
+    temperature_2m: f64,
+    weather_code: u8,
+}

@@ -1,0 +1,413 @@
+//! Gathers spans, which arrive in the order in which they end, into what is shown together: a turn with everything in it.
+
+use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
+use std::mem::take;
+use std::time::SystemTime;
+
+use opentelemetry::{SpanId, TraceId};
+use opentelemetry_sdk::trace::SpanData;
+
+use super::record::{Kind, Record};
+use super::totals::Totals;
+
+/// Bounds on what is kept, whatever the program does. A record holds at most a few kilobytes, because its texts are cut.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Limits {
+    /// Conversations that are open at once. Past it, the one that has been quiet longest is summed up as it stands.
+    pub(super) conversations: usize,
+    /// Spans that wait for their turn to end. Past it, those of the conversation that has been quiet longest are shown.
+    pub(super) waiting: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            conversations: 1_000,
+            waiting: 10_000,
+        }
+    }
+}
+
+/// What is shown in one piece.
+#[derive(Debug)]
+pub(super) enum Block {
+    /// A turn that has ended.
+    Turn {
+        conversation: String,
+        turn: Record,
+        spans: Vec<Record>,
+    },
+    /// Spans without a turn to show them in: it has been shown already, or there is none.
+    Loose {
+        conversation: String,
+        place: Place,
+        axis: Frame,
+        spans: Vec<Record>,
+    },
+    /// The end of a conversation, with the spans that belong to it and to none of its turns.
+    Summary {
+        conversation: String,
+        totals: Totals,
+        span: Option<Record>,
+        spans: Vec<Record>,
+    },
+    /// Spans outside any conversation.
+    Outside { spans: Vec<Record> },
+}
+
+#[derive(Debug, PartialEq)]
+pub(super) enum Place {
+    /// In that turn, or in none, and arrived after it, or the conversation, was shown.
+    Late { turn: Option<u64> },
+    /// In that turn, which has not ended.
+    Unfinished { turn: Option<u64> },
+    /// In no turn.
+    Between,
+}
+
+/// A stretch of time, that of a turn for instance.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) struct Frame {
+    pub(super) start: SystemTime,
+    pub(super) end: SystemTime,
+}
+
+impl Frame {
+    /// The time from the first start to the last end.
+    pub(super) fn of(spans: &[Record]) -> Self {
+        let time = |times: Option<SystemTime>| times.unwrap_or(SystemTime::UNIX_EPOCH);
+        Self {
+            start: time(spans.iter().map(|span| span.start).min()),
+            end: time(spans.iter().map(|span| span.end).max()),
+        }
+    }
+}
+
+#[derive(Debug, Default)]
+pub(super) struct Collector {
+    limits: Limits,
+    conversations: HashMap<String, Conversation>,
+    /// Traces of the open conversations: for spans that do not say which one they belong to.
+    traces: HashMap<TraceId, String>,
+    ended: Ended,
+    waiting: usize,
+    now: u64,
+}
+
+#[derive(Debug, Default)]
+struct Conversation {
+    waiting: Vec<Record>,
+    turns: Vec<Record>,
+    span: Option<Record>,
+    totals: Totals,
+    trace: Option<TraceId>,
+    /// The turn shown last.
+    shown: Option<(u64, Frame)>,
+    touched: u64,
+}
+
+/// The conversations summed up last, and when they ended. What started before is a straggler; what started after belongs
+/// to a new conversation of the same id.
+#[derive(Debug, Default)]
+struct Ended {
+    order: VecDeque<String>,
+    ends: HashMap<String, SystemTime>,
+}
+
+impl Ended {
+    const KEPT: usize = 1_000;
+
+    fn insert(&mut self, id: &str, end: SystemTime) {
+        if self.ends.insert(id.to_owned(), end).is_none() {
+            self.order.push_back(id.to_owned());
+        }
+        if self.order.len() > Self::KEPT
+            && let Some(oldest) = self.order.pop_front()
+        {
+            self.ends.remove(&oldest);
+        }
+    }
+
+    fn has(&self, id: &str, span: &Record) -> bool {
+        self.ends.get(id).is_some_and(|end| span.start < *end)
+    }
+}
+
+impl Collector {
+    pub(super) fn new(limits: Limits) -> Self {
+        Self {
+            limits,
+            ..Self::default()
+        }
+    }
+
+    /// Takes in finished spans and gives back what can be shown now.
+    pub(super) fn take(&mut self, batch: &[SpanData]) -> Vec<Block> {
+        let before = self.now;
+        let mut touched = Vec::new();
+        let mut stragglers: Vec<(String, Vec<Record>)> = Vec::new();
+        let mut outside = Vec::new();
+        let mut records: Vec<Record> = batch.iter().map(Record::of).collect();
+        // Those that name their conversation first: they tell whose trace it is.
+        records.sort_by_key(|record| record.conversation.is_none());
+        for record in records {
+            let named = record.conversation.as_ref();
+            let Some(id) = named.or_else(|| self.traces.get(&record.trace)).cloned() else {
+                outside.push(record);
+                continue;
+            };
+            if self.ended.has(&id, &record) {
+                match stragglers.iter_mut().find(|(known, _)| *known == id) {
+                    Some((_, spans)) => spans.push(record),
+                    None => stragglers.push((id, vec![record])),
+                }
+                continue;
+            }
+            if self
+                .conversations
+                .get(&id)
+                .is_none_or(|known| known.touched <= before)
+            {
+                touched.push(id.clone());
+            }
+            self.keep(id, record);
+        }
+        let mut blocks = Vec::new();
+        for id in touched {
+            self.show(&id, &mut blocks);
+        }
+        for (id, spans) in stragglers {
+            for (turn, spans) in by_turn(spans) {
+                blocks.push(loose(&id, Place::Late { turn }, spans));
+            }
+        }
+        if !outside.is_empty() {
+            blocks.push(Block::Outside { spans: outside });
+        }
+        self.shrink(&mut blocks);
+        blocks
+    }
+
+    /// Everything that still waits, because nothing more will come.
+    pub(super) fn rest(&mut self) -> Vec<Block> {
+        let mut open: Vec<(u64, String)> = self
+            .conversations
+            .iter()
+            .map(|(id, it)| (it.touched, id.clone()))
+            .collect();
+        open.sort();
+        let mut blocks = Vec::new();
+        for (_, id) in open {
+            self.sum_up(&id, &mut blocks);
+        }
+        blocks
+    }
+
+    fn keep(&mut self, id: String, record: Record) {
+        self.now += 1;
+        if !self.conversations.contains_key(&id) {
+            self.traces.insert(record.trace, id.clone());
+        }
+        let conversation = self.conversations.entry(id).or_default();
+        conversation.touched = self.now;
+        conversation.trace.get_or_insert(record.trace);
+        conversation.totals.add(&record);
+        match record.kind {
+            Kind::Conversation => conversation.span = Some(record),
+            Kind::Turn(_) => conversation.turns.push(record),
+            Kind::Service(_) | Kind::Ordinary => {
+                conversation.waiting.push(record);
+                self.waiting += 1;
+            }
+        }
+    }
+
+    fn show(&mut self, id: &str, blocks: &mut Vec<Block>) {
+        let Some(conversation) = self.conversations.get_mut(id) else {
+            return;
+        };
+        let before = conversation.waiting.len();
+        let mut turns = take(&mut conversation.turns);
+        turns.sort_by_key(|turn| (turn.turn, turn.start));
+        for turn in turns {
+            let between = conversation.between_turns_before(&turn);
+            if !between.is_empty() {
+                blocks.push(loose(id, Place::Between, between));
+            }
+            let spans = conversation.spans_in(&turn);
+            let shown = conversation.shown.map_or(0, |(number, _)| number);
+            if let Some(number) = turn.turn
+                && number >= shown
+            {
+                conversation.shown = Some((
+                    number,
+                    Frame {
+                        start: turn.start,
+                        end: turn.end,
+                    },
+                ));
+            }
+            blocks.push(Block::Turn {
+                conversation: id.to_owned(),
+                turn,
+                spans,
+            });
+        }
+        if let Some((shown, frame)) = conversation.shown {
+            let late =
+                conversation.take_waiting(|span| span.turn.is_some_and(|turn| turn <= shown));
+            for (turn, spans) in by_turn(late) {
+                let mut block = loose(id, Place::Late { turn }, spans);
+                if let Block::Loose { axis, .. } = &mut block
+                    && turn == Some(shown)
+                {
+                    *axis = frame;
+                }
+                blocks.push(block);
+            }
+        }
+        self.waiting -= before - conversation.waiting.len();
+        if conversation.span.is_some() {
+            self.sum_up(id, blocks);
+        }
+    }
+
+    /// Shows all there is of a conversation, and forgets it.
+    fn sum_up(&mut self, id: &str, blocks: &mut Vec<Block>) {
+        self.show_waiting(id, blocks);
+        let Some(conversation) = self.conversations.remove(id) else {
+            return;
+        };
+        self.waiting -= conversation.waiting.len();
+        if let Some(trace) = conversation.trace {
+            self.traces.remove(&trace);
+        }
+        if let Some(span) = &conversation.span {
+            self.ended.insert(id, span.end);
+        }
+        blocks.push(Block::Summary {
+            conversation: id.to_owned(),
+            totals: conversation.totals,
+            span: conversation.span,
+            spans: conversation.waiting,
+        });
+    }
+
+    /// Shows the spans that wait for a turn, and services in none. Ordinary spans in no turn stay for the summary.
+    fn show_waiting(&mut self, id: &str, blocks: &mut Vec<Block>) {
+        let Some(conversation) = self.conversations.get_mut(id) else {
+            return;
+        };
+        let before = conversation.waiting.len();
+        for (turn, spans) in by_turn(conversation.take_waiting(|span| span.turn.is_some())) {
+            blocks.push(loose(id, Place::Unfinished { turn }, spans));
+        }
+        let roots: HashSet<SpanId> = conversation
+            .waiting
+            .iter()
+            .filter(|span| span.service().is_some())
+            .map(|span| span.id)
+            .collect();
+        let spans = conversation.take_family(roots);
+        if !spans.is_empty() {
+            blocks.push(loose(id, Place::Between, spans));
+        }
+        self.waiting -= before - conversation.waiting.len();
+    }
+
+    fn shrink(&mut self, blocks: &mut Vec<Block>) {
+        while self.conversations.len() > self.limits.conversations {
+            let Some(id) = self.quietest(|_| true) else {
+                break;
+            };
+            self.sum_up(&id, blocks);
+        }
+        while self.waiting > self.limits.waiting {
+            let Some(id) = self.quietest(|conversation| !conversation.waiting.is_empty()) else {
+                break;
+            };
+            self.show_waiting(&id, blocks);
+            let rest = self
+                .conversations
+                .get_mut(&id)
+                .map(|it| take(&mut it.waiting))
+                .unwrap_or_default();
+            self.waiting -= rest.len();
+            if !rest.is_empty() {
+                blocks.push(loose(&id, Place::Between, rest));
+            }
+        }
+    }
+
+    fn quietest(&self, among: impl Fn(&Conversation) -> bool) -> Option<String> {
+        let among = self
+            .conversations
+            .iter()
+            .filter(|(_, conversation)| among(conversation));
+        among
+            .min_by_key(|(_, conversation)| conversation.touched)
+            .map(|(id, _)| id.clone())
+    }
+}
+
+impl Conversation {
+    fn take_waiting(&mut self, take: impl Fn(&Record) -> bool) -> Vec<Record> {
+        self.waiting.extract_if(.., |record| take(record)).collect()
+    }
+
+    /// Takes the spans with these ids and, of those that name no turn, their descendants.
+    fn take_family(&mut self, mut family: HashSet<SpanId>) -> Vec<Record> {
+        loop {
+            let before = family.len();
+            // A parent ends after its children, so it waits behind them: from behind, one pass mostly does.
+            for span in self.waiting.iter().rev() {
+                if span.turn.is_none() && family.contains(&span.parent) {
+                    family.insert(span.id);
+                }
+            }
+            if family.len() == before {
+                break;
+            }
+        }
+        self.take_waiting(|span| family.contains(&span.id))
+    }
+
+    fn spans_in(&mut self, turn: &Record) -> Vec<Record> {
+        let named = self
+            .waiting
+            .iter()
+            .filter(|span| span.turn.is_some() && span.turn == turn.turn)
+            .map(|span| span.id);
+        let family = named.chain([turn.id]).collect();
+        self.take_family(family)
+    }
+
+    /// Services in no turn that had ended when `turn` did.
+    fn between_turns_before(&mut self, turn: &Record) -> Vec<Record> {
+        let ids: HashSet<SpanId> = self.waiting.iter().map(|span| span.id).collect();
+        let roots = self.waiting.iter().filter(|span| {
+            // One whose parent is the turn, or waits as well, is shown with it.
+            let elsewhere = span.parent == turn.id || ids.contains(&span.parent);
+            span.service().is_some() && span.turn.is_none() && span.end <= turn.end && !elsewhere
+        });
+        let roots = roots.map(|span| span.id).collect();
+        self.take_family(roots)
+    }
+}
+
+fn loose(conversation: &str, place: Place, spans: Vec<Record>) -> Block {
+    Block::Loose {
+        conversation: conversation.to_owned(),
+        place,
+        axis: Frame::of(&spans),
+        spans,
+    }
+}
+
+fn by_turn(spans: Vec<Record>) -> BTreeMap<Option<u64>, Vec<Record>> {
+    let mut turns: BTreeMap<Option<u64>, Vec<Record>> = BTreeMap::new();
+    for span in spans {
+        turns.entry(span.turn).or_default().push(span);
+    }
+    turns
+}

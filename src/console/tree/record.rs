@@ -1,0 +1,324 @@
+//! What the tree keeps of a span: little, with its texts made harmless.
+
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::time::SystemTime;
+
+use opentelemetry::trace::Status;
+use opentelemetry::{SpanId, TraceId, Value};
+use opentelemetry_sdk::trace::SpanData;
+
+use super::style::Role;
+use super::text::{clean, name};
+use crate::names;
+
+/// A finished span.
+#[derive(Debug)]
+pub(super) struct Record {
+    pub(super) trace: TraceId,
+    pub(super) id: SpanId,
+    pub(super) parent: SpanId,
+    pub(super) conversation: Option<String>,
+    pub(super) turn: Option<u64>,
+    pub(super) name: String,
+    pub(super) start: SystemTime,
+    pub(super) end: SystemTime,
+    /// What went wrong, if anything did.
+    pub(super) failure: Option<String>,
+    pub(super) kind: Kind,
+}
+
+#[derive(Debug)]
+pub(super) enum Kind {
+    Conversation,
+    Turn(Box<TurnFacts>),
+    Service(Box<ServiceFacts>),
+    Ordinary,
+}
+
+#[derive(Debug, Default)]
+pub(super) struct TurnFacts {
+    pub(super) end_reason: Option<String>,
+    pub(super) interrupted: bool,
+    pub(super) reply_seconds: Option<f64>,
+    pub(super) heard: Option<String>,
+    pub(super) said: Option<String>,
+    /// The parts of the latency and their seconds, in the order in which they happen.
+    pub(super) latency: Vec<(String, f64)>,
+    pub(super) measured_from: Option<String>,
+}
+
+#[derive(Debug, Default)]
+pub(super) struct ServiceFacts {
+    pub(super) service: Service,
+    /// What to call it: `stt`, `llm`, …, or the operation's own name.
+    pub(super) label: String,
+    pub(super) provider: Option<String>,
+    pub(super) model: Option<String>,
+    pub(super) voice: Option<String>,
+    pub(super) tool: Option<String>,
+    pub(super) ttfb: Option<f64>,
+    pub(super) input_tokens: Option<u64>,
+    pub(super) output_tokens: Option<u64>,
+    pub(super) cached_tokens: Option<u64>,
+    pub(super) characters: Option<u64>,
+    pub(super) audio_seconds: Option<f64>,
+    pub(super) interrupted: bool,
+    /// A transcript, or a tool's arguments.
+    pub(super) input: Option<String>,
+    /// An answer, spoken text, or a tool's result.
+    pub(super) output: Option<String>,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub(super) enum Service {
+    Stt,
+    Llm,
+    Tts,
+    Tool,
+    #[default]
+    Other,
+}
+
+impl Service {
+    fn of(operation: &str) -> Option<(Self, &'static str)> {
+        Some(match operation {
+            "stt" | "speech_to_text" | "transcription" => (Self::Stt, "stt"),
+            "llm" | "chat" | "text_completion" | "generate_content" => (Self::Llm, "llm"),
+            "tts" | "text_to_speech" | "audio_generation" => (Self::Tts, "tts"),
+            "tool" | "execute_tool" => (Self::Tool, "tool"),
+            "realtime" => (Self::Other, "realtime"),
+            _ => return None,
+        })
+    }
+
+    pub(super) fn role(self) -> Role {
+        match self {
+            Self::Stt => Role::Hearing,
+            Self::Llm => Role::Thinking,
+            Self::Tts => Role::Speaking,
+            Self::Tool => Role::Acting,
+            Self::Other => Role::Other,
+        }
+    }
+}
+
+/// The order of the parts in an answer's way from silence, or from the client's connection, to the bot's first sound.
+const LATENCY_PARTS: [&str; 11] = [
+    "endpointing_wait",
+    "transcription",
+    "turn_detection",
+    "first_request",
+    "llm_inference",
+    "llm_tool_call",
+    "function_handler",
+    "sentence_aggregation",
+    "speech_synthesis",
+    "output_transport",
+    "pipeline",
+];
+const LATENCY_PREFIX: &str = "turn.latency.";
+
+impl Record {
+    pub(super) fn of(span: &SpanData) -> Self {
+        let attributes = Attributes(span);
+        let conversation = attributes
+            .value(names::CONVERSATION_ID)
+            .map(|id| distinct(&id.as_str()));
+        let kind = match (span.name.as_ref(), &conversation) {
+            ("conversation", Some(_)) => Kind::Conversation,
+            ("turn", Some(_)) => Kind::Turn(Box::new(attributes.turn())),
+            (name, _) => match attributes.service(name, conversation.is_some()) {
+                Some(service) => Kind::Service(Box::new(service)),
+                None => Kind::Ordinary,
+            },
+        };
+        Self {
+            trace: span.span_context.trace_id(),
+            id: span.span_context.span_id(),
+            parent: span.parent_span_id,
+            conversation,
+            turn: attributes.count(names::TURN_NUMBER),
+            name: name(&span.name),
+            start: span.start_time,
+            end: span.end_time,
+            failure: attributes.failure(),
+            kind,
+        }
+    }
+
+    pub(super) fn seconds(&self) -> f64 {
+        seconds_between(self.start, self.end)
+    }
+
+    /// Whether it is shown however much else there is.
+    pub(super) fn matters(&self) -> bool {
+        self.failure.is_some() || self.service().is_some()
+    }
+
+    pub(super) fn service(&self) -> Option<&ServiceFacts> {
+        match &self.kind {
+            Kind::Service(service) => Some(service),
+            _ => None,
+        }
+    }
+}
+
+/// An id made harmless, and still another one than every other id: where cleaning changes it, a hash tells them apart.
+fn distinct(id: &str) -> String {
+    let mut shown = name(id);
+    if shown != id {
+        let mut hasher = DefaultHasher::new();
+        id.hash(&mut hasher);
+        shown.push_str(&format!("#{:08x}", hasher.finish() as u32));
+    }
+    shown
+}
+
+/// Seconds from `start` to `end`, negative where `end` comes first.
+pub(super) fn seconds_between(start: SystemTime, end: SystemTime) -> f64 {
+    match end.duration_since(start) {
+        Ok(duration) => duration.as_secs_f64(),
+        Err(error) => -error.duration().as_secs_f64(),
+    }
+}
+
+/// A span's attributes, read leniently: a program may use another processor, which sends counts as text.
+struct Attributes<'a>(&'a SpanData);
+
+impl Attributes<'_> {
+    fn value(&self, key: &str) -> Option<&Value> {
+        // The last one recorded wins.
+        self.0
+            .attributes
+            .iter()
+            .rev()
+            .find(|attribute| attribute.key.as_str() == key)
+            .map(|attribute| &attribute.value)
+    }
+
+    fn text(&self, key: &str) -> Option<String> {
+        let text = clean(&self.value(key)?.as_str());
+        (!text.is_empty()).then_some(text)
+    }
+
+    fn name(&self, key: &str) -> Option<String> {
+        let name = name(&self.value(key)?.as_str());
+        (!name.is_empty()).then_some(name)
+    }
+
+    fn number(&self, key: &str) -> Option<f64> {
+        let number = match self.value(key)? {
+            Value::F64(number) => *number,
+            Value::I64(number) => *number as f64,
+            Value::String(number) => number.as_str().parse().ok()?,
+            _ => return None,
+        };
+        number.is_finite().then_some(number)
+    }
+
+    fn count(&self, key: &str) -> Option<u64> {
+        match self.value(key)? {
+            Value::I64(number) => u64::try_from(*number).ok(),
+            Value::String(number) => number.as_str().parse().ok(),
+            Value::F64(number) if *number >= 0.0 && number.is_finite() => Some(*number as u64),
+            _ => None,
+        }
+    }
+
+    fn flag(&self, key: &str) -> bool {
+        match self.value(key) {
+            Some(Value::Bool(flag)) => *flag,
+            Some(Value::String(flag)) => flag.as_str() == "true",
+            _ => false,
+        }
+    }
+
+    fn failure(&self) -> Option<String> {
+        let kind = self.name(names::ERROR_TYPE);
+        let description = match &self.0.status {
+            Status::Error { description } => Some(clean(description)),
+            _ => None,
+        };
+        match (kind, description) {
+            (None, None) => None,
+            (Some(kind), Some(text)) if !text.is_empty() && text != kind => {
+                Some(format!("{kind}: {text}"))
+            }
+            (Some(kind), _) => Some(kind),
+            (None, Some(text)) if text.is_empty() => Some("failed".to_owned()),
+            (None, Some(text)) => Some(text),
+        }
+    }
+
+    fn turn(&self) -> TurnFacts {
+        let mut latency: Vec<(String, f64)> = Vec::new();
+        for attribute in &self.0.attributes {
+            let Some(part) = attribute.key.as_str().strip_prefix(LATENCY_PREFIX) else {
+                continue;
+            };
+            if let Value::F64(seconds) = attribute.value
+                && seconds.is_finite()
+                && latency.len() < 32
+            {
+                latency.push((name(part), seconds));
+            }
+        }
+        // Parts that are new to this view stand before `pipeline`, the rest.
+        let place = |part: &str| {
+            LATENCY_PARTS
+                .iter()
+                .position(|known| *known == part)
+                .unwrap_or(LATENCY_PARTS.len() - 2)
+        };
+        latency.sort_by_key(|(part, _)| place(part));
+        TurnFacts {
+            end_reason: self.name(names::TURN_END_REASON),
+            interrupted: self.flag(names::TURN_WAS_INTERRUPTED)
+                && !self.flag(names::TURN_ENDED_BY_CONVERSATION_END),
+            reply_seconds: self.number(names::TURN_USER_BOT_LATENCY_SECONDS),
+            heard: self.text(names::TURN_INPUT),
+            said: self.text(names::TURN_OUTPUT),
+            latency,
+            measured_from: self.name(names::TURN_LATENCY_MEASURED_FROM),
+        }
+    }
+
+    fn service(&self, name: &str, in_conversation: bool) -> Option<ServiceFacts> {
+        let operation = self.name(names::GEN_AI_OPERATION_NAME);
+        let (service, label) = match (&operation, Service::of(name)) {
+            (_, Some((service, label))) if in_conversation || operation.is_some() => {
+                (service, label.to_owned())
+            }
+            (Some(operation), _) => match Service::of(operation) {
+                Some((service, label)) => (service, label.to_owned()),
+                None => (Service::Other, operation.clone()),
+            },
+            (None, _) => return None,
+        };
+        let (input, output) = match service {
+            Service::Stt => (names::TRANSCRIPT, ""),
+            Service::Tts => ("", names::TEXT),
+            Service::Tool => ("gen_ai.tool.call.arguments", "gen_ai.tool.call.result"),
+            Service::Llm | Service::Other => ("", names::OUTPUT),
+        };
+        Some(ServiceFacts {
+            service,
+            label,
+            provider: self.name(names::GEN_AI_PROVIDER_NAME),
+            model: self.name(names::GEN_AI_REQUEST_MODEL),
+            voice: self.name(names::VOICE_ID),
+            tool: self.name(names::GEN_AI_TOOL_NAME),
+            ttfb: self
+                .number(names::METRICS_TTFB)
+                .or_else(|| self.number(names::GEN_AI_RESPONSE_TIME_TO_FIRST_CHUNK)),
+            input_tokens: self.count("gen_ai.usage.input_tokens"),
+            output_tokens: self.count("gen_ai.usage.output_tokens"),
+            cached_tokens: self.count("gen_ai.usage.cache_read.input_tokens"),
+            characters: self.count(names::METRICS_CHARACTER_COUNT),
+            audio_seconds: self.number(names::METRICS_AUDIO_SECONDS),
+            interrupted: self.flag(names::INTERRUPTED) || self.flag(names::TTS_INTERRUPTED),
+            input: self.text(input),
+            output: self.text(output),
+        })
+    }
+}

@@ -1,0 +1,159 @@
+//! Users' text on one's terminal: made harmless, measured in columns, cut and wrapped.
+
+use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
+
+/// As much of a text as is kept: more than three lines of the widest view, less than would hurt in bulk.
+const KEPT_CHARS: usize = 600;
+/// As much of a name.
+const KEPT_OF_A_NAME: usize = 100;
+
+/// One line of text that cannot move the cursor, change colours, reorder the line or hide: white space becomes single
+/// spaces, control characters their pictures (`␛`), bidirectional controls and other formatting `�`.
+pub(super) fn clean(text: &str) -> String {
+    clean_up_to(KEPT_CHARS, text)
+}
+
+/// [`clean`] for names of services, models and the like.
+pub(super) fn name(name: &str) -> String {
+    clean_up_to(KEPT_OF_A_NAME, name)
+}
+
+fn clean_up_to(most: usize, text: &str) -> String {
+    let mut clean = String::with_capacity(text.len().min(most));
+    let mut kept = 0;
+    for char in text.chars() {
+        if kept == most {
+            clean.push('…');
+            break;
+        }
+        let char = match char {
+            char if char.is_whitespace() => {
+                if clean.is_empty() || clean.ends_with(' ') {
+                    continue;
+                }
+                ' '
+            }
+            '\0'..='\x1f' => char::from_u32(0x2400 + u32::from(char)).unwrap_or('\u{fffd}'),
+            '\x7f' => '␡',
+            char if is_invisible(char) => '\u{fffd}',
+            char => char,
+        };
+        clean.push(char);
+        kept += 1;
+    }
+    clean.truncate(clean.trim_end().len());
+    clean
+}
+
+/// Characters that a terminal shows as nothing, or as something elsewhere on the line. Joiners are not among them:
+/// emoji and many scripts need them.
+fn is_invisible(char: char) -> bool {
+    matches!(char,
+        '\u{80}'..='\u{9f}' | '\u{ad}' | '\u{61c}' | '\u{200b}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}'
+        | '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e007f}')
+}
+
+/// Columns that `text` takes on a terminal.
+pub(super) fn width(text: &str) -> usize {
+    text.width()
+}
+
+/// `text` in at most `columns`, with an ellipsis where something is missing.
+pub(super) fn cut(text: &str, columns: usize) -> String {
+    if width(text) <= columns {
+        return text.to_owned();
+    }
+    let mut kept = fitting(text, columns.saturating_sub(1))
+        .trim_end()
+        .to_owned();
+    if columns > 0 {
+        kept.push('…');
+    }
+    kept
+}
+
+/// `text` broken between words into at most `lines` of at most `columns`; the last is cut where that does not do.
+pub(super) fn wrap(text: &str, columns: usize, lines: usize) -> Vec<String> {
+    let mut wrapped = Vec::new();
+    let mut rest = text;
+    while width(rest) > columns && wrapped.len() + 1 < lines {
+        let fits = fitting(rest, columns);
+        // The space that the line is broken at may stand right after what fits.
+        let line = match rest[..fits.len() + usize::from(rest[fits.len()..].starts_with(' '))]
+            .rfind(' ')
+        {
+            // Rather through a long word than most of a line left empty.
+            Some(space) if width(&rest[..space]) * 2 >= columns => &rest[..space],
+            _ => fits,
+        };
+        if line.is_empty() {
+            break;
+        }
+        wrapped.push(line.trim_end().to_owned());
+        rest = rest[line.len()..].trim_start();
+    }
+    wrapped.push(cut(rest, columns));
+    wrapped
+}
+
+/// The longest beginning of `text` that takes at most `columns`.
+fn fitting(text: &str, columns: usize) -> &str {
+    let mut used = 0;
+    for (at, char) in text.char_indices() {
+        used += char.width().unwrap_or(0);
+        if used > columns {
+            return &text[..at];
+        }
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn hostile_text_becomes_one_harmless_line() {
+        assert_eq!(clean("  two\r\n\tlines \n"), "two lines");
+        assert_eq!(
+            clean("\x1b[31mred\x1b[0m \u{9b}2J \x07\x7f"),
+            "␛[31mred␛[0m �2J ␇␡"
+        );
+        assert_eq!(clean("abc\u{202e}fed\u{2066}\u{feff}"), "abc�fed��");
+        assert_eq!(clean("👩\u{200d}🚒 e\u{301}"), "👩\u{200d}🚒 e\u{301}");
+    }
+
+    #[test]
+    fn a_megabyte_is_cut_short() {
+        let text = clean(&"word ".repeat(200_000));
+        assert_eq!(
+            (text.chars().count(), text.ends_with('…')),
+            (KEPT_CHARS + 1, true)
+        );
+    }
+
+    #[test]
+    fn texts_are_cut_by_columns_not_by_characters() {
+        assert_eq!(cut("hello", 5), "hello");
+        assert_eq!(cut("hello", 4), "hel…");
+        assert_eq!(cut("hello there", 7), "hello…");
+        assert_eq!(cut("今日は晴れ", 10), "今日は晴れ");
+        assert_eq!(cut("今日は晴れ", 8), "今日は…");
+        assert_eq!(
+            (cut("hello", 1), cut("hello", 0)),
+            ("…".to_owned(), String::new())
+        );
+    }
+
+    #[test]
+    fn texts_are_broken_between_words_and_long_words_anywhere() {
+        assert_eq!(
+            wrap("one two three four", 9, 3),
+            ["one two", "three", "four"]
+        );
+        assert_eq!(wrap("one two three four", 7, 2), ["one two", "three…"]);
+        assert_eq!(wrap("今日は晴れです", 6, 3), ["今日は", "晴れで", "す"]);
+        assert_eq!(wrap("", 9, 3), [""]);
+        assert_eq!(wrap("今", 1, 3), ["…"]);
+    }
+}

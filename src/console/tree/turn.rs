@@ -1,0 +1,216 @@
+//! A turn as a block of lines: how it went, who said what, who worked when, where the latency came from.
+
+use super::bars::shares;
+use super::collect::Frame;
+use super::figures::seconds;
+use super::record::{Kind, Record, Service, TurnFacts};
+use super::rows::{View, rows};
+use super::style::{Line, Role};
+use super::text::{cut, width, wrap};
+
+/// Lines of one speaker's text.
+const SPEECH_LINES: usize = 3;
+
+/// A block's first line: what it is about, whose it is, and at the right how it went. Facts that find no room are left
+/// out, the first ones first.
+pub(super) fn heading(
+    title: &str,
+    conversation: &str,
+    mut facts: &[(Role, String)],
+    view: View,
+) -> Line {
+    const LEAST_ID: usize = 8;
+    let mut line = Line::default();
+    line.put(Role::Quiet, "── ")
+        .put(Role::Strong, title)
+        .put(Role::Quiet, " · ");
+    // Each fact with ` · ` before it, the first one with ` `; between the id and them stands ` ──`.
+    let taken = |facts: &[(Role, String)]| {
+        let facts = facts.iter().map(|(_, fact)| width(fact) + 3);
+        facts.sum::<usize>().saturating_sub(2)
+    };
+    let room = view.width.saturating_sub(line.width() + 3);
+    while taken(facts) + LEAST_ID > room && !facts.is_empty() {
+        facts = &facts[1..];
+    }
+    line.put(Role::Plain, cut(conversation, room - taken(facts)))
+        .put(Role::Plain, " ")
+        .fill(Role::Quiet, '─', view.width - taken(facts));
+    for (at, (role, fact)) in facts.iter().enumerate() {
+        line.put(Role::Quiet, if at == 0 { " " } else { " · " })
+            .put(*role, fact);
+    }
+    line
+}
+
+pub(super) fn turn(conversation: &str, turn: &Record, spans: &[Record], view: View) -> Vec<Line> {
+    let Kind::Turn(facts) = &turn.kind else {
+        return Vec::new();
+    };
+    let title = turn
+        .turn
+        .map_or("turn".to_owned(), |number| format!("turn {number}"));
+    let mut ends = Vec::new();
+    let failures = spans
+        .iter()
+        .filter(|span| span.service().is_some() && span.failure.is_some())
+        .count();
+    if failures > 0 {
+        ends.push((Role::Failure, super::figures::of(failures as u64, "error")));
+    }
+    if let Some(reason) = &facts.end_reason {
+        let role = match reason.as_str() {
+            "interrupted" => Role::Interruption,
+            "conversation_lost" => Role::Failure,
+            _ => Role::Plain,
+        };
+        ends.push((role, cut(&reason.replace('_', " "), 20)));
+    } else if facts.interrupted {
+        ends.push((Role::Interruption, "interrupted".to_owned()));
+    }
+    if let Some(reply) = facts.reply_seconds {
+        ends.push((Role::Strong, format!("reply {}", seconds(reply))));
+    }
+    ends.push((Role::Plain, seconds(turn.seconds())));
+    let mut lines = vec![heading(&title, conversation, &ends, view)];
+    if let Some(failure) = &turn.failure {
+        let mut line = Line::default();
+        line.put(Role::Failure, "✗ ")
+            .put(Role::Failure, cut(failure, view.width - 2));
+        lines.push(line);
+    }
+    let heard = facts.heard.clone().or_else(|| joined(spans, Service::Stt));
+    let said = facts
+        .said
+        .clone()
+        .or_else(|| joined(spans, Service::Tts))
+        .or_else(|| joined(spans, Service::Llm));
+    for (who, text) in [("user", heard), ("bot", said)] {
+        speech(who, text.as_deref(), view, &mut lines);
+    }
+    if !spans.is_empty() {
+        lines.extend(rows(
+            spans,
+            Frame {
+                start: turn.start,
+                end: turn.end,
+            },
+            view,
+        ));
+    }
+    lines.extend(latency(facts, view));
+    lines
+}
+
+/// What the turn's services of one kind heard or said, in order.
+fn joined(spans: &[Record], kind: Service) -> Option<String> {
+    let mut spans: Vec<_> = spans
+        .iter()
+        .filter(|span| span.service().is_some_and(|it| it.service == kind))
+        .collect();
+    spans.sort_by_key(|span| span.start);
+    let texts: Vec<&str> = spans
+        .iter()
+        .filter_map(|span| {
+            span.service()
+                .and_then(|service| service.input.as_deref().or(service.output.as_deref()))
+        })
+        .collect();
+    (!texts.is_empty()).then(|| texts.join(" "))
+}
+
+fn speech(who: &str, text: Option<&str>, view: View, lines: &mut Vec<Line>) {
+    let Some(text) = text else {
+        return;
+    };
+    let left = view.left + 5;
+    for (at, piece) in wrap(text, view.width - left, SPEECH_LINES)
+        .into_iter()
+        .enumerate()
+    {
+        let mut line = Line::default();
+        line.pad(view.left)
+            .put(Role::Strong, if at == 0 { who } else { "" })
+            .pad(left)
+            .put(Role::Plain, piece);
+        lines.push(line);
+    }
+}
+
+/// The parts of the latency as one bar, and below it what they are.
+fn latency(facts: &TurnFacts, view: View) -> Vec<Line> {
+    let parts: Vec<(&str, f64)> = facts
+        .latency
+        .iter()
+        .filter(|(_, seconds)| *seconds > 0.0)
+        .map(|(part, seconds)| (part.as_str(), *seconds))
+        .collect();
+    if parts.is_empty() {
+        return Vec::new();
+    }
+    let whole: f64 = parts.iter().map(|(_, seconds)| seconds).sum();
+    let from = match facts.measured_from.as_deref() {
+        Some("client_connected") => "greeting",
+        _ => "reply",
+    };
+    let mut bar = Line::default();
+    bar.pad(view.left)
+        .put(Role::Strong, from)
+        .put(Role::Plain, " ")
+        .put(Role::Plain, seconds(whole));
+    bar.pad(view.left + 18);
+    let lengths: Vec<f64> = parts.iter().map(|(_, seconds)| *seconds).collect();
+    let shares = shares(&lengths, view.width - view.left - 18);
+    let mut legend = Vec::new();
+    for (at, ((part, length), share)) in parts.into_iter().zip(shares).enumerate() {
+        let (role, name) = named(part);
+        // Colours tell the parts apart, or else shades do.
+        let (glyph, key) = match view.colour {
+            true => ("▄", "■"),
+            false => [("█", "█"), ("▓", "▓"), ("▒", "▒"), ("░", "░")][at % 4],
+        };
+        bar.put(role, glyph.repeat(share));
+        legend.push((role, key, name, seconds(length)));
+    }
+    let name_columns = legend
+        .iter()
+        .map(|(_, _, name, _)| width(name))
+        .max()
+        .unwrap_or(0);
+    let item_columns = 2 + name_columns + 8;
+    let in_a_line = ((view.width - view.left + 3) / (item_columns + 3)).max(1);
+    let mut lines = vec![bar];
+    for items in legend.chunks(in_a_line) {
+        let mut line = Line::default();
+        line.pad(view.left);
+        for (role, key, name, length) in items {
+            let start = line.width();
+            line.put(*role, *key)
+                .put(Role::Plain, " ")
+                .put(Role::Quiet, name);
+            line.put_right(Role::Plain, length, start + item_columns)
+                .pad(start + item_columns + 3);
+        }
+        lines.push(line);
+    }
+    lines
+}
+
+/// A part's colour, that of the service it waits for, and its name in few letters.
+fn named(part: &str) -> (Role, String) {
+    let (role, name) = match part {
+        "endpointing_wait" => (Role::Waiting, "endpointing"),
+        "transcription" => (Role::Hearing, "transcription"),
+        "turn_detection" => (Role::Deciding, "turn detection"),
+        "first_request" => (Role::Waiting, "first request"),
+        "llm_inference" => (Role::Thinking, "llm inference"),
+        "llm_tool_call" => (Role::Composing, "llm tool call"),
+        "function_handler" => (Role::Acting, "function"),
+        "sentence_aggregation" => (Role::Composing, "aggregation"),
+        "speech_synthesis" => (Role::Speaking, "synthesis"),
+        "output_transport" => (Role::Sending, "transport"),
+        "pipeline" => (Role::Quiet, "pipeline"),
+        other => return (Role::Other, cut(&other.replace('_', " "), 20)),
+    };
+    (role, name.to_owned())
+}

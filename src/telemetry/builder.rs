@@ -1,0 +1,301 @@
+//! Explicit settings, and how everything is put together.
+
+use std::{
+    collections::HashMap,
+    fmt, io,
+    io::IsTerminal,
+    sync::{Arc, Mutex, OnceLock},
+    time::Duration,
+};
+
+use opentelemetry::global;
+use opentelemetry_sdk::trace::{SdkTracerProvider, SpanExporter};
+use tracing_subscriber::{EnvFilter, Layer, filter::LevelFilter, layer::SubscriberExt};
+
+use super::{
+    Inner, Telemetry,
+    destinations::{self, start_exporter},
+    filter::ConversationFilter,
+};
+use crate::{
+    ContentPolicy, ConversationProcessor, TraceMode,
+    core::Settings as LayerSettings,
+    environment::{
+        Console, ENDPOINT, HEADERS, PROTOCOL, Protocol, Settings, SetupError, Variables,
+    },
+    export::{Delivery, Reporter, Worker},
+    profile::Profile,
+};
+
+const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Explicit settings. Each stands in front of its environment variable; what is not set comes from there.
+#[must_use = "a builder does nothing until `build` or `init`"]
+pub struct Builder {
+    variables: HashMap<String, String>,
+    level: LevelFilter,
+    shutdown_timeout: Duration,
+    set_global_provider: bool,
+    layer: LayerSettings,
+    exporters: Vec<StartExporter>,
+}
+
+/// Starts the worker of an exporter that the program brings.
+type StartExporter = Box<dyn FnOnce(&Settings, &Reporter) -> io::Result<Worker> + Send>;
+
+impl Default for Builder {
+    fn default() -> Self {
+        Self {
+            variables: HashMap::new(),
+            level: LevelFilter::INFO,
+            shutdown_timeout: SHUTDOWN_TIMEOUT,
+            set_global_provider: false,
+            layer: LayerSettings::default(),
+            exporters: Vec::new(),
+        }
+    }
+}
+
+impl Builder {
+    /// Any variable of `docs/environment.md`, as if the environment had this value and no other; an empty value
+    /// unsets it.
+    pub fn variable(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
+        self.variables.insert(name.into(), value.into());
+        self
+    }
+
+    /// Sets the stronger form of a variable that has two.
+    fn traces_variable(self, [traces, _]: [&'static str; 2], value: impl Into<String>) -> Self {
+        self.variable(traces, value)
+    }
+
+    /// The service's name, `OTEL_SERVICE_NAME`.
+    pub fn service_name(self, name: impl Into<String>) -> Self {
+        self.variable("OTEL_SERVICE_NAME", name)
+    }
+
+    /// The base URL for OTLP, `OTEL_EXPORTER_OTLP_ENDPOINT`: over HTTP, `/v1/traces` is appended.
+    pub fn endpoint(self, url: impl Into<String>) -> Self {
+        let [traces, general] = ENDPOINT;
+        self.variable(general, url).variable(traces, "")
+    }
+
+    /// How OTLP is spoken, `OTEL_EXPORTER_OTLP_PROTOCOL`.
+    pub fn protocol(self, protocol: Protocol) -> Self {
+        self.traces_variable(PROTOCOL, protocol.name())
+    }
+
+    /// Headers of every OTLP request, `OTEL_EXPORTER_OTLP_HEADERS`; values as they are, not encoded.
+    pub fn headers<'a>(self, headers: impl IntoIterator<Item = (&'a str, &'a str)>) -> Self {
+        let encoded: Vec<String> = headers
+            .into_iter()
+            .map(|(name, value)| format!("{}={}", encode(name), encode(value)))
+            .collect();
+        self.traces_variable(HEADERS, encoded.join(","))
+    }
+
+    /// What the console shows, `OTEL_CONSOLE_EXPORT`; `None` turns it off.
+    pub fn console(self, view: Option<Console>) -> Self {
+        self.variable("OTEL_CONSOLE_EXPORT", view.map_or("off", Console::name))
+    }
+
+    /// What to add for the backend, `CONVERSATION_PROFILE`.
+    pub fn profile(self, profile: Profile) -> Self {
+        let name = Profile::NAMES
+            .iter()
+            .find(|(_, named)| *named == profile)
+            .map_or("default", |(name, _)| *name);
+        self.variable("CONVERSATION_PROFILE", name)
+    }
+
+    /// What may leave the process. Content leaves only if both the policy and
+    /// `OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT` let it: whoever runs the program can always turn it off.
+    pub fn content(mut self, policy: ContentPolicy) -> Self {
+        self.layer.content = policy;
+        self
+    }
+
+    /// How long the bot is silent before its turn ends; see
+    /// [`ConversationLayer::with_turn_end_timeout`](crate::ConversationLayer::with_turn_end_timeout).
+    pub fn turn_end_timeout(mut self, timeout: Duration) -> Self {
+        self.layer.turn_end_timeout = timeout;
+        self
+    }
+
+    /// How long nothing need be heard of a conversation before it is taken for lost; see
+    /// [`ConversationLayer::with_idle_limit`](crate::ConversationLayer::with_idle_limit).
+    pub fn idle_limit(mut self, limit: Duration) -> Self {
+        self.layer.idle_limit = limit;
+        self
+    }
+
+    /// The attribute `conversation.type`. Default: `voice`.
+    pub fn conversation_type(mut self, kind: impl Into<String>) -> Self {
+        self.layer.conversation_type = kind.into();
+        self
+    }
+
+    /// Fields of the conversation's scope that each of its spans is to carry; see
+    /// [`ConversationLayer::with_inherited`](crate::ConversationLayer::with_inherited).
+    pub fn inherited<N: Into<String>>(mut self, fields: impl IntoIterator<Item = N>) -> Self {
+        self.layer.inherited = fields.into_iter().map(Into::into).collect();
+        self
+    }
+
+    /// What is one trace, `CONVERSATION_TRACE`.
+    pub fn trace_mode(self, mode: TraceMode) -> Self {
+        let value = if mode == TraceMode::Turn {
+            "turn"
+        } else {
+            "conversation"
+        };
+        self.variable("CONVERSATION_TRACE", value)
+    }
+
+    /// From which level upwards the program's ordinary spans and events are exported. Default: `INFO`.
+    pub fn level(mut self, level: impl Into<LevelFilter>) -> Self {
+        self.level = level.into();
+        self
+    }
+
+    /// The time that `shutdown` and drop may take. Default: 5 s.
+    pub fn shutdown_timeout(mut self, timeout: Duration) -> Self {
+        self.shutdown_timeout = timeout;
+        self
+    }
+
+    /// Whether the provider becomes OpenTelemetry's global one, for libraries that use that. Default: no.
+    pub fn set_global_provider(mut self, set: bool) -> Self {
+        self.set_global_provider = set;
+        self
+    }
+
+    /// One more destination. The exporter runs on a thread of its own, behind a bounded queue like the others.
+    pub fn exporter(mut self, exporter: impl SpanExporter + 'static) -> Self {
+        self.exporters.push(Box::new(|settings, reporter| {
+            let name = std::any::type_name_of_val(&exporter).to_owned();
+            start_exporter(
+                name,
+                exporter,
+                &settings.resource,
+                settings.limits.clone(),
+                reporter,
+            )
+        }));
+        self
+    }
+
+    /// Reads what is not set from the environment, and starts export.
+    ///
+    /// # Errors
+    ///
+    /// A variable or setting has a value that cannot be used, or the export thread cannot be started.
+    pub fn build(self) -> Result<Telemetry, SetupError> {
+        self.build_from(&environment)
+    }
+
+    /// [`build`](Self::build), and installs a whole registry as [`init`](crate::init) does.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`build`](Self::build); a global subscriber is installed already; `RUST_LOG` cannot be read.
+    pub fn init(self) -> Result<Telemetry, SetupError> {
+        let log_filter = log_filter(&Variables::new(&self.variables, &environment))?;
+        let log = tracing_subscriber::fmt::layer()
+            .with_writer(io::stderr)
+            .with_ansi(
+                io::stderr().is_terminal()
+                    && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty()),
+            )
+            // Its complaint about a closed standard error would go there, and panic.
+            .log_internal_errors(false)
+            .with_filter(log_filter);
+        let telemetry = self.build()?;
+        let registry = tracing_subscriber::registry()
+            .with(log)
+            .with(telemetry.layer());
+        tracing::subscriber::set_global_default(registry)
+            .map_err(|_| SetupError::AlreadyInstalled)?;
+        Ok(telemetry)
+    }
+
+    fn build_from(
+        self,
+        environment: &dyn Fn(&str) -> Option<String>,
+    ) -> Result<Telemetry, SetupError> {
+        let settings = Settings::read(&Variables::new(&self.variables, environment))?;
+        let reporter = Reporter::default();
+        let mut workers = destinations::start(&settings, &reporter)?;
+        for start in self.exporters {
+            workers.push(start(&settings, &reporter).map_err(SetupError::Thread)?);
+        }
+        let filter = ConversationFilter::new(self.level, !workers.is_empty());
+        let delivery = Delivery::new(workers, self.shutdown_timeout);
+        let mut layer = self.layer;
+        layer.trace_mode = settings.trace_mode;
+        let capture = settings.content && layer.content.captures();
+        layer.content = layer.content.with_capture(capture);
+        let processor =
+            ConversationProcessor::new(delivery.clone()).with_content(layer.content.clone());
+        let provider = SdkTracerProvider::builder()
+            .with_resource(settings.resource)
+            .with_sampler(settings.sampler)
+            .with_span_processor(processor)
+            .build();
+        if self.set_global_provider {
+            global::set_tracer_provider(provider.clone());
+        }
+        Ok(Telemetry {
+            inner: Arc::new(Inner {
+                provider,
+                delivery,
+                reporter,
+                filter,
+                layer,
+                conversations: Mutex::default(),
+                shutdown_timeout: self.shutdown_timeout,
+                outcome: OnceLock::new(),
+            }),
+        })
+    }
+}
+
+impl fmt::Debug for Builder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // Not the values: headers carry keys.
+        f.debug_struct("Builder")
+            .field("variables", &self.variables.keys())
+            .finish_non_exhaustive()
+    }
+}
+
+fn environment(name: &str) -> Option<String> {
+    std::env::var(name).ok()
+}
+
+fn log_filter(variables: &Variables<'_>) -> Result<EnvFilter, SetupError> {
+    const NAME: &str = "RUST_LOG";
+    let Some(value) = variables.get(NAME) else {
+        return Ok(EnvFilter::new("info"));
+    };
+    EnvFilter::builder().parse(&value).map_err(|_| {
+        SetupError::variable(
+            NAME,
+            &value,
+            "levels and targets such as info or warn,my_crate=debug",
+        )
+    })
+}
+
+/// Percent-encodes what `key=value,key=value` could not carry otherwise.
+fn encode(text: &str) -> String {
+    let mut encoded = String::with_capacity(text.len());
+    for byte in text.bytes() {
+        if byte.is_ascii_alphanumeric() || b"-._".contains(&byte) {
+            encoded.push(char::from(byte));
+        } else {
+            encoded.push_str(&format!("%{byte:02X}"));
+        }
+    }
+    encoded
+}

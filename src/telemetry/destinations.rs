@@ -1,0 +1,102 @@
+//! Starts the workers: one for each place that spans go to.
+
+use std::{io, time::Duration};
+
+use opentelemetry_sdk::{Resource, trace::SpanExporter};
+
+use crate::{
+    environment::{Console, Settings, SetupError},
+    export::{ExporterSink, Limits, Reporter, Worker},
+};
+#[cfg(feature = "otlp")]
+use crate::{
+    environment::{Otlp, Protocol},
+    export::Envelope,
+};
+
+/// Starts the workers that the settings ask for.
+pub(super) fn start(settings: &Settings, reporter: &Reporter) -> Result<Vec<Worker>, SetupError> {
+    let mut workers = Vec::new();
+    if let Some(view) = settings.console {
+        workers.push(start_console(view, settings, reporter).map_err(SetupError::Thread)?);
+    }
+    #[cfg(feature = "otlp")]
+    if let Some(otlp) = &settings.otlp {
+        workers.push(start_otlp(otlp, settings, reporter)?);
+    }
+    Ok(workers)
+}
+
+/// Starts the worker of an exporter of the SDK's kind.
+pub(super) fn start_exporter(
+    destination: String,
+    exporter: impl SpanExporter + 'static,
+    resource: &Resource,
+    limits: Limits,
+    reporter: &Reporter,
+) -> io::Result<Worker> {
+    let sink = ExporterSink::new(exporter, resource);
+    Worker::start(destination, limits, || sink, reporter.clone())
+}
+
+#[cfg(feature = "console")]
+fn start_console(view: Console, settings: &Settings, reporter: &Reporter) -> io::Result<Worker> {
+    use crate::console::{JsonLinesExporter, StdoutExporter, TreeExporter};
+    // Somebody is looking: a turn that ends shows at once.
+    let delay = settings.limits.delay.min(Duration::from_millis(100));
+    let limits = Limits {
+        delay,
+        ..settings.limits.clone()
+    };
+    let resource = &settings.resource;
+    let name = format!("console ({})", view.name());
+    match view {
+        Console::Tree => start_exporter(name, TreeExporter::stdout(), resource, limits, reporter),
+        Console::Json => start_exporter(
+            name,
+            JsonLinesExporter::stdout(),
+            resource,
+            limits,
+            reporter,
+        ),
+        Console::Stdout => {
+            start_exporter(name, StdoutExporter::stdout(), resource, limits, reporter)
+        }
+    }
+}
+
+#[cfg(not(feature = "console"))]
+fn start_console(_view: Console, _settings: &Settings, _reporter: &Reporter) -> io::Result<Worker> {
+    // `Settings::read` refuses a console in such a build.
+    Err(io::ErrorKind::Unsupported.into())
+}
+
+#[cfg(feature = "otlp")]
+fn start_otlp(otlp: &Otlp, settings: &Settings, reporter: &Reporter) -> Result<Worker, SetupError> {
+    let connection = otlp.connection.clone();
+    let destination = connection.destination().to_owned();
+    let unusable = |problem| SetupError::Client {
+        destination: destination.clone(),
+        problem,
+    };
+    let (limits, reporter) = (settings.limits.clone(), reporter.clone());
+    let envelope = Envelope::new(&settings.resource, settings.profile);
+    let started = match otlp.protocol {
+        #[cfg(feature = "grpc")]
+        Protocol::Grpc => {
+            let sink = crate::export::GrpcSink::new(connection, envelope).map_err(unusable)?;
+            Worker::start(destination.clone(), limits, || sink, reporter)
+        }
+        #[cfg(feature = "http")]
+        Protocol::HttpProtobuf | Protocol::HttpJson => {
+            let json = otlp.protocol == Protocol::HttpJson;
+            let sink =
+                crate::export::HttpSink::new(connection, json, envelope).map_err(unusable)?;
+            Worker::start(destination.clone(), limits, || sink, reporter)
+        }
+        // `Settings::read` refuses what is not built.
+        #[cfg(not(all(feature = "grpc", feature = "http")))]
+        _ => Err(io::ErrorKind::Unsupported.into()),
+    };
+    started.map_err(SetupError::Thread)
+}
