@@ -609,3 +609,51 @@ fn with_capture_off_these_are_all_the_declared_fields_that_keep_their_text() {
         assert!(!format!("{:?} {:?}", span.status, span.events).contains("secret"));
     }
 }
+
+#[cfg(feature = "console")]
+#[test]
+fn the_tree_view_shows_no_word_with_capture_off() {
+    use opentelemetry::trace::TracerProvider as _;
+    use opentelemetry_sdk::trace::{SdkTracerProvider, SimpleSpanProcessor};
+    use std::io::Write;
+    use std::sync::{Arc, Mutex};
+    use tracing_conversation::{ConversationProcessor, TreeExporter};
+    use tracing_subscriber::prelude::*;
+
+    #[derive(Clone, Default)]
+    struct Shown(Arc<Mutex<Vec<u8>>>);
+    impl Write for Shown {
+        fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+            self.0.lock().unwrap().write(bytes)
+        }
+        fn flush(&mut self) -> std::io::Result<()> {
+            Ok(())
+        }
+    }
+
+    for capture in [true, false] {
+        let policy = ContentPolicy::default().with_capture(capture);
+        let shown = Shown::default();
+        let tree = SimpleSpanProcessor::new(TreeExporter::to_writer(shown.clone()));
+        let provider = SdkTracerProvider::builder()
+            .with_span_processor(ConversationProcessor::new(tree).with_content(policy.clone()))
+            .build();
+        let layer = tracing_conversation::layer(provider.tracer("test")).with_content(policy);
+        let _default = tracing_subscriber::registry().with(layer).set_default();
+        conversation_span!(conversation.id = "c1").in_scope(|| {
+            event::user_started_speaking();
+            drain(
+                stream::iter(["secret"]).traced_with(stt_span!(), |words, seen| {
+                    seen.transcript(words, true);
+                }),
+            );
+            let failed = ready(Err::<(), _>("secret")).try_traced(llm_span!(input = "secret"));
+            failed.now_or_never().unwrap().unwrap_err();
+            drop(tts_span!(text = "secret"));
+        });
+        provider.shutdown().unwrap();
+        let shown = String::from_utf8(shown.0.lock().unwrap().clone()).unwrap();
+        assert!(shown.contains("llm"), "{shown}");
+        assert_eq!(shown.contains("secret"), capture, "{shown}");
+    }
+}
