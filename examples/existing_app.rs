@@ -19,7 +19,8 @@ use tracing_subscriber::{EnvFilter, prelude::*};
 
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn Error>> {
-    let batch = BatchSpanProcessor::builder(tracing_conversation::JsonLinesExporter::stdout()).build();
+    let batch =
+        BatchSpanProcessor::builder(tracing_conversation::JsonLinesExporter::stdout()).build();
     let provider = SdkTracerProvider::builder()
         // -  .with_span_processor(batch)
         .with_span_processor(ConversationProcessor::new(batch)) // +
@@ -46,15 +47,25 @@ async fn main() -> Result<(), Box<dyn Error>> {
 async fn order(item: &str) {
     let mut headers = HashMap::new();
     TraceContextPropagator::new().inject_context(&tracing::Span::current().context(), &mut headers);
-    info!(item, traceparent = headers["traceparent"], "asking the kitchen");
+    info!(
+        item,
+        traceparent = headers["traceparent"],
+        "asking the kitchen"
+    );
 }
 
 /// The bot told its story in `tracing` already; two of its log lines have become boundary events.
 #[instrument]
 async fn bot() {
-    info!(conversation.event = "user_started_speaking", "the user speaks"); // + the field
+    info!(
+        conversation.event = "user_started_speaking",
+        "the user speaks"
+    ); // + the field
     answer("One espresso, please.").await;
-    info!(conversation.event = "bot_started_speaking", "the bot speaks"); // + the field
+    info!(
+        conversation.event = "bot_started_speaking",
+        "the bot speaks"
+    ); // + the field
 }
 
 /// A span with `gen_ai.operation.name`, as libraries such as rig emit it, is a service span as it is.

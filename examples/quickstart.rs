@@ -8,7 +8,7 @@ use tracing::{info, info_span};
 fn main() -> Result<(), tracing_conversation::SetupError> {
     // The only line that knows of this crate. With no variable set, spans go to an OTLP collector; this shows a tree.
     let _guard = tracing_conversation::Telemetry::builder()
-        .console(tracing_conversation::Console::Tree)
+        .console(Some(tracing_conversation::Console::Tree))
         .init()?;
 
     let call = info_span!(

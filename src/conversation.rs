@@ -71,9 +71,10 @@ impl Identity {
             .for_each(give);
     }
 
-    /// Adds the marks that a span which the layer finishes still lacks.
-    fn add_missing_marks(&self, turn: Option<u32>, attributes: &mut Vec<KeyValue>) {
-        if !self.marked.load(Ordering::Relaxed) {
+    /// Adds the marks that a span which the layer finishes still lacks; one that was given another parent is `astray`
+    /// and lacks them in any case.
+    fn add_missing_marks(&self, turn: Option<u32>, astray: bool, attributes: &mut Vec<KeyValue>) {
+        if astray || !self.marked.load(Ordering::Relaxed) {
             self.give_marks(turn, |mark| attributes.push(mark));
         }
     }
@@ -115,6 +116,14 @@ impl Words {
         self.last.push_str(words);
     }
 
+    /// Takes back what the span `from` told last: it was not meant to be final.
+    fn retract(&mut self, from: u64) {
+        if self.last_from == Some(from) {
+            self.last.clear();
+            self.last_from = None;
+        }
+    }
+
     fn into_text(mut self) -> String {
         if self.settled.is_empty() {
             return self.last;
@@ -150,7 +159,9 @@ pub(crate) struct Live {
     started: Time,
     wall: SystemTime,
     /// The span that is the conversation's scope, where there is one.
-    scope: Option<span::Id>,
+    scope: OnceLock<span::Id>,
+    /// Whether the scope was given a parent that knows nothing of the conversation.
+    is_astray: AtomicBool,
     context: OnceLock<Context>,
     state: Mutex<State>,
 }
@@ -158,12 +169,12 @@ pub(crate) struct Live {
 /// What goes on while the state is held.
 pub(crate) struct Moment<'a> {
     state: &'a mut State,
-    finished: &'a mut Vec<Finished>,
+    finished: &'a mut Option<Finished>,
     at: Duration,
 }
 
 impl Live {
-    pub(crate) fn open(core: &Arc<Core>, id: Arc<str>, scope: Option<span::Id>) -> Arc<Self> {
+    pub(crate) fn open(core: &Arc<Core>, id: Arc<str>) -> Arc<Self> {
         let mut turns = Turns::new(core.settings.turn_end_timeout);
         let mut open = None;
         turns.begin(Duration::ZERO, &mut |change| {
@@ -181,7 +192,8 @@ impl Live {
             }),
             started: core.clock.now(),
             wall: core.clock.wall(),
-            scope,
+            scope: OnceLock::new(),
+            is_astray: AtomicBool::new(false),
             context: OnceLock::new(),
             state: Mutex::new(State {
                 turns,
@@ -213,6 +225,33 @@ impl Live {
             .map(|(turn, _)| turn.clone())
     }
 
+    pub(crate) fn is_scoped(&self) -> bool {
+        self.scope.get().is_some()
+    }
+
+    pub(crate) fn has_scope(&self, id: &span::Id) -> bool {
+        self.scope.get() == Some(id)
+    }
+
+    /// Makes `scope` the conversation's, unless it has one.
+    pub(crate) fn take_scope(&self, scope: &span::Id) {
+        let _ = self.scope.set(scope.clone());
+    }
+
+    /// Puts a conversation that was opened again in the scope of the one that ended there.
+    pub(crate) fn follow(&self, ended: &Self, core: &Core) {
+        // The scope's span is that of the one that ended.
+        self.context(core);
+        if let Some(scope) = ended.scope.get() {
+            self.take_scope(scope);
+        }
+    }
+
+    /// Whether the conversation's own span is started.
+    pub(crate) fn has_span(&self) -> bool {
+        self.context.get().is_some()
+    }
+
     pub(crate) fn has_ended(&self) -> bool {
         lock(&self.state).ended
     }
@@ -238,7 +277,7 @@ impl Live {
         ago: Duration,
         act: impl FnOnce(&mut Moment<'_>) -> R,
     ) -> Option<R> {
-        let mut finished = Vec::new();
+        let mut finished = None;
         let result = {
             let mut state = lock(&self.state);
             if state.ended {
@@ -263,7 +302,7 @@ impl Live {
             }
             result
         };
-        self.export_turns(core, finished);
+        self.export_turn(core, finished);
         Some(result)
     }
 
@@ -275,10 +314,14 @@ impl Live {
         ago: Duration,
         time: Option<Duration>,
     ) {
-        let mut finished = Vec::new();
+        let mut finished = None;
         let (at, attributes) = {
             let mut state = lock(&self.state);
             if state.ended {
+                return;
+            }
+            if time.is_some_and(|time| state.last_heard > time) {
+                // It was heard of after all, while this was decided.
                 return;
             }
             let now = core.clock.now().saturating_sub(self.started);
@@ -299,11 +342,12 @@ impl Live {
         core.table.forget(self);
         // Built before its turns, should none of them have been.
         let context = self.context(core);
-        self.export_turns(core, finished);
+        self.export_turn(core, finished);
         let span = context.span();
         if span.is_recording() {
             let mut own = Vec::with_capacity(attributes.len() + 3);
-            self.identity.add_missing_marks(None, &mut own);
+            let astray = self.is_astray.load(Ordering::Relaxed);
+            self.identity.add_missing_marks(None, astray, &mut own);
             own.extend([
                 KeyValue::new(
                     names::CONVERSATION_TYPE,
@@ -319,7 +363,7 @@ impl Live {
             HandedOver {
                 span: span.span_context().span_id(),
                 start: self.wall,
-                parent: None,
+                place: None,
             }
             .during(|| undisturbed(|| span.end_with_timestamp(self.wall + at)));
         }
@@ -343,7 +387,7 @@ impl Live {
     /// still give the scope's span a remote parent.
     pub(crate) fn context(&self, core: &Core) -> &Context {
         self.context.get_or_init(|| {
-            let of_scope = self.scope.as_ref().and_then(|scope| core.context_of(scope));
+            let of_scope = self.scope.get().and_then(|scope| core.context_of(scope));
             let context = of_scope.unwrap_or_else(|| {
                 let parent = Context::new().with_value(self.membership(None));
                 self.build(
@@ -366,7 +410,10 @@ impl Live {
     fn marked_context(&self, context: Context) -> Context {
         match context.get::<Membership>() {
             Some(_) => context,
-            None => context.with_value(self.membership(None)),
+            None => {
+                self.is_astray.store(true, Ordering::Relaxed);
+                context.with_value(self.membership(None))
+            }
         }
     }
 
@@ -374,20 +421,21 @@ impl Live {
     pub(crate) fn turn_context<'a>(&self, core: &Core, turn: &'a Turn) -> &'a Context {
         turn.context.get_or_init(|| {
             let conversation = self.context(core);
-            let mut builder = SpanBuilder::from_name(names::TURN).with_attributes(vec![
-                KeyValue::new(names::TURN_NUMBER, i64::from(turn.number)),
-                KeyValue::new(names::TURN_TYPE, "conversation"),
-            ]);
-            let context = match core.settings.trace_mode {
-                TraceMode::Conversation => self.build(core, builder, turn.started, conversation),
+            let builder = SpanBuilder::from_name(names::TURN);
+            let membership = self.membership(Some(turn));
+            match core.settings.trace_mode {
+                TraceMode::Conversation => self.build(
+                    core,
+                    builder,
+                    turn.started,
+                    &conversation.with_value(membership),
+                ),
                 TraceMode::Turn => {
                     let link = Link::with_context(conversation.span().span_context().clone());
-                    builder = builder.with_links(vec![link]);
-                    let root = Context::new().with_value(self.membership(None));
-                    self.build(core, builder, turn.started, &root)
+                    let root = Context::new().with_value(membership);
+                    self.build(core, builder.with_links(vec![link]), turn.started, &root)
                 }
-            };
-            context.with_value(self.membership(Some(turn)))
+            }
         })
     }
 
@@ -410,46 +458,45 @@ impl Live {
     pub(crate) fn add_marks(
         &self,
         turn: Option<u32>,
-        placed_late: bool,
+        context: &Context,
         attributes: &mut Vec<KeyValue>,
     ) {
-        self.identity.add_missing_marks(turn, attributes);
-        if placed_late && let Some(number) = turn {
-            // It was marked with the turn that it began in.
-            fields::set(attributes, names::TURN_NUMBER, i64::from(number));
-        }
+        let astray = context.get::<Membership>().is_none();
+        self.identity.add_missing_marks(turn, astray, attributes);
     }
 
-    fn export_turns(&self, core: &Core, finished: Vec<Finished>) {
-        for Finished {
+    fn export_turn(&self, core: &Core, finished: Option<Finished>) {
+        let Some(Finished {
             turn,
             facts,
             at,
             reason,
-        } in finished
-        {
-            let context = self.turn_context(core, &turn);
-            let span = context.span();
-            if !span.is_recording() {
-                continue;
-            }
-            let mut own = Vec::with_capacity(20);
-            self.identity.add_missing_marks(None, &mut own);
-            own.extend([
-                KeyValue::new(
-                    names::TURN_DURATION_SECONDS,
-                    (at - turn.started).as_secs_f64(),
-                ),
-                KeyValue::new(names::TURN_WAS_INTERRUPTED, reason.is_interruption()),
-                KeyValue::new(names::TURN_END_REASON, reason.as_str()),
-            ]);
-            if reason.is_conversation_end() {
-                own.push(KeyValue::new(names::TURN_ENDED_BY_CONVERSATION_END, true));
-            }
-            facts.tell(&mut own, core);
-            span.set_attributes(own);
-            undisturbed(|| span.end_with_timestamp(self.wall + at));
+        }) = finished
+        else {
+            return;
+        };
+        let span = self.turn_context(core, &turn).span();
+        if !span.is_recording() {
+            return;
         }
+        let mut own = Vec::with_capacity(20);
+        self.identity
+            .add_missing_marks(Some(turn.number), false, &mut own);
+        own.extend([
+            KeyValue::new(names::TURN_TYPE, "conversation"),
+            KeyValue::new(
+                names::TURN_DURATION_SECONDS,
+                (at - turn.started).as_secs_f64(),
+            ),
+            KeyValue::new(names::TURN_WAS_INTERRUPTED, reason.is_interruption()),
+            KeyValue::new(names::TURN_END_REASON, reason.as_str()),
+        ]);
+        if reason.is_conversation_end() {
+            own.push(KeyValue::new(names::TURN_ENDED_BY_CONVERSATION_END, true));
+        }
+        facts.tell(&mut own, core);
+        span.set_attributes(own);
+        undisturbed(|| span.end_with_timestamp(self.wall + at));
     }
 }
 
@@ -521,7 +568,8 @@ impl Moment<'_> {
                         past.pop_front();
                     }
                     past.push_back(turn.clone());
-                    finished.push(Finished {
+                    // No moment ends two turns: one that starts in it is still open after it.
+                    *finished = Some(Finished {
                         turn,
                         facts,
                         at,
@@ -540,7 +588,7 @@ impl Moment<'_> {
         self.state.latency.user_started();
         let turn = self.state.open.as_ref().map(|(turn, _)| turn.number);
         self.turn(|turns, at, changes| turns.hear(at, Speech::UserStarted, changes));
-        if self.finished.last().is_some_and(|last| {
+        if self.finished.as_ref().is_some_and(|last| {
             last.reason == EndReason::Interrupted && Some(last.turn.number) == turn
         }) {
             self.interrupted();
@@ -578,6 +626,9 @@ impl Moment<'_> {
 
     /// Sets an attribute of the open turn, else of the conversation.
     pub(crate) fn annotate(&mut self, key: Key, value: Value, limit: usize) {
+        if is_told_by_the_layer(key.as_str()) {
+            return;
+        }
         let Some((_, facts)) = &mut self.state.open else {
             fields::set(&mut self.state.attributes, key, value);
             return;
@@ -625,6 +676,12 @@ impl Moment<'_> {
 
     /// Takes in what a service span recorded.
     pub(crate) fn service_told(&mut self, work: &mut Work, news: &News, now: Time, limit: usize) {
+        if news.service
+            && let Some(stage) = stage(work.service)
+        {
+            let started = self.at.saturating_sub(now.saturating_sub(work.started));
+            self.state.latency.service_started(work.key, stage, started);
+        }
         if news.transcript && work.has_transcript() {
             self.place_transcription(work);
             if work.final_transcript().is_some() {
@@ -640,10 +697,11 @@ impl Moment<'_> {
         if work.turn_number() != Some(turn.number) {
             return;
         }
-        if news.transcript
-            && let Some(words) = work.final_transcript()
-        {
-            facts.heard.add(Some(work.key), words, limit);
+        if news.transcript && work.has_transcript() {
+            match work.final_transcript() {
+                Some(words) => facts.heard.add(Some(work.key), words, limit),
+                None => facts.heard.retract(work.key),
+            }
         }
         if let Some(words) = news.input.and_then(|key| work.told(key)) {
             facts.heard.add(Some(work.key), &words, limit);
@@ -712,7 +770,7 @@ impl Due for Live {
     /// Lets time pass for the turns; that is nothing heard of the conversation.
     fn look(self: Arc<Self>, _now: Time) -> Option<Time> {
         let core = self.core.upgrade()?;
-        let mut finished = Vec::new();
+        let mut finished = None;
         let next = {
             let mut state = lock(&self.state);
             state.alarm_is_set = false;
@@ -730,7 +788,7 @@ impl Due for Live {
             });
             state.next_alarm()
         };
-        self.export_turns(&core, finished);
+        self.export_turn(&core, finished);
         next.map(|next| self.started.saturating_add(next))
     }
 }
@@ -743,6 +801,20 @@ impl State {
         self.alarm_is_set |= next.is_some();
         next
     }
+}
+
+/// Whether only the layer can know the value of an attribute.
+fn is_told_by_the_layer(key: &str) -> bool {
+    matches!(
+        key,
+        names::CONVERSATION_ID
+            | names::TURN_NUMBER
+            | names::TURN_TYPE
+            | names::TURN_DURATION_SECONDS
+            | names::TURN_WAS_INTERRUPTED
+            | names::TURN_END_REASON
+            | names::TURN_ENDED_BY_CONVERSATION_END
+    )
 }
 
 fn stage(service: Service) -> Option<Stage> {

@@ -100,7 +100,7 @@ impl Core {
                 let Some(core) = self.this.upgrade() else {
                     return found;
                 };
-                let opened = self.table.open(id, || Live::open(&core, id.into(), None));
+                let opened = self.table.open(id, || Live::open(&core, id.into()));
                 self.watch();
                 opened.map_or(found, Found::Live)
             }

@@ -340,7 +340,7 @@ impl Latency {
         let before_bot = |time: Option<Duration>| time.filter(|time| *time <= to);
         let first_request = models().map(|model| model.started).min();
 
-        let mut way = Way::default();
+        let mut way = Way(Vec::with_capacity(8 + 2 * self.services.len()));
         match confirmed {
             Some(confirmed) => {
                 way.step(Part::EndpointingWait, from, confirmed);
@@ -407,7 +407,6 @@ impl Latency {
 }
 
 /// Steps on the way, in any order, overlapping or not.
-#[derive(Default)]
 struct Way(Vec<(Duration, Part, Duration)>);
 
 impl Way {
@@ -443,3 +442,6 @@ fn push_bounded<T>(remembered: &mut Vec<T>, new: T) {
     }
     remembered.push(new);
 }
+
+#[cfg(test)]
+mod properties;

@@ -229,7 +229,8 @@ where
     fn on_new_span(&self, attributes: &Attributes<'_>, id: &Id, ctx: Context<'_, S>) {
         match CallSite::of(attributes.metadata()) {
             CallSite::Conversation if !occupied() => self.new_conversation(attributes, id, ctx),
-            CallSite::Service if !occupied() => self.new_service(attributes, id, ctx),
+            CallSite::Service if !occupied() => self.new_service(attributes, id, ctx, false),
+            CallSite::NamedService if !occupied() => self.new_service(attributes, id, ctx, true),
             CallSite::Joining if !occupied() => self.join(attributes, id, ctx),
             _ => self.inner.on_new_span(attributes, id, ctx),
         }

@@ -11,9 +11,9 @@ mod conversation;
 mod core;
 #[cfg(feature = "setup")]
 mod environment;
+pub mod event;
 #[cfg(feature = "setup")]
 mod export;
-pub mod event;
 mod fields;
 mod handle;
 pub mod instrument;
@@ -24,9 +24,9 @@ mod processor;
 mod profile;
 mod recognise;
 mod service;
+mod spans;
 #[cfg(feature = "setup")]
 mod telemetry;
-mod spans;
 mod timer;
 mod turns;
 

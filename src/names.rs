@@ -84,6 +84,11 @@ pub const STOP_SECS: &str = "stop_secs";
 /// Field of any event: how many seconds before now it happened.
 pub const AGO_SECS: &str = "ago_secs";
 
+/// Field that tracing-opentelemetry takes for the name of a span.
+pub const OTEL_NAME: &str = "otel.name";
+/// Field that tracing-opentelemetry takes for the kind of a span.
+pub const OTEL_KIND: &str = "otel.kind";
+
 /// The values of [`CONVERSATION_EVENT`].
 pub mod event {
     /// The conversation begins.

@@ -23,8 +23,8 @@ thread_local! {
 pub(crate) struct HandedOver {
     pub(crate) span: SpanId,
     pub(crate) start: SystemTime,
-    /// Where the span belongs after all.
-    pub(crate) parent: Option<SpanContext>,
+    /// Where the span belongs after all: its parent, and the number of the turn if that is one.
+    pub(crate) place: Option<(SpanContext, Option<u32>)>,
 }
 
 impl HandedOver {
@@ -116,8 +116,8 @@ impl<P: SpanProcessor> SpanProcessor for ConversationProcessor<P> {
     fn on_end(&self, mut span: SpanData) {
         if let Some(handed) = HandedOver::of(span.span_context.span_id()) {
             span.start_time = handed.start;
-            if let Some(parent) = handed.parent {
-                adopt(&mut span, &parent);
+            if let Some((parent, turn)) = handed.place {
+                adopt(&mut span, &parent, turn);
             }
         }
         span.end_time = span.end_time.max(span.start_time);
@@ -155,7 +155,12 @@ impl<P: SpanProcessor> SpanProcessor for ConversationProcessor<P> {
     }
 }
 
-fn adopt(span: &mut SpanData, parent: &SpanContext) {
+fn adopt(span: &mut SpanData, parent: &SpanContext, turn: Option<u32>) {
+    // It was marked with the turn that it began in.
+    span.attributes
+        .retain(|attribute| attribute.key.as_str() != names::TURN_NUMBER);
+    let number = turn.map(|number| KeyValue::new(names::TURN_NUMBER, i64::from(number)));
+    span.attributes.extend(number);
     let own = &span.span_context;
     span.parent_span_id = parent.span_id();
     span.parent_span_is_remote = false;

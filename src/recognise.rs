@@ -18,6 +18,8 @@ pub(crate) enum CallSite {
     Joining = 4,
     /// An event addressed to the layer.
     Boundary = 5,
+    /// A service span that says how its OpenTelemetry span is to be named, or of which kind it is.
+    NamedService = 6,
 }
 
 /// Answers already given, by the address of the call site's metadata, which is never freed; the answer sits in the
@@ -49,6 +51,7 @@ impl CallSite {
             3 => Self::Service,
             4 => Self::Joining,
             5 => Self::Boundary,
+            6 => Self::NamedService,
             _ => Self::Ordinary,
         }
     }
@@ -63,7 +66,11 @@ impl CallSite {
                 Self::Ordinary
             }
         } else if declares(names::GEN_AI_OPERATION_NAME) {
-            Self::Service
+            if declares(names::OTEL_NAME) || declares(names::OTEL_KIND) {
+                Self::NamedService
+            } else {
+                Self::Service
+            }
         } else if !declares(names::CONVERSATION_ID) {
             Self::Ordinary
         } else if metadata.name() == names::CONVERSATION {
@@ -139,6 +146,15 @@ const OPERATIONS: &[(Service, &[&str])] = &[
 ];
 
 impl Service {
+    /// The operation's name, if it is one of those that are known.
+    pub(crate) fn known(operation: &str) -> Option<&'static str> {
+        OPERATIONS
+            .iter()
+            .flat_map(|(_, names)| *names)
+            .find(|name| **name == operation)
+            .copied()
+    }
+
     pub(crate) fn named(operation: &str) -> Self {
         OPERATIONS
             .iter()

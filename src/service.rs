@@ -34,10 +34,13 @@ pub(crate) struct Work {
     /// Whether a transcript has told which turn the span belongs to.
     pub(crate) placed: bool,
     pub(crate) interrupted: bool,
+    /// Whether its span is just being made: no field can have been recorded before.
+    pub(crate) is_new: bool,
     text: String,
     characters_counted: usize,
     characters_given: Option<i64>,
     ttfb_given: Option<f64>,
+    succeeded: bool,
     failed: bool,
     failure: Option<String>,
     pub(crate) attributes: Vec<KeyValue>,
@@ -46,6 +49,8 @@ pub(crate) struct Work {
 /// What a recording told that the conversation should hear of.
 #[derive(Default)]
 pub(crate) struct News {
+    /// The operation was recorded, and it is another than thought.
+    pub(crate) service: bool,
     /// A transcript or its finality was recorded.
     pub(crate) transcript: bool,
     /// Where in the spoken text the new sentence begins.
@@ -60,7 +65,11 @@ pub(crate) struct News {
 
 impl News {
     pub(crate) fn is_any(&self) -> bool {
-        self.transcript || self.text_from.is_some() || self.input.is_some() || self.output
+        self.service
+            || self.transcript
+            || self.text_from.is_some()
+            || self.input.is_some()
+            || self.output
     }
 }
 
@@ -136,10 +145,12 @@ impl Work {
             is_final: None,
             placed: false,
             interrupted: false,
+            is_new: true,
             text: String::new(),
             characters_counted: 0,
             characters_given: None,
             ttfb_given: None,
+            succeeded: false,
             failed: false,
             failure: None,
             // Room for what is added at the end, too.
@@ -158,19 +169,27 @@ impl Work {
         match (field, self.service) {
             (names::GEN_AI_OPERATION_NAME, _) => {
                 let operation = given.text();
-                self.service = Service::named(&operation);
-                fields::set(
-                    &mut self.attributes,
-                    field,
-                    StringValue::from(operation.into_owned()),
-                );
+                let service = Service::named(&operation);
+                news.service |= self.service != service;
+                self.service = service;
+                let operation = match Service::known(&operation) {
+                    Some(known) => StringValue::from(known),
+                    None => StringValue::from(operation.into_owned()),
+                };
+                self.set(field, operation);
             }
             (ENDED, _) => news.ended |= given.boolean() == Some(true),
             (names::INTERRUPTED | names::TTS_INTERRUPTED, _) => {
                 self.interrupted |= given.boolean() == Some(true)
             }
-            ("otel.status_code", _) => self.failed |= given.text().eq_ignore_ascii_case("error"),
-            ("error", _) if given.boolean() == Some(false) => {}
+            ("otel.status_code", _) => {
+                let code = given.text();
+                self.succeeded = code.eq_ignore_ascii_case("ok");
+                self.failed = code.eq_ignore_ascii_case("error") || self.failed && !self.succeeded;
+            }
+            ("error", _) if given.boolean().is_some() => {
+                self.failed |= given.boolean() == Some(true);
+            }
             ("otel.status_description" | "error", _) => {
                 self.failed = true;
                 if policy.captures() {
@@ -233,7 +252,7 @@ impl Work {
         if policy.admits(field)
             && let Some(value) = given.value(|text| policy.bound(text))
         {
-            fields::set(&mut self.attributes, field, value);
+            self.set(field, value);
         }
     }
 
@@ -323,6 +342,8 @@ impl Work {
                 self.set(names::ERROR_TYPE, "_OTHER");
             }
             Status::error(self.failure.take().unwrap_or_default())
+        } else if self.succeeded {
+            Status::Ok
         } else {
             Status::Unset
         };
@@ -330,6 +351,10 @@ impl Work {
     }
 
     fn set(&mut self, key: &'static str, value: impl Into<opentelemetry::Value>) {
-        fields::set(&mut self.attributes, key, value);
+        if self.is_new {
+            self.attributes.push(KeyValue::new(key, value));
+        } else {
+            fields::set(&mut self.attributes, key, value);
+        }
     }
 }

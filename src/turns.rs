@@ -342,3 +342,6 @@ mod tests {
         );
     }
 }
+
+#[cfg(test)]
+mod properties;

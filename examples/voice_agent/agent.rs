@@ -55,12 +55,19 @@ impl Agent {
     }
 
     async fn run(&self, id: String, connection: Connection) {
-        let Connection { microphone, speaker } = connection;
+        let Connection {
+            microphone,
+            speaker,
+        } = connection;
         let conversation = CancellationToken::new();
         // Whatever ends this function ends what is being said.
         let _ended = conversation.clone().drop_guard();
         let context = Context::new(INSTRUCTIONS);
-        let weather = Weather::new(self.http.clone(), self.weather.0.clone(), self.weather.1.clone());
+        let weather = Weather::new(
+            self.http.clone(),
+            self.weather.0.clone(),
+            self.weather.1.clone(),
+        );
 
         let (heard, to_stt) = mpsc::channel(QUEUE);
         let (floor, to_turns) = mpsc::channel(QUEUE);
@@ -83,16 +90,30 @@ impl Agent {
             conversation: id.clone(),
             pace: self.pace,
         };
-        let speaking = Speaker { pace: self.pace, playback: speaker, floor: floor.clone() };
+        let speaking = Speaker {
+            pace: self.pace,
+            playback: speaker,
+            floor: floor.clone(),
+        };
 
         let mut stages = tokio::task::JoinSet::new();
         stages.spawn(turns.run(to_turns).in_current_span());
         stages.spawn(mind.run(to_mind, words).in_current_span());
         stages.spawn(aggregate(to_sentences, sentences).in_current_span());
         stages.spawn(
-            deepgram::transcribe(self.deepgram.clone(), id.clone(), self.patience, to_stt, floor.clone()).in_current_span(),
+            deepgram::transcribe(
+                self.deepgram.clone(),
+                id.clone(),
+                self.patience,
+                to_stt,
+                floor.clone(),
+            )
+            .in_current_span(),
         );
-        stages.spawn(cartesia::synthesise(self.cartesia.clone(), id, self.patience, to_tts, speech).in_current_span());
+        stages.spawn(
+            cartesia::synthesise(self.cartesia.clone(), id, self.patience, to_tts, speech)
+                .in_current_span(),
+        );
         stages.spawn(speaking.run(to_speaker).in_current_span());
 
         let vad = Vad::new(START_SECS, STOP_SECS);

@@ -58,24 +58,39 @@ impl Arguments {
         };
         let mut faults = None;
         while let Some(option) = given.next() {
-            let mut value = || given.next().ok_or_else(|| format!("{option} needs a value; --help tells more"));
+            let mut value = || {
+                given
+                    .next()
+                    .ok_or_else(|| format!("{option} needs a value; --help tells more"))
+            };
             match option.as_str() {
                 "--wav" => parsed.user = User::File(value()?.into()),
                 "--serve" => parsed.user = User::Browser(value()?),
                 "--record" => parsed.record = Some(value()?.into()),
-                "--calls" => parsed.calls = number(&option, &value()?, |&calls| (1..=1000).contains(&calls))?,
+                "--calls" => {
+                    parsed.calls = number(&option, &value()?, |&calls| (1..=1000).contains(&calls))?
+                }
                 "--fast" => parsed.speed = 8.0,
-                "--speed" => parsed.speed = number(&option, &value()?, |&speed| (0.1..=50.0).contains(&speed))?,
+                "--speed" => {
+                    parsed.speed =
+                        number(&option, &value()?, |&speed| (0.1..=50.0).contains(&speed))?
+                }
                 "--seed" => parsed.seed = number(&option, &value()?, |_| true)?,
                 "--delay" => delay(&mut parsed.delays, &value()?)?,
-                "--fault" => faults.get_or_insert_with(Vec::new).extend(fault(&value()?)?),
+                "--fault" => faults
+                    .get_or_insert_with(Vec::new)
+                    .extend(fault(&value()?)?),
                 "--help" | "-h" => return Err(HELP.to_owned()),
                 other => return Err(format!("unknown option `{other}`; --help tells more")),
             }
         }
         // Unless told otherwise, the fifth request to the language model hits a rate limit: the traces then have an
         // error to show.
-        let rate_limit = Fault { provider: Provider::OpenAi, nth: 5, kind: Kind::Status(429) };
+        let rate_limit = Fault {
+            provider: Provider::OpenAi,
+            nth: 5,
+            kind: Kind::Status(429),
+        };
         parsed.faults = faults.unwrap_or_else(|| vec![rate_limit]);
         Ok(parsed)
     }
@@ -84,7 +99,11 @@ impl Arguments {
 fn delay(delays: &mut Delays, given: &str) -> Result<(), String> {
     let wrong = || format!("--delay cannot be `{given}`; --help tells more");
     let (what, secs) = given.split_once('=').ok_or_else(wrong)?;
-    let secs = secs.parse().ok().filter(|secs| (0.0..=60.0).contains(secs)).ok_or_else(wrong)?;
+    let secs = secs
+        .parse()
+        .ok()
+        .filter(|secs| (0.0..=60.0).contains(secs))
+        .ok_or_else(wrong)?;
     *match what {
         "transcript" => &mut delays.transcript,
         "first_token" => &mut delays.first_token,
@@ -109,19 +128,40 @@ fn fault(given: &str) -> Result<Option<Fault>, String> {
         Some("weather") => Provider::Weather,
         _ => return Err(wrong()),
     };
-    let nth = parts.next().and_then(|nth| nth.parse().ok()).ok_or_else(wrong)?;
+    let nth = parts
+        .next()
+        .and_then(|nth| nth.parse().ok())
+        .ok_or_else(wrong)?;
     let kind = match parts.next().ok_or_else(wrong)? {
         "disconnect" => Kind::Disconnect(4),
         "malformed" => Kind::Malformed,
         "silence" => Kind::Silence,
         "slow" => Kind::Slow(2.0),
-        status => Kind::Status(status.parse().ok().filter(|status| (400..=599).contains(status)).ok_or_else(wrong)?),
+        status => Kind::Status(
+            status
+                .parse()
+                .ok()
+                .filter(|status| (400..=599).contains(status))
+                .ok_or_else(wrong)?,
+        ),
     };
-    if parts.next().is_some() { Err(wrong()) } else { Ok(Some(Fault { provider, nth, kind })) }
+    if parts.next().is_some() {
+        Err(wrong())
+    } else {
+        Ok(Some(Fault {
+            provider,
+            nth,
+            kind,
+        }))
+    }
 }
 
 fn number<T: FromStr>(option: &str, value: &str, fits: impl Fn(&T) -> bool) -> Result<T, String> {
-    value.parse().ok().filter(fits).ok_or_else(|| format!("{option} cannot be `{value}`; --help tells more"))
+    value
+        .parse()
+        .ok()
+        .filter(fits)
+        .ok_or_else(|| format!("{option} cannot be `{value}`; --help tells more"))
 }
 
 #[cfg(test)]
@@ -134,20 +174,41 @@ mod tests {
 
     #[test]
     fn faults_and_delays_are_settable() {
-        let given = parse("--fast --fault openai:2:500 --fault deepgram:1:silence --delay first_token=1.5").unwrap();
-        assert_eq!((given.speed, given.delays.first_token, given.faults.len()), (8.0, 1.5, 2));
+        let given =
+            parse("--fast --fault openai:2:500 --fault deepgram:1:silence --delay first_token=1.5")
+                .unwrap();
+        assert_eq!(
+            (given.speed, given.delays.first_token, given.faults.len()),
+            (8.0, 1.5, 2)
+        );
         assert_eq!(parse("--fault none").unwrap().faults.len(), 0);
         assert_eq!(parse("").unwrap().faults.len(), 1);
     }
 
     #[test]
     fn what_cannot_be_used_is_named() {
-        let wrong = ["--calls 0", "--speed fast", "--fault openai:1:200", "--fault cake:1:500", "--delay tea=1", "--delay token=-1"];
+        let wrong = [
+            "--calls 0",
+            "--speed fast",
+            "--fault openai:1:200",
+            "--fault cake:1:500",
+            "--delay tea=1",
+            "--delay token=-1",
+        ];
         for line in wrong {
             let (option, value) = line.split_once(' ').unwrap();
-            assert_eq!(parse(line).unwrap_err(), format!("{option} cannot be `{value}`; --help tells more"));
+            assert_eq!(
+                parse(line).unwrap_err(),
+                format!("{option} cannot be `{value}`; --help tells more")
+            );
         }
-        assert_eq!(parse("--wav").unwrap_err(), "--wav needs a value; --help tells more");
-        assert_eq!(parse("-x").unwrap_err(), "unknown option `-x`; --help tells more");
+        assert_eq!(
+            parse("--wav").unwrap_err(),
+            "--wav needs a value; --help tells more"
+        );
+        assert_eq!(
+            parse("-x").unwrap_err(),
+            "unknown option `-x`; --help tells more"
+        );
     }
 }

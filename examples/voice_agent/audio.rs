@@ -24,12 +24,18 @@ pub(crate) fn silence() -> Samples {
 
 /// Sound as little-endian bytes, as both speech services and the web page carry it.
 pub(crate) fn to_bytes(samples: &[i16]) -> Vec<u8> {
-    samples.iter().flat_map(|sample| sample.to_le_bytes()).collect()
+    samples
+        .iter()
+        .flat_map(|sample| sample.to_le_bytes())
+        .collect()
 }
 
 /// The reverse of [`to_bytes`]. A last odd byte is left out.
 pub(crate) fn from_bytes(bytes: &[u8]) -> Vec<i16> {
-    bytes.chunks_exact(2).map(|pair| i16::from_le_bytes([pair[0], pair[1]])).collect()
+    bytes
+        .chunks_exact(2)
+        .map(|pair| i16::from_le_bytes([pair[0], pair[1]]))
+        .collect()
 }
 
 /// Reads a WAV file's content: 8 or 16 bits, any number of channels (the first is taken), any rate (resampled linearly).

@@ -17,7 +17,12 @@ pub(crate) struct Message {
 
 impl Message {
     pub(crate) fn new(role: &str, content: impl Into<String>) -> Self {
-        Self { role: role.to_owned(), content: Some(content.into()), tool_calls: Vec::new(), tool_call_id: None }
+        Self {
+            role: role.to_owned(),
+            content: Some(content.into()),
+            tool_calls: Vec::new(),
+            tool_call_id: None,
+        }
     }
 }
 
@@ -45,7 +50,10 @@ const LONGEST: usize = 60;
 
 impl Context {
     pub(crate) fn new(instructions: &str) -> Self {
-        Self(Arc::new(Mutex::new(vec![Message::new("system", instructions)])))
+        Self(Arc::new(Mutex::new(vec![Message::new(
+            "system",
+            instructions,
+        )])))
     }
 
     pub(crate) fn push(&self, messages: impl IntoIterator<Item = Message>) {
@@ -62,6 +70,9 @@ impl Context {
     }
 
     pub(crate) fn messages(&self) -> Vec<Message> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.0
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
     }
 }

@@ -101,9 +101,12 @@ impl Response {
 
     /// What the user has heard of the response so far.
     pub(crate) fn spoken(&self) -> String {
-        self.0.spoken.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.0
+            .spoken
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
     }
-
 }
 
 impl PartialEq for Response {

@@ -61,7 +61,8 @@ fn say(text: &str) {
 
 #[tokio::main]
 async fn run(arguments: &Arguments) -> Result<(), Box<dyn Error>> {
-    let live = matches!(arguments.user, User::Browser(_)).then(|| Live(broadcast::Sender::new(1024)));
+    let live =
+        matches!(arguments.user, User::Browser(_)).then(|| Live(broadcast::Sender::new(1024)));
     let _telemetry = telemetry::start(live.clone())?;
     let agent = prepare(arguments).await?;
     match (&arguments.user, live) {
@@ -98,7 +99,11 @@ async fn prepare(arguments: &Arguments) -> Result<Agent, Box<dyn Error>> {
     let all_stood_in = missing.len() == 3;
     Ok(Agent {
         http: http_client()?,
-        weather: if all_stood_in { stand_ins.weather() } else { settings.weather },
+        weather: if all_stood_in {
+            stand_ins.weather()
+        } else {
+            settings.weather
+        },
         deepgram: settings.deepgram.unwrap_or_else(|| stand_ins.deepgram()),
         openai: settings.openai.unwrap_or_else(|| stand_ins.openai()),
         cartesia: settings.cartesia.unwrap_or_else(|| stand_ins.cartesia()),
@@ -116,8 +121,13 @@ fn http_client() -> reqwest::Result<reqwest::Client> {
 
 /// Answers browsers until ctrl-c.
 async fn serve(address: &str, agent: Agent, live: Live) -> Result<(), Box<dyn Error>> {
-    let listener = TcpListener::bind(address).await.map_err(|error| format!("{address}: {error}"))?;
-    say(&format!("Open http://{} and press Call; ctrl-c ends.", listener.local_addr()?));
+    let listener = TcpListener::bind(address)
+        .await
+        .map_err(|error| format!("{address}: {error}"))?;
+    say(&format!(
+        "Open http://{} and press Call; ctrl-c ends.",
+        listener.local_addr()?
+    ));
     tokio::select! {
         served = web::serve(listener, agent, live.0) => Ok(served?),
         interrupted = tokio::signal::ctrl_c() => Ok(interrupted?),
@@ -130,8 +140,10 @@ async fn talk(arguments: &Arguments, agent: &Agent) -> Result<(), Box<dyn Error>
     for number in 1..=arguments.calls {
         let (connection, channel) = match &arguments.user {
             User::File(path) => {
-                let bytes = std::fs::read(path).map_err(|error| format!("{}: {error}", path.display()))?;
-                let samples = audio::read_wav(&bytes).map_err(|error| format!("{}: {error}", path.display()))?;
+                let bytes =
+                    std::fs::read(path).map_err(|error| format!("{}: {error}", path.display()))?;
+                let samples = audio::read_wav(&bytes)
+                    .map_err(|error| format!("{}: {error}", path.display()))?;
                 (wav::play(samples, agent.pace), "wav")
             }
             _ => (caller::call(&caller::script(), agent.pace)?, "caller"),

@@ -13,7 +13,11 @@ pub(crate) struct Pace(f64);
 impl Pace {
     /// Speeds from 0.1 to 50; what lies outside is brought inside.
     pub(crate) fn times(speed: f64) -> Self {
-        Self(if speed.is_finite() { speed.clamp(0.1, 50.0) } else { 1.0 })
+        Self(if speed.is_finite() {
+            speed.clamp(0.1, 50.0)
+        } else {
+            1.0
+        })
     }
 
     /// What `secs` of the agent's world last on this machine's clock, in seconds.

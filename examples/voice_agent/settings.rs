@@ -20,7 +20,11 @@ impl Secret {
 
     /// `text` without the key: providers repeat it in their error messages.
     pub(crate) fn redact(&self, text: &str) -> String {
-        if self.0.is_empty() { text.to_owned() } else { text.replace(&self.0, "***") }
+        if self.0.is_empty() {
+            text.to_owned()
+        } else {
+            text.replace(&self.0, "***")
+        }
     }
 }
 
@@ -42,8 +46,15 @@ pub(crate) struct Settings {
 
 impl Settings {
     pub(crate) fn load() -> Self {
-        let file = std::fs::read_to_string(".env").map(|text| parse(&text)).unwrap_or_default();
-        Self::from(|name| std::env::var(name).ok().or_else(|| file.get(name).cloned()).filter(|v| !v.is_empty()))
+        let file = std::fs::read_to_string(".env")
+            .map(|text| parse(&text))
+            .unwrap_or_default();
+        Self::from(|name| {
+            std::env::var(name)
+                .ok()
+                .or_else(|| file.get(name).cloned())
+                .filter(|v| !v.is_empty())
+        })
     }
 
     fn from(get: impl Fn(&str) -> Option<String>) -> Self {
@@ -83,7 +94,12 @@ fn parse(text: &str) -> HashMap<String, String> {
         .map(|line| line.trim().trim_start_matches("export "))
         .filter(|line| !line.starts_with('#'))
         .filter_map(|line| line.split_once('='))
-        .map(|(name, value)| (name.trim().to_owned(), value.trim().trim_matches(['"', '\'']).to_owned()))
+        .map(|(name, value)| {
+            (
+                name.trim().to_owned(),
+                value.trim().trim_matches(['"', '\'']).to_owned(),
+            )
+        })
         .collect()
 }
 
@@ -93,12 +109,20 @@ mod tests {
 
     #[test]
     fn a_key_never_prints() {
-        let file = parse("# keys\nexport OPENAI_API_KEY=\"sk-verysecret\"\nDEEPGRAM_API_KEY = dg-verysecret\n");
+        let file = parse(
+            "# keys\nexport OPENAI_API_KEY=\"sk-verysecret\"\nDEEPGRAM_API_KEY = dg-verysecret\n",
+        );
         let settings = Settings::from(|name| file.get(name).cloned());
-        assert_eq!(settings.openai.as_ref().unwrap().key.expose(), "sk-verysecret");
+        assert_eq!(
+            settings.openai.as_ref().unwrap().key.expose(),
+            "sk-verysecret"
+        );
         assert!(settings.deepgram.is_some() && settings.cartesia.is_none());
         assert!(!format!("{settings:?}").contains("verysecret"));
         let said = "401: wrong key sk-verysecret given";
-        assert_eq!(settings.openai.unwrap().key.redact(said), "401: wrong key *** given");
+        assert_eq!(
+            settings.openai.unwrap().key.redact(said),
+            "401: wrong key *** given"
+        );
     }
 }

@@ -44,9 +44,16 @@ impl SpanExporter for Live {
 }
 
 fn shown(span: &SpanData) -> Update {
-    let attributes: Map<String, serde_json::Value> =
-        span.attributes.iter().map(|attribute| (attribute.key.to_string(), plain(&attribute.value))).collect();
-    let conversation = attributes.get("conversation.id").and_then(|id| id.as_str()).unwrap_or_default().to_owned();
+    let attributes: Map<String, serde_json::Value> = span
+        .attributes
+        .iter()
+        .map(|attribute| (attribute.key.to_string(), plain(&attribute.value)))
+        .collect();
+    let conversation = attributes
+        .get("conversation.id")
+        .and_then(|id| id.as_str())
+        .unwrap_or_default()
+        .to_owned();
     let error = match &span.status {
         opentelemetry::trace::Status::Error { description } => Some(description.to_string()),
         _ => None,
@@ -61,7 +68,10 @@ fn shown(span: &SpanData) -> Update {
         "error": error,
         "attributes": attributes,
     });
-    Update { conversation, json: json.to_string() }
+    Update {
+        conversation,
+        json: json.to_string(),
+    }
 }
 
 fn plain(value: &Value) -> serde_json::Value {
@@ -74,5 +84,7 @@ fn plain(value: &Value) -> serde_json::Value {
 }
 
 fn seconds(time: SystemTime) -> f64 {
-    time.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs_f64()
+    time.duration_since(UNIX_EPOCH)
+        .unwrap_or_default()
+        .as_secs_f64()
 }

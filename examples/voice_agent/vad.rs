@@ -58,12 +58,24 @@ impl Vad {
         for window in self.rest[..whole].chunks_exact(WINDOW) {
             let bar = if self.speaking { STILL_SPEECH } else { SPEECH };
             let speech = self.detector.predict_i16(window) >= bar;
-            self.against = if speech == self.speaking { 0 } else { self.against + 1 };
-            let needed = if self.speaking { self.stop_windows } else { self.start_windows };
+            self.against = if speech == self.speaking {
+                0
+            } else {
+                self.against + 1
+            };
+            let needed = if self.speaking {
+                self.stop_windows
+            } else {
+                self.start_windows
+            };
             if self.against >= needed {
                 self.speaking = !self.speaking;
                 self.against = 0;
-                change = Some(if self.speaking { Activity::Started } else { Activity::Stopped });
+                change = Some(if self.speaking {
+                    Activity::Started
+                } else {
+                    Activity::Stopped
+                });
             }
         }
         self.rest.drain(..whole);
@@ -96,10 +108,19 @@ mod tests {
             let around = [second.as_slice(), &speech, &second].concat();
             let found = changes(&around);
             let kinds: Vec<_> = found.iter().map(|(change, _)| *change).collect();
-            assert_eq!(kinds, [Activity::Started, Activity::Stopped], "{}: {found:?}", line.says);
+            assert_eq!(
+                kinds,
+                [Activity::Started, Activity::Stopped],
+                "{}: {found:?}",
+                line.says
+            );
             let end = 1.0 + seconds(speech.len());
             assert!((found[0].1 - 1.2).abs() < 0.3, "{}: {found:?}", line.says);
-            assert!((found[1].1 - 0.3 - end).abs() < 0.3, "{}: {found:?}, ends {end}", line.says);
+            assert!(
+                (found[1].1 - 0.3 - end).abs() < 0.3,
+                "{}: {found:?}, ends {end}",
+                line.says
+            );
         }
     }
 

@@ -79,16 +79,23 @@ where
         } else {
             self.place_of(span)
         };
-        match (boundary, &place.service) {
+        // What names another conversation is not about the service that it is said in.
+        let service = place.service.as_ref().filter(|(_, service)| {
+            heard.conversation.as_deref().is_none_or(|id| {
+                let own = service.conversation.as_ref();
+                own.is_some_and(|own| &*own.identity.id == id)
+            })
+        });
+        match (boundary, service) {
             (Boundary::FirstByte, Some((_, service))) => {
                 let what = if heard.is_tool_call {
                     FirstByte::ToolCall
                 } else {
                     FirstByte::Output
                 };
-                return self.first_byte(service, what);
+                return self.first_byte(service, what, heard.ago);
             }
-            (Boundary::Annotate, Some((id, _))) if heard.conversation.is_none() => {
+            (Boundary::Annotate, Some((id, _))) => {
                 self.record(id, &|visit| event.record(visit), ctx);
                 return;
             }

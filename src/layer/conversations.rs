@@ -2,7 +2,7 @@
 
 use super::ConversationLayer;
 use super::place::Ours;
-use crate::conversation::Live;
+use crate::conversation::{Live, Membership};
 use crate::core::{Found, Opening, undisturbed};
 use crate::fields::{Fields, Given};
 use crate::names;
@@ -12,9 +12,9 @@ use opentelemetry::trace::TraceContextExt;
 use opentelemetry::{Context as OtelContext, KeyValue};
 use std::sync::Arc;
 use std::time::Duration;
-use tracing_core::Subscriber;
-use tracing_core::field::{Field, ValueSet, Visit};
+use tracing_core::field::{Field, FieldSet, ValueSet, Visit};
 use tracing_core::span::{Attributes, Id};
+use tracing_core::{Metadata, Subscriber};
 use tracing_subscriber::Layer as _;
 use tracing_subscriber::layer::Context;
 use tracing_subscriber::registry::LookupSpan;
@@ -30,19 +30,32 @@ where
         ctx: Context<'_, S>,
     ) {
         let own_id = id_among(attributes).unwrap_or_else(|| uuid::Uuid::new_v4().to_string());
-        if let Found::Live(_) = self.core.table.find(&own_id) {
+        let known = match self.core.table.find(&own_id) {
             // A second scope for a live conversation joins it.
-            return self.join(attributes, id, ctx);
-        }
-        let live = Live::open(&self.core, own_id.as_str().into(), Some(id.clone()));
+            Found::Live(live) if live.is_scoped() => return self.join(attributes, id, ctx),
+            Found::Live(live) => Some(live),
+            Found::Ended | Found::Unknown => None,
+        };
+        let is_new = known.is_none();
+        let live = known.unwrap_or_else(|| Live::open(&self.core, own_id.as_str().into()));
         self.describe(&live, &|visit| attributes.record(visit));
-        let parent = self
-            .parent_context(attributes)
-            .with_value(live.membership(None));
-        self.make_span(attributes, id, ctx.clone(), Some(parent));
+        if live.has_span() {
+            // Events or services opened it, and it has shown already: the scope comes too late to be its span.
+            self.join(attributes, id, ctx.clone());
+        } else {
+            let mut parent = self.parent_context(attributes);
+            if parent.get::<Membership>().is_some() {
+                // One conversation is one trace, also where it is started from within another.
+                parent = OtelContext::new();
+            }
+            let parent = parent.with_value(live.membership(None));
+            self.make_named_span(attributes, id, ctx.clone(), Some(parent));
+        }
+        live.take_scope(id);
         // Found by its id only now that its span is there to be found.
-        if !self.core.admit(&live) {
-            return;
+        if is_new && !self.core.admit(&live) {
+            // Another scope of the same id was quicker.
+            return self.keep(id, &ctx, Ours::Joining(own_id.into()));
         }
         self.keep(id, &ctx, Ours::Scope(live.clone()));
         if self.core.dispatch.get().is_none() {
@@ -52,27 +65,21 @@ where
     }
 
     pub(super) fn join(&self, attributes: &Attributes<'_>, id: &Id, ctx: Context<'_, S>) {
-        let own_id = id_among(attributes);
-        let mut parent = None;
-        if let Some(own_id) = own_id {
-            let live = self.core.conversation(&own_id, Opening::Never);
-            if let (Found::Live(live), None) = (live, attributes.parent()) {
-                let current = OtelContext::current();
-                parent = Some(if current.has_active_span() && attributes.is_contextual() {
-                    current.with_value(live.membership(None))
-                } else {
-                    live.context(&self.core).clone()
-                });
-            }
-            self.keep(id, &ctx, Ours::Joining(own_id.into()));
-        }
-        match parent {
-            Some(parent) => {
-                let _attached = parent.attach();
-                self.inner.on_new_span(attributes, id, ctx);
-            }
-            None => self.inner.on_new_span(attributes, id, ctx),
-        }
+        let own_id = id_among(attributes).unwrap_or_default();
+        let live = self.core.conversation(&own_id, Opening::Never);
+        self.keep(id, &ctx, Ours::Joining(own_id.into()));
+        let Found::Live(live) = live else {
+            return self.inner.on_new_span(attributes, id, ctx);
+        };
+        let above = self.parent_context(attributes);
+        let parent = if above.has_active_span() {
+            above.with_value(live.membership(None))
+        } else {
+            live.context(&self.core).clone()
+        };
+        let _attached = parent.attach();
+        let attributes = Attributes::new(attributes.metadata(), attributes.values());
+        self.inner.on_new_span(&attributes, id, ctx);
     }
 
     /// Sets the fields of a conversation's scope.
@@ -106,51 +113,60 @@ where
         ctx: Context<'_, S>,
         parent: Option<OtelContext>,
     ) {
-        let metadata = attributes.metadata();
-        let fields = metadata.fields();
-        // Two fields only the wrapped layer can make use of, for they cannot be set later.
-        let mut kept: Vec<(Field, String)> = Vec::new();
-        if fields.field("otel.kind").is_some() || fields.field("otel.name").is_some() {
-            attributes.record(&mut Fields(|name, given: Given<'_>| {
-                if let ("otel.kind" | "otel.name", Some(field)) = (name, fields.field(name)) {
-                    kept.push((field, given.text().into_owned()));
-                }
-            }));
-        }
-        let make = |values: &ValueSet<'_>| match (parent, attributes.parent()) {
-            (Some(parent), _) => {
-                let _attached = parent.attach();
-                self.inner
-                    .on_new_span(&Attributes::new(metadata, values), id, ctx);
+        self.make_span_with(
+            &reserve(attributes.metadata()).value_set(&NO_VALUES),
+            attributes,
+            id,
+            ctx,
+            parent,
+        );
+    }
+
+    /// The same with the two fields of which only the wrapped layer can make use, for they cannot be set later.
+    pub(super) fn make_named_span(
+        &self,
+        attributes: &Attributes<'_>,
+        id: &Id,
+        ctx: Context<'_, S>,
+        parent: Option<OtelContext>,
+    ) {
+        let fields = attributes.metadata().fields();
+        let mut named: Vec<(Field, String)> = Vec::new();
+        attributes.record(&mut Fields(|name, given: Given<'_>| {
+            if let (names::OTEL_KIND | names::OTEL_NAME, Some(field)) = (name, fields.field(name)) {
+                named.push((field, given.text().into_owned()));
             }
-            (None, Some(parent)) => {
-                self.inner.on_new_span(
-                    &Attributes::child_of(parent.clone(), metadata, values),
-                    id,
-                    ctx,
-                );
+        }));
+        match &named[..] {
+            [] => self.make_span(attributes, id, ctx, parent),
+            [(field, value)] => {
+                let values: Values<'_, 1> = [(field, Some(value))];
+                self.make_span_with(&fields.value_set(&values), attributes, id, ctx, parent);
             }
-            (None, None) if attributes.is_contextual() => {
-                self.inner
-                    .on_new_span(&Attributes::new(metadata, values), id, ctx);
-            }
-            (None, None) => {
-                self.inner
-                    .on_new_span(&Attributes::new_root(metadata, values), id, ctx)
-            }
-        };
-        type Values<'a, const N: usize> =
-            [(&'a Field, Option<&'a dyn tracing_core::field::Value>); N];
-        match &kept[..] {
-            [] => make(&fields.value_set(&([] as Values<'_, 0>))),
-            [(field, value)] => make(&fields.value_set(&([(field, Some(value))] as Values<'_, 1>))),
             [(one, first), (other, second), ..] => {
-                make(
-                    &fields
-                        .value_set(&([(one, Some(first)), (other, Some(second))] as Values<'_, 2>)),
-                );
+                let values: Values<'_, 2> = [(one, Some(first)), (other, Some(second))];
+                self.make_span_with(&fields.value_set(&values), attributes, id, ctx, parent);
             }
         }
+    }
+
+    fn make_span_with(
+        &self,
+        values: &ValueSet<'_>,
+        attributes: &Attributes<'_>,
+        id: &Id,
+        ctx: Context<'_, S>,
+        parent: Option<OtelContext>,
+    ) {
+        let metadata = attributes.metadata();
+        let attached = parent.map(OtelContext::attach);
+        let made = match attributes.parent() {
+            _ if attached.is_some() => Attributes::new(metadata, values),
+            Some(parent) => Attributes::child_of(parent.clone(), metadata, values),
+            None if attributes.is_contextual() => Attributes::new(metadata, values),
+            None => Attributes::new_root(metadata, values),
+        };
+        self.inner.on_new_span(&made, id, ctx);
     }
 
     /// Gives the context of a span that is open here, which is started by asking.
@@ -173,12 +189,16 @@ where
         match ours {
             None => return,
             Some(Ours::Scope(live)) => {
-                live.end(
-                    &self.core,
-                    EndReason::ConversationEnded,
-                    Duration::ZERO,
-                    None,
-                );
+                let end = |live: &Arc<Live>| {
+                    let reason = EndReason::ConversationEnded;
+                    live.end(&self.core, reason, Duration::ZERO, None);
+                };
+                end(&live);
+                if let Found::Live(again) = self.core.table.find(&live.identity.id)
+                    && again.has_scope(id)
+                {
+                    end(&again);
+                }
                 // Whoever asks later finds the context here: the span is about to be gone.
                 let _ = live.context(&self.core);
             }
@@ -189,10 +209,22 @@ where
     }
 }
 
+type Values<'a, const N: usize> = [(&'a Field, Option<&'a dyn tracing_core::field::Value>); N];
+const NO_VALUES: Values<'static, 0> = [];
+
+/// Fields that are never given: the wrapped layer makes room for as many attributes, and they are set at the end.
+fn reserve(metadata: &'static Metadata<'static>) -> FieldSet {
+    FieldSet::new(&[""; 20], metadata.callsite())
+}
+
 /// The conversation's id among a span's fields, if it is any.
 fn id_among(attributes: &Attributes<'_>) -> Option<String> {
+    id_recorded(&|visit| attributes.record(visit))
+}
+
+pub(super) fn id_recorded(record: &dyn Fn(&mut dyn Visit)) -> Option<String> {
     let mut id = None;
-    attributes.record(&mut Fields(|field, given: Given<'_>| {
+    record(&mut Fields(|field, given: Given<'_>| {
         if field == names::CONVERSATION_ID {
             id = Some(given.text().into_owned());
         }

@@ -16,7 +16,7 @@ use tracing_subscriber::registry::{LookupSpan, SpanRef};
 pub(super) enum Ours {
     /// The scope of a conversation.
     Scope(Arc<Live>),
-    /// A span that says by its id which conversation it belongs to.
+    /// A span that says by its id which conversation it belongs to. An empty one is still to be recorded.
     Joining(Arc<str>),
     Service(Arc<ServiceSpan>),
 }
@@ -25,6 +25,8 @@ pub(super) enum Ours {
 #[derive(Default)]
 pub(super) struct Place {
     pub(super) conversation: Option<Arc<Live>>,
+    /// The id that a span nearer than the conversation gives.
+    joining: Option<Arc<str>>,
     /// The nearest service span that is still at work.
     pub(super) service: Option<(Id, Arc<ServiceSpan>)>,
 }
@@ -52,8 +54,18 @@ where
     /// A conversation whose context is active comes first: it was entered last, be it by a span or by a handle.
     pub(super) fn contextual_place(&self, span: Option<SpanRef<'_, S>>) -> Place {
         let mut place = self.place_of(span);
-        let entered = Membership::current().filter(|live| live.is_of(&self.core));
-        place.conversation = entered.or(place.conversation);
+        let Some(entered) = Membership::current().filter(|live| live.is_of(&self.core)) else {
+            return place;
+        };
+        // Where the context is that of the conversation further out, the span that joins another is nearer.
+        if !place
+            .conversation
+            .as_ref()
+            .is_some_and(|outer| Arc::ptr_eq(outer, &entered))
+        {
+            place.joining = None;
+        }
+        place.conversation = Some(entered);
         place
     }
 
@@ -68,10 +80,12 @@ where
             place.conversation = match ours {
                 None => None,
                 Some(Ours::Scope(live)) => Some(live),
-                Some(Ours::Joining(id)) => match self.core.table.find(&id) {
-                    Found::Live(live) => Some(live),
-                    Found::Ended | Found::Unknown => None,
-                },
+                Some(Ours::Joining(id)) => {
+                    if place.joining.is_none() && !id.is_empty() {
+                        place.joining = Some(id);
+                    }
+                    None
+                }
                 Some(Ours::Service(service)) => {
                     let conversation = service.conversation.clone();
                     if place.service.is_none() && !service.is_finished() {
@@ -89,16 +103,20 @@ where
 
     /// The conversation that `id`, else the place, names; opened if `opening` allows.
     pub(super) fn conversation(&self, id: Option<&str>, place: &Place, opening: Opening) -> Found {
-        match (id, &place.conversation) {
+        match (id.or(place.joining.as_deref()), &place.conversation) {
             (Some(id), _) => self.core.conversation(id, opening),
             (None, Some(live)) if live.has_ended() => {
-                // It may have been opened again under the same scope.
-                match self
-                    .core
-                    .conversation(&live.identity.id, opening.of_ended())
-                {
-                    Found::Unknown => Found::Ended,
-                    found => found,
+                // It may have been opened again, or is now.
+                let id = &live.identity.id;
+                let was_open = matches!(self.core.table.find(id), Found::Live(_));
+                match self.core.conversation(id, opening.of_ended()) {
+                    Found::Live(again) => {
+                        if !was_open {
+                            again.follow(live, &self.core);
+                        }
+                        Found::Live(again)
+                    }
+                    Found::Ended | Found::Unknown => Found::Ended,
                 }
             }
             (None, Some(live)) => Found::Live(live.clone()),

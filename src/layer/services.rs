@@ -1,6 +1,7 @@
 //! Service spans: from their start over what they record to their end.
 
 use super::ConversationLayer;
+use super::conversations::id_recorded;
 use super::place::Ours;
 use crate::clock::lock;
 use crate::conversation::Live;
@@ -25,16 +26,39 @@ impl<S> ConversationLayer<S>
 where
     S: Subscriber + for<'span> LookupSpan<'span>,
 {
-    pub(super) fn new_service(&self, attributes: &Attributes<'_>, id: &Id, ctx: Context<'_, S>) {
-        let mut operation = None;
+    pub(super) fn new_service(
+        &self,
+        attributes: &Attributes<'_>,
+        id: &Id,
+        ctx: Context<'_, S>,
+        named: bool,
+    ) {
+        let core = &*self.core;
+        let mut service = Service::named(attributes.metadata().name());
+        if service == Service::Other {
+            // What some fields mean depends on it, and they may come first.
+            attributes.record(&mut Fields(|field, given: Given<'_>| {
+                if field == names::GEN_AI_OPERATION_NAME {
+                    service = Service::named(&given.text());
+                }
+            }));
+        }
+        let mut work = Work::new(
+            id.into_u64(),
+            service,
+            core.clock.now(),
+            attributes.fields().len(),
+        );
+        let mut news = News::default();
         let mut own_id = None;
         let mut turn_number = None;
         attributes.record(&mut Fields(|field, given: Given<'_>| match field {
-            names::GEN_AI_OPERATION_NAME => operation = Some(Service::named(&given.text())),
             names::CONVERSATION_ID => own_id = Some(given.text().into_owned()),
             names::TURN_NUMBER => turn_number = given.integer(),
-            _ => {}
+            _ => work.note(field, given, &core.settings.content, &mut news),
         }));
+        work.is_new = false;
+
         let own_id = own_id.filter(|id| !id.is_empty());
         let place = self.place_of_new(attributes, &ctx);
         let conversation = match self.conversation(own_id.as_deref(), &place, Opening::Unknown) {
@@ -43,19 +67,6 @@ where
             Found::Ended => return,
             Found::Unknown => None,
         };
-
-        let core = &*self.core;
-        let service = operation.unwrap_or_else(|| Service::named(attributes.metadata().name()));
-        let mut work = Work::new(
-            id.into_u64(),
-            service,
-            core.clock.now(),
-            attributes.fields().len(),
-        );
-        let mut news = News::default();
-        attributes.record(&mut Fields(|field, given: Given<'_>| {
-            work.note(field, given, &core.settings.content, &mut news);
-        }));
 
         let mut parent = None;
         if let Some(live) = &conversation {
@@ -81,7 +92,11 @@ where
             &ctx,
             Ours::Service(ServiceSpan::new(conversation, work)),
         );
-        self.make_span(attributes, id, ctx, parent);
+        if named {
+            self.make_named_span(attributes, id, ctx, parent);
+        } else {
+            self.make_span(attributes, id, ctx, parent);
+        }
     }
 
     /// Tells the conversation what a service recorded.
@@ -106,7 +121,13 @@ where
             .span(id)
             .and_then(|span| span.extensions().get::<Ours>().cloned());
         match ours {
-            None | Some(Ours::Joining(_)) => return false,
+            None => return false,
+            Some(Ours::Joining(_)) => {
+                if let Some(own_id) = id_recorded(record) {
+                    self.keep(id, ctx, Ours::Joining(own_id.into()));
+                }
+                return false;
+            }
             Some(Ours::Scope(live)) => self.describe(&live, record),
             Some(Ours::Service(service)) => {
                 let mut news = News::default();
@@ -127,12 +148,13 @@ where
         true
     }
 
-    pub(super) fn first_byte(&self, service: &ServiceSpan, what: FirstByte) {
+    pub(super) fn first_byte(&self, service: &ServiceSpan, what: FirstByte, ago: Duration) {
         let core = &*self.core;
         if let Some(work) = &mut *lock(&service.work) {
-            work.first_byte.get_or_insert(core.clock.now());
+            work.first_byte
+                .get_or_insert(core.clock.now().saturating_sub(ago));
             if let Some(live) = &service.conversation {
-                live.act(core, Duration::ZERO, |moment| moment.first_byte(work, what));
+                live.act(core, ago, |moment| moment.first_byte(work, what));
             }
         }
     }
@@ -167,19 +189,17 @@ where
                 span.set_status(status);
                 return span.end_with_timestamp(SystemTime::now());
             };
-            live.add_marks(number, moved, &mut attributes);
+            live.add_marks(number, context, &mut attributes);
             span.set_attributes(attributes);
             span.set_status(status);
-            let parent = moved.then(|| {
-                live.parent_context(core, turn.as_deref())
-                    .span()
-                    .span_context()
-                    .clone()
+            let place = moved.then(|| {
+                let parent = live.parent_context(core, turn.as_deref()).span();
+                (parent.span_context().clone(), number)
             });
             HandedOver {
                 span: span.span_context().span_id(),
                 start: live.wall(started),
-                parent,
+                place,
             }
             .during(|| span.end_with_timestamp(live.wall(now)));
         };

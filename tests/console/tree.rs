@@ -117,6 +117,21 @@ fn spans_that_come_late_are_shown_on_the_axis_of_their_turn() {
 }
 
 #[test]
+fn late_ordinary_spans_are_a_quiet_line_each() {
+    let turn = in_call("turn", 2, 1, 0.0, 1.0).with("turn.number", 1);
+    let late = |name, id| in_call(name, id, 2, 0.5, 1.5).with("turn.number", 1);
+    let text = shown(vec![
+        vec![turn],
+        vec![late("POST /v1/speech", 3), late("sql", 4)],
+    ]);
+    let (_, late) = text.split_once("\n\n").unwrap();
+    assert_eq!(
+        late,
+        "· turn 1, late · call-4711 · POST /v1/speech 1.00 s\n· turn 1, late · call-4711 · sql 1.00 s\n"
+    );
+}
+
+#[test]
 fn what_comes_after_the_summary_is_shown_too() {
     let mut spans = scenes::failure();
     let late = spans.remove(2);
@@ -241,6 +256,7 @@ fn hostile_text_cannot_leave_its_place() {
             .with("metrics.ttfb", f64::NAN)
             .with("metrics.character_count", i64::MAX),
         in_turn(hostile, 6, 5),
+        in_turn("llm", 7, 2).with("gen_ai.request.model", "❤\u{fe0f}".repeat(50)).later(1e9),
         in_turn("turn", 2, 1)
             .with("turn.input", "今日の東京の天気はどうですか。傘を持って行った方がいいでしょうか。明日の天気も教えてください。 👩\u{200d}🚒")
             .with("turn.output", long)

@@ -25,11 +25,16 @@ pub(crate) async fn listen(
         let change = vad.push(&samples);
         // Speech-to-text may take a moment. Audio that it does not take by then is lost to it: the user does not wait.
         let wait = if stalled { Duration::ZERO } else { STALL };
-        stalled = timeout(wait, heard.send(Heard::Audio(samples))).await.is_err();
+        stalled = timeout(wait, heard.send(Heard::Audio(samples)))
+            .await
+            .is_err();
         if stalled {
             dropped += 1;
             if dropped.is_power_of_two() {
-                warn!(dropped, "speech-to-text does not keep up: frames of audio dropped");
+                warn!(
+                    dropped,
+                    "speech-to-text does not keep up: frames of audio dropped"
+                );
             }
         }
         let sent = match change {
@@ -39,14 +44,20 @@ pub(crate) async fn listen(
                     conversation.event = "vad_user_started_speaking",
                     start_secs = pace.secs(vad.start_secs())
                 );
-                tokio::join!(heard.send(Heard::SpeechStarted), floor.send(Floor::SpeechStarted))
+                tokio::join!(
+                    heard.send(Heard::SpeechStarted),
+                    floor.send(Floor::SpeechStarted)
+                )
             }
             Some(Activity::Stopped) => {
                 info!(
                     conversation.event = "vad_user_stopped_speaking",
                     stop_secs = pace.secs(vad.stop_secs())
                 );
-                tokio::join!(heard.send(Heard::SpeechStopped), floor.send(Floor::SpeechStopped))
+                tokio::join!(
+                    heard.send(Heard::SpeechStopped),
+                    floor.send(Floor::SpeechStopped)
+                )
             }
         };
         if sent.0.is_err() || sent.1.is_err() {

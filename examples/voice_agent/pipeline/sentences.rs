@@ -24,7 +24,10 @@ pub(crate) async fn aggregate(mut words: mpsc::Receiver<Words>, sentences: mpsc:
                 }
             }
             Words::End(response) => {
-                let rest = current.take().filter(|(other, _)| *other == response).map(|(_, text)| text);
+                let rest = current
+                    .take()
+                    .filter(|(other, _)| *other == response)
+                    .map(|(_, text)| text);
                 let rest = rest.unwrap_or_default();
                 if !rest.trim().is_empty() {
                     out.push(Sentence::Say(response.clone(), rest.trim().to_owned()));
@@ -42,7 +45,9 @@ pub(crate) async fn aggregate(mut words: mpsc::Receiver<Words>, sentences: mpsc:
 
 /// Takes a whole sentence off the front of `text`: one whose end is certain because something follows it.
 fn take_sentence(text: &mut String) -> Option<String> {
-    let ends = text.match_indices(['.', '?', '!']).map(|(at, mark)| at + mark.len());
+    let ends = text
+        .match_indices(['.', '?', '!'])
+        .map(|(at, mark)| at + mark.len());
     let end = ends
         .filter(|&end| text[end..].starts_with(char::is_whitespace))
         .find(|&end| text[..end].trim().chars().count() >= SHORTEST)?;
@@ -62,8 +67,14 @@ mod tests {
         text.push_str(" in Paris.");
         assert_eq!(take_sentence(&mut text), None);
         text.push_str(" Yes. Take a jacket! And");
-        assert_eq!(take_sentence(&mut text).as_deref(), Some("It is 18.5 degrees in Paris."));
-        assert_eq!(take_sentence(&mut text).as_deref(), Some("Yes. Take a jacket!"));
+        assert_eq!(
+            take_sentence(&mut text).as_deref(),
+            Some("It is 18.5 degrees in Paris.")
+        );
+        assert_eq!(
+            take_sentence(&mut text).as_deref(),
+            Some("Yes. Take a jacket!")
+        );
         assert_eq!(take_sentence(&mut text), None);
         assert_eq!(text, " And");
     }

@@ -81,7 +81,8 @@ impl Speaker {
     }
 
     async fn take(&self, playing: &mut Option<Playing>, piece: Speech) -> bool {
-        let (Speech::Audio(response, _) | Speech::Word(response, ..) | Speech::End(response)) = &piece;
+        let (Speech::Audio(response, _) | Speech::Word(response, ..) | Speech::End(response)) =
+            &piece;
         if response.is_cancelled() {
             return true;
         }
@@ -141,7 +142,11 @@ impl Speaker {
         let mut frame: Vec<i16> = current.waiting.drain(..length).collect();
         frame.resize(FRAME, 0);
         current.played += FRAME;
-        while current.words.front().is_some_and(|(_, start)| *start < seconds(current.played)) {
+        while current
+            .words
+            .front()
+            .is_some_and(|(_, start)| *start < seconds(current.played))
+        {
             if let Some((word, _)) = current.words.pop_front() {
                 current.response.spoke(&word);
             }
@@ -149,9 +154,13 @@ impl Speaker {
         // A frame that is late does not delay those after it, unless the machine was away for long.
         let next = (due + self.pace.duration(FRAME_SECS)).max(Instant::now() - LATE);
         current.sounded = next;
-        let enough = current.waiting.len() >= FRAME || (current.complete && !current.waiting.is_empty());
+        let enough =
+            current.waiting.len() >= FRAME || (current.complete && !current.waiting.is_empty());
         current.due = enough.then_some(next);
-        self.playback.send(Playback::Audio(frame.into())).await.is_ok()
+        self.playback
+            .send(Playback::Audio(frame.into()))
+            .await
+            .is_ok()
     }
 }
 

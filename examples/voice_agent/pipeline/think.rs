@@ -18,7 +18,8 @@ const LONGEST_WAIT: f64 = 3.0;
 /// Times in one turn that tools may be run.
 const ROUNDS: u32 = 4;
 /// Said when the provider fails for good.
-const APOLOGY: &str = "I am sorry, I cannot think straight right now. Please ask me again in a moment.";
+const APOLOGY: &str =
+    "I am sorry, I cannot think straight right now. Please ask me again in a moment.";
 
 pub(crate) struct Mind {
     pub(crate) model: OpenAi,
@@ -43,12 +44,18 @@ impl Mind {
     async fn respond(&self, response: &Response, words: &mpsc::Sender<Words>) {
         if let Err(error) = self.answer(response, words).await {
             warn!(%error, "the language model failed for good");
-            let _ = words.send(Words::Delta(response.clone(), APOLOGY.to_owned())).await;
+            let _ = words
+                .send(Words::Delta(response.clone(), APOLOGY.to_owned()))
+                .await;
         }
         let _ = words.send(Words::End(response.clone())).await;
     }
 
-    async fn answer(&self, response: &Response, words: &mpsc::Sender<Words>) -> Result<(), ServiceError> {
+    async fn answer(
+        &self,
+        response: &Response,
+        words: &mpsc::Sender<Words>,
+    ) -> Result<(), ServiceError> {
         for round in 0..=ROUNDS {
             let answer = self.ask(round < ROUNDS, response, words).await?;
             if answer.tool_calls.is_empty() {
@@ -61,7 +68,10 @@ impl Mind {
             }];
             for call in &answer.tool_calls {
                 let result = self.tools.run(call).await;
-                messages.push(Message { tool_call_id: Some(call.id.clone()), ..Message::new("tool", result) });
+                messages.push(Message {
+                    tool_call_id: Some(call.id.clone()),
+                    ..Message::new("tool", result)
+                });
             }
             // All at once: an interruption in between must not leave a call without its result.
             self.context.push(messages);
@@ -76,7 +86,11 @@ impl Mind {
         response: &Response,
         words: &mpsc::Sender<Words>,
     ) -> Result<Answer, ServiceError> {
-        let tools = if with_tools { self.tools.described() } else { &[] };
+        let tools = if with_tools {
+            self.tools.described()
+        } else {
+            &[]
+        };
         let mut attempt = 1;
         loop {
             let messages = self.context.messages();
@@ -91,7 +105,10 @@ impl Mind {
                 }
             };
             let chat = async {
-                let answer = self.model.chat(&messages, tools, &self.conversation, response, &heard).await;
+                let answer = self
+                    .model
+                    .chat(&messages, tools, &self.conversation, response, &heard)
+                    .await;
                 drop(heard);
                 answer
             };
@@ -103,7 +120,10 @@ impl Mind {
             if !error.transient || begun || attempt == ATTEMPTS {
                 return Err(error);
             }
-            let wait = error.retry_after.unwrap_or(BACKOFF * f64::from(attempt)).min(LONGEST_WAIT);
+            let wait = error
+                .retry_after
+                .unwrap_or(BACKOFF * f64::from(attempt))
+                .min(LONGEST_WAIT);
             info!(%error, attempt, wait_secs = wait, "asking the language model again");
             self.pace.sleep(wait).await;
             attempt += 1;

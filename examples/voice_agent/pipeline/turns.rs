@@ -70,7 +70,11 @@ impl Turns {
             }
             Floor::SpeechStopped => state.user_speaks = false,
             Floor::Transcript(text) => {
-                let patience = if text.ends_with(['.', '?', '!']) { COMPLETE } else { INCOMPLETE };
+                let patience = if text.ends_with(['.', '?', '!']) {
+                    COMPLETE
+                } else {
+                    INCOMPLETE
+                };
                 if !text.is_empty() {
                     state.heard.push(text);
                 }
@@ -106,7 +110,10 @@ impl Turns {
             self.respond(state).await;
         } else if not_heard {
             let response = self.begin(state);
-            let _ = self.sentences.send(Sentence::Say(response.clone(), NOT_HEARD.to_owned())).await;
+            let _ = self
+                .sentences
+                .send(Sentence::Say(response.clone(), NOT_HEARD.to_owned()))
+                .await;
             let _ = self.sentences.send(Sentence::End(response)).await;
         }
     }

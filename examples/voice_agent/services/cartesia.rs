@@ -78,9 +78,18 @@ pub(crate) async fn synthesise(
     // A connection in good time spares the first sentence the handshake. If it fails, the first sentence will tell.
     this.socket = this.connect().await.ok();
     loop {
-        let response = this.utterance.as_ref().map(|utterance| utterance.response.clone());
-        let waits = this.utterance.as_ref().is_some_and(|utterance| utterance.complete || !utterance.sounded);
-        let overdue = this.utterance.as_ref().map_or_else(Instant::now, |utterance| utterance.overdue);
+        let response = this
+            .utterance
+            .as_ref()
+            .map(|utterance| utterance.response.clone());
+        let waits = this
+            .utterance
+            .as_ref()
+            .is_some_and(|utterance| utterance.complete || !utterance.sounded);
+        let overdue = this
+            .utterance
+            .as_ref()
+            .map_or_else(Instant::now, |utterance| utterance.overdue);
         tokio::select! {
             // What cuts a response off goes before what continues it.
             biased;
@@ -118,7 +127,10 @@ impl Synthesiser {
     async fn connect(&self) -> Result<Socket, ServiceError> {
         let url = format!("{}/tts/websocket", self.config.url);
         let headers = [
-            ("authorization", format!("Bearer {}", self.config.key.expose())),
+            (
+                "authorization",
+                format!("Bearer {}", self.config.key.expose()),
+            ),
             ("cartesia-version", VERSION.to_owned()),
         ];
         Socket::open(&url, &headers, &self.config.key, self.patience).await
@@ -130,12 +142,18 @@ impl Synthesiser {
                 if response.is_cancelled() || self.abandoned.as_ref() == Some(&response) {
                     return;
                 }
-                if self.utterance.as_ref().is_none_or(|utterance| utterance.response != response) {
+                if self
+                    .utterance
+                    .as_ref()
+                    .is_none_or(|utterance| utterance.response != response)
+                {
                     self.cut_off().await;
                     self.utterance = Some(self.begin(response, 1));
                 }
                 let silence = self.patience.silence;
-                let Some(utterance) = &mut self.utterance else { return };
+                let Some(utterance) = &mut self.utterance else {
+                    return;
+                };
                 utterance.overdue = Instant::now() + silence;
                 utterance.add(text.clone());
                 self.request(&format!("{text} "), true).await;
@@ -173,7 +191,12 @@ impl Synthesiser {
             otel.status_description = Empty,
         );
         Utterance {
-            context_id: format!("{}-{}-{}", self.conversation, response.number(), self.contexts),
+            context_id: format!(
+                "{}-{}-{}",
+                self.conversation,
+                response.number(),
+                self.contexts
+            ),
             attempt: Attempt::new(span, &["interrupted", "tts.interrupted"]),
             response,
             sentences: Vec::new(),
@@ -186,7 +209,9 @@ impl Synthesiser {
 
     /// Sends a part of the current response; connects first if need be.
     async fn request(&mut self, transcript: &str, more: bool) {
-        let Some(utterance) = &self.utterance else { return };
+        let Some(utterance) = &self.utterance else {
+            return;
+        };
         let (response, context_id) = (utterance.response.clone(), utterance.context_id.clone());
         let message = json!({
             "model_id": self.config.model,
@@ -232,25 +257,40 @@ impl Synthesiser {
             Ok(message) => message,
             Err(error) => {
                 self.socket = None;
-                self.failed(ServiceError::malformed(format!("Cartesia sent what is no message: {error}"))).await;
+                self.failed(ServiceError::malformed(format!(
+                    "Cartesia sent what is no message: {error}"
+                )))
+                .await;
                 return;
             }
         };
         let silence = self.patience.silence;
-        let Some(utterance) = &mut self.utterance else { return };
-        if message.context_id.as_deref().is_some_and(|id| id != utterance.context_id) {
+        let Some(utterance) = &mut self.utterance else {
+            return;
+        };
+        if message
+            .context_id
+            .as_deref()
+            .is_some_and(|id| id != utterance.context_id)
+        {
             return;
         }
         utterance.overdue = Instant::now() + silence;
         match message.kind.as_str() {
             "chunk" => {
                 let Ok(bytes) = BASE64_STANDARD.decode(message.data.unwrap_or_default()) else {
-                    self.failed(ServiceError::malformed("Cartesia sent audio that is no base64")).await;
+                    self.failed(ServiceError::malformed(
+                        "Cartesia sent audio that is no base64",
+                    ))
+                    .await;
                     return;
                 };
                 if !utterance.sounded {
                     utterance.sounded = true;
-                    utterance.attempt.span.in_scope(|| info!(conversation.event = "first_byte"));
+                    utterance
+                        .attempt
+                        .span
+                        .in_scope(|| info!(conversation.event = "first_byte"));
                 }
                 let audio = Speech::Audio(utterance.response.clone(), audio::from_bytes(&bytes));
                 self.deliver(audio).await;
@@ -259,7 +299,8 @@ impl Synthesiser {
                 let response = utterance.response.clone();
                 let times = message.word_timestamps.unwrap_or_default();
                 for (word, start) in times.words.into_iter().zip(times.start) {
-                    self.deliver(Speech::Word(response.clone(), word, start)).await;
+                    self.deliver(Speech::Word(response.clone(), word, start))
+                        .await;
                 }
             }
             "done" => {
@@ -269,8 +310,13 @@ impl Synthesiser {
                 }
             }
             "error" => {
-                let kind = message.error_code.unwrap_or_else(|| message.status_code.unwrap_or(500).to_string());
-                let said = [message.title, message.message, message.error].into_iter().flatten().collect::<Vec<_>>();
+                let kind = message
+                    .error_code
+                    .unwrap_or_else(|| message.status_code.unwrap_or(500).to_string());
+                let said = [message.title, message.message, message.error]
+                    .into_iter()
+                    .flatten()
+                    .collect::<Vec<_>>();
                 let status = message.status_code.unwrap_or(500);
                 self.failed(ServiceError {
                     kind,
@@ -286,7 +332,9 @@ impl Synthesiser {
 
     /// The user spoke, or another response is to be said.
     async fn cut_off(&mut self) {
-        let Some(utterance) = self.utterance.take() else { return };
+        let Some(utterance) = self.utterance.take() else {
+            return;
+        };
         let cancel = json!({"context_id": utterance.context_id, "cancel": true});
         drop(utterance);
         if let Some(socket) = &mut self.socket
@@ -298,9 +346,19 @@ impl Synthesiser {
 
     /// The response failed. If nothing of it has been heard, it may be tried once more; else it ends where it is.
     async fn failed(&mut self, error: ServiceError) {
-        let Some(utterance) = self.utterance.take() else { return };
+        let Some(utterance) = self.utterance.take() else {
+            return;
+        };
         warn!(error = %error, "text-to-speech");
-        let Utterance { response, attempt, sentences, complete, sounded, tries, .. } = utterance;
+        let Utterance {
+            response,
+            attempt,
+            sentences,
+            complete,
+            sounded,
+            tries,
+            ..
+        } = utterance;
         attempt.failed(&error);
         if error.kind == "connection_lost" || error.kind == "timeout" {
             self.socket = None;
@@ -308,7 +366,9 @@ impl Synthesiser {
         if error.transient && !sounded && tries < ATTEMPTS {
             let text = sentences.join(" ");
             let mut again = self.begin(response, tries + 1);
-            sentences.into_iter().for_each(|sentence| again.add(sentence));
+            sentences
+                .into_iter()
+                .for_each(|sentence| again.add(sentence));
             self.utterance = Some(again);
             self.request(&format!("{text} "), true).await;
             if complete && let Some(utterance) = &mut self.utterance {
@@ -323,7 +383,8 @@ impl Synthesiser {
 
     /// Passes speech on. The speaker plays no faster than sound, so this may wait; not for what is cancelled meanwhile.
     async fn deliver(&self, speech: Speech) {
-        let (Speech::Audio(response, _) | Speech::Word(response, ..) | Speech::End(response)) = &speech;
+        let (Speech::Audio(response, _) | Speech::Word(response, ..) | Speech::End(response)) =
+            &speech;
         let response = response.clone();
         tokio::select! {
             _ = self.speech.send(speech) => {}

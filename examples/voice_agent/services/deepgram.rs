@@ -95,8 +95,13 @@ pub(crate) async fn transcribe(
         last_sent: Instant::now(),
     };
     loop {
-        let overdue = this.utterance.as_ref().and_then(|utterance| utterance.overdue);
-        let wake = overdue.unwrap_or(this.last_sent + KEEP_ALIVE).min(this.last_sent + KEEP_ALIVE);
+        let overdue = this
+            .utterance
+            .as_ref()
+            .and_then(|utterance| utterance.overdue);
+        let wake = overdue
+            .unwrap_or(this.last_sent + KEEP_ALIVE)
+            .min(this.last_sent + KEEP_ALIVE);
         tokio::select! {
             frame = heard.recv() => match frame {
                 Some(frame) => this.hear(frame).await,
@@ -107,7 +112,10 @@ pub(crate) async fn transcribe(
         }
     }
     if let Some(utterance) = this.utterance.take() {
-        utterance.attempt.span.record("metrics.audio_seconds", audio::seconds(utterance.samples));
+        utterance
+            .attempt
+            .span
+            .record("metrics.audio_seconds", audio::seconds(utterance.samples));
     }
     if let Line::Up(mut socket) = this.line {
         let _ = socket.send_json(&json!({"type": "CloseStream"})).await;
@@ -183,7 +191,9 @@ impl Transcriber {
                 self.utterance = Some(self.begin(self.recent.clone(), samples, 0));
             }
             Heard::SpeechStopped => {
-                let Some(utterance) = &mut self.utterance else { return };
+                let Some(utterance) = &mut self.utterance else {
+                    return;
+                };
                 utterance.overdue = Some(Instant::now() + self.patience.silence);
                 if let Line::Refused(error) = &self.line {
                     let error = error.clone();
@@ -212,15 +222,25 @@ impl Transcriber {
             otel.status_description = Empty,
         );
         let attempt = Attempt::new(span, &["stt.incomplete"]);
-        Utterance { attempt, sent, samples, overdue: None, transcript: String::new(), losses }
+        Utterance {
+            attempt,
+            sent,
+            samples,
+            overdue: None,
+            transcript: String::new(),
+            losses,
+        }
     }
 
     async fn finalize(&mut self) {
-        self.send(Message::text(json!({"type": "Finalize"}).to_string())).await;
+        self.send(Message::text(json!({"type": "Finalize"}).to_string()))
+            .await;
     }
 
     async fn send(&mut self, message: Message) {
-        let Line::Up(socket) = &mut self.line else { return };
+        let Line::Up(socket) = &mut self.line else {
+            return;
+        };
         self.last_sent = Instant::now();
         if let Err(error) = socket.send(message).await {
             self.lost(error).await;
@@ -228,16 +248,30 @@ impl Transcriber {
     }
 
     async fn wake(&mut self) {
-        if self.utterance.as_ref().and_then(|utterance| utterance.overdue).is_some_and(|at| at <= Instant::now()) {
-            if self.utterance.as_ref().is_some_and(|utterance| !utterance.transcript.is_empty()) {
+        if self
+            .utterance
+            .as_ref()
+            .and_then(|utterance| utterance.overdue)
+            .is_some_and(|at| at <= Instant::now())
+        {
+            if self
+                .utterance
+                .as_ref()
+                .is_some_and(|utterance| !utterance.transcript.is_empty())
+            {
                 self.complete().await;
             } else {
-                self.give_up(&ServiceError::timeout("the final transcript", self.patience.silence)).await;
+                self.give_up(&ServiceError::timeout(
+                    "the final transcript",
+                    self.patience.silence,
+                ))
+                .await;
             }
         }
         if self.last_sent.elapsed() >= KEEP_ALIVE {
             self.last_sent = Instant::now();
-            self.send(Message::text(json!({"type": "KeepAlive"}).to_string())).await;
+            self.send(Message::text(json!({"type": "KeepAlive"}).to_string()))
+                .await;
         }
     }
 
@@ -255,16 +289,27 @@ impl Transcriber {
             Event::Incoming(Incoming::Lost(error)) => self.lost(error).await,
             Event::Incoming(Incoming::Text(text)) => match serde_json::from_str::<Answer>(&text) {
                 Ok(answer) => self.answer(answer).await,
-                Err(error) => self.lost(ServiceError::malformed(format!("Deepgram sent what is no message: {error}"))).await,
+                Err(error) => {
+                    self.lost(ServiceError::malformed(format!(
+                        "Deepgram sent what is no message: {error}"
+                    )))
+                    .await
+                }
             },
         }
     }
 
     /// Speech that began over a connection that is gone, or before there was one.
     async fn replay(&mut self) {
-        let Some(utterance) = &self.utterance else { return };
+        let Some(utterance) = &self.utterance else {
+            return;
+        };
         let stopped = utterance.overdue.is_some();
-        let sent: Vec<u8> = utterance.sent.iter().flat_map(|samples| audio::to_bytes(samples)).collect();
+        let sent: Vec<u8> = utterance
+            .sent
+            .iter()
+            .flat_map(|samples| audio::to_bytes(samples))
+            .collect();
         for second in sent.chunks(2 * RATE as usize) {
             self.send(Message::binary(second.to_vec())).await;
         }
@@ -277,14 +322,23 @@ impl Transcriber {
     async fn lost(&mut self, error: ServiceError) {
         self.failures += 1;
         if error.transient {
-            let wait = error.retry_after.unwrap_or(0.1 * f64::from(1 << self.failures.min(6)));
+            let wait = error
+                .retry_after
+                .unwrap_or(0.1 * f64::from(1 << self.failures.min(6)));
             let wait = Duration::from_secs_f64(wait.min(5.0));
-            self.line = Line::Connecting(connect(&self.config, &self.conversation, self.patience, wait));
+            self.line = Line::Connecting(connect(
+                &self.config,
+                &self.conversation,
+                self.patience,
+                wait,
+            ));
         } else {
             self.line = Line::Refused(error.clone());
         }
         warn!(error = %error, transient = error.transient, "speech-to-text connection");
-        let Some(utterance) = self.utterance.take() else { return };
+        let Some(utterance) = self.utterance.take() else {
+            return;
+        };
         if !error.transient || utterance.losses + 1 >= ATTEMPTS {
             let speaking = utterance.overdue.is_none();
             self.utterance = Some(utterance);
@@ -295,8 +349,16 @@ impl Transcriber {
             return;
         }
         // The failed attempt is a span of its own; the speech goes into the next.
-        utterance.attempt.span.record("metrics.audio_seconds", audio::seconds(utterance.samples));
-        let (sent, samples, overdue, losses) = (utterance.sent, utterance.samples, utterance.overdue, utterance.losses);
+        utterance
+            .attempt
+            .span
+            .record("metrics.audio_seconds", audio::seconds(utterance.samples));
+        let (sent, samples, overdue, losses) = (
+            utterance.sent,
+            utterance.samples,
+            utterance.overdue,
+            utterance.losses,
+        );
         utterance.attempt.failed(&error);
         let mut again = self.begin(sent, samples, losses + 1);
         again.overdue = overdue;
@@ -304,9 +366,19 @@ impl Transcriber {
     }
 
     async fn answer(&mut self, answer: Answer) {
-        let Answer::Results(results) = answer else { return };
-        let said = results.channel.alternatives.into_iter().next().map(|best| best.transcript).unwrap_or_default();
-        let Some(utterance) = &mut self.utterance else { return };
+        let Answer::Results(results) = answer else {
+            return;
+        };
+        let said = results
+            .channel
+            .alternatives
+            .into_iter()
+            .next()
+            .map(|best| best.transcript)
+            .unwrap_or_default();
+        let Some(utterance) = &mut self.utterance else {
+            return;
+        };
         if !results.is_final {
             return;
         }
@@ -322,7 +394,9 @@ impl Transcriber {
     }
 
     async fn complete(&mut self) {
-        let Some(utterance) = self.utterance.take() else { return };
+        let Some(utterance) = self.utterance.take() else {
+            return;
+        };
         let span = utterance.attempt.span.clone();
         span.record("metrics.audio_seconds", audio::seconds(utterance.samples));
         span.record("language", self.config.language.as_str());
@@ -331,12 +405,20 @@ impl Transcriber {
         utterance.attempt.done();
         drop(span);
         info!(characters = utterance.transcript.len(), "transcribed");
-        let _ = self.floor.send(Floor::Transcript(utterance.transcript)).await;
+        let _ = self
+            .floor
+            .send(Floor::Transcript(utterance.transcript))
+            .await;
     }
 
     async fn give_up(&mut self, error: &ServiceError) {
-        let Some(utterance) = self.utterance.take() else { return };
-        utterance.attempt.span.record("metrics.audio_seconds", audio::seconds(utterance.samples));
+        let Some(utterance) = self.utterance.take() else {
+            return;
+        };
+        utterance
+            .attempt
+            .span
+            .record("metrics.audio_seconds", audio::seconds(utterance.samples));
         utterance.attempt.span.record("stt.incomplete", true);
         utterance.attempt.failed(error);
         let _ = self.floor.send(Floor::TranscriptionFailed).await;

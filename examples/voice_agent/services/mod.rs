@@ -22,7 +22,10 @@ pub(crate) struct Patience {
 
 impl Default for Patience {
     fn default() -> Self {
-        Self { connect: Duration::from_secs(5), silence: Duration::from_secs(8) }
+        Self {
+            connect: Duration::from_secs(5),
+            silence: Duration::from_secs(8),
+        }
     }
 }
 
@@ -40,24 +43,46 @@ pub(crate) struct ServiceError {
 
 impl ServiceError {
     fn lost(what: impl fmt::Display) -> Self {
-        Self { kind: "connection_lost".into(), message: what.to_string(), transient: true, retry_after: None }
+        Self {
+            kind: "connection_lost".into(),
+            message: what.to_string(),
+            transient: true,
+            retry_after: None,
+        }
     }
 
     fn timeout(what: &str, limit: Duration) -> Self {
         let message = format!("{what} took longer than {} s", limit.as_secs_f64());
-        Self { kind: "timeout".into(), message, transient: true, retry_after: None }
+        Self {
+            kind: "timeout".into(),
+            message,
+            transient: true,
+            retry_after: None,
+        }
     }
 
     fn malformed(what: impl fmt::Display) -> Self {
-        Self { kind: "malformed_response".into(), message: what.to_string(), transient: true, retry_after: None }
+        Self {
+            kind: "malformed_response".into(),
+            message: what.to_string(),
+            transient: true,
+            retry_after: None,
+        }
     }
 
     /// An answer that is an HTTP failure. `body` is the provider's explanation, of whatever form.
     fn status(status: u16, body: &str, secret: &Secret) -> Self {
         let explained: Explanation = serde_json::from_str(body).unwrap_or_default();
         let detail = explained.error.unwrap_or(explained.flat);
-        let kind = detail.code.or(detail.error_code).or(detail.err_code).filter(|code| !code.is_empty());
-        let said = detail.message.or(detail.err_msg).unwrap_or_else(|| body.chars().take(200).collect());
+        let kind = detail
+            .code
+            .or(detail.error_code)
+            .or(detail.err_code)
+            .filter(|code| !code.is_empty());
+        let said = detail
+            .message
+            .or(detail.err_msg)
+            .unwrap_or_else(|| body.chars().take(200).collect());
         Self {
             kind: kind.unwrap_or_else(|| status.to_string()),
             message: format!("HTTP {status}: {}", secret.redact(said.trim())),
@@ -107,7 +132,11 @@ struct Attempt {
 
 impl Attempt {
     fn new(span: Span, cut_off: &'static [&'static str]) -> Self {
-        Self { span, told: false, cut_off }
+        Self {
+            span,
+            told: false,
+            cut_off,
+        }
     }
 
     fn done(mut self) {

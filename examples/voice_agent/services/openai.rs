@@ -46,7 +46,11 @@ pub(crate) struct Answer {
 
 impl OpenAi {
     pub(crate) fn new(http: reqwest::Client, config: Config, patience: Patience) -> Self {
-        Self { http, config, patience }
+        Self {
+            http,
+            config,
+            patience,
+        }
     }
 
     /// Asks once. Text goes to `words` as it comes. `user` is the conversation's id: OpenAI asks for one, to tell users
@@ -61,7 +65,10 @@ impl OpenAi {
     ) -> Result<Answer, ServiceError> {
         let span = self.span(messages, tools);
         let attempt = Attempt::new(span.clone(), &["interrupted"]);
-        let asked = self.ask(messages, tools, user, response, words, &span).instrument(span.clone()).await;
+        let asked = self
+            .ask(messages, tools, user, response, words, &span)
+            .instrument(span.clone())
+            .await;
         match asked {
             Ok(answer) => {
                 attempt.done();
@@ -75,8 +82,13 @@ impl OpenAi {
     }
 
     fn span(&self, messages: &[Message], tools: &[Value]) -> Span {
-        let (system, said): (Vec<_>, Vec<_>) = messages.iter().partition(|message| message.role == "system");
-        let system: Vec<_> = system.iter().filter_map(|message| message.content.as_deref()).collect();
+        let (system, said): (Vec<_>, Vec<_>) = messages
+            .iter()
+            .partition(|message| message.role == "system");
+        let system: Vec<_> = system
+            .iter()
+            .filter_map(|message| message.content.as_deref())
+            .collect();
         let described = Value::from(tools.to_vec()).to_string();
         info_span!(
             "llm",
@@ -134,21 +146,29 @@ impl OpenAi {
                 Ok(Ok(Some(bytes))) => bytes,
                 Ok(Ok(None)) => return Err(ServiceError::lost("the answer ended without [DONE]")),
                 Ok(Err(error)) => return Err(ServiceError::lost(self.plain(&error))),
-                Err(_) => return Err(ServiceError::timeout("the next part of the answer", self.patience.silence)),
+                Err(_) => {
+                    return Err(ServiceError::timeout(
+                        "the next part of the answer",
+                        self.patience.silence,
+                    ));
+                }
             };
             for event in events.push(&bytes).map_err(ServiceError::malformed)? {
                 if event == "[DONE]" {
                     return Ok(answer);
                 }
-                let chunk: Chunk = serde_json::from_str(&event)
-                    .map_err(|error| ServiceError::malformed(format!("a part of the answer cannot be read: {error}")))?;
+                let chunk: Chunk = serde_json::from_str(&event).map_err(|error| {
+                    ServiceError::malformed(format!("a part of the answer cannot be read: {error}"))
+                })?;
                 if chunk.error.is_some() {
                     return Err(ServiceError::status(500, &event, &self.config.key));
                 }
                 if let Some(usage) = &chunk.usage {
                     usage.record(span);
                 }
-                let Some(choice) = chunk.choices.into_iter().next() else { continue };
+                let Some(choice) = chunk.choices.into_iter().next() else {
+                    continue;
+                };
                 if let Some(text) = choice.delta.content.filter(|text| !text.is_empty()) {
                     if !begun {
                         begun = true;
@@ -156,7 +176,11 @@ impl OpenAi {
                     }
                     answer.text.push_str(&text);
                     span.record("output", answer.text.as_str());
-                    if words.send(Words::Delta(response.clone(), text)).await.is_err() {
+                    if words
+                        .send(Words::Delta(response.clone(), text))
+                        .await
+                        .is_err()
+                    {
                         return Ok(answer);
                     }
                 }
@@ -172,7 +196,10 @@ impl OpenAi {
     }
 
     async fn post(&self, body: &Value) -> Result<reqwest::Response, ServiceError> {
-        let url = format!("{}/chat/completions", self.config.base_url.trim_end_matches('/'));
+        let url = format!(
+            "{}/chat/completions",
+            self.config.base_url.trim_end_matches('/')
+        );
         let mut request = self.http.post(&url).json(body);
         if !self.config.key.expose().is_empty() {
             request = request.bearer_auth(self.config.key.expose());
@@ -186,7 +213,9 @@ impl OpenAi {
         let exchange = async {
             let answered = timeout(self.patience.silence, request.send())
                 .await
-                .map_err(|_| ServiceError::timeout("the beginning of the answer", self.patience.silence))?
+                .map_err(|_| {
+                    ServiceError::timeout("the beginning of the answer", self.patience.silence)
+                })?
                 .map_err(|error| ServiceError::lost(self.plain(&error)))?;
             let status = answered.status().as_u16();
             Span::current().record("http.response.status_code", status);
@@ -198,9 +227,16 @@ impl OpenAi {
                 .get("retry-after")
                 .and_then(|value| value.to_str().ok()?.parse::<f64>().ok())
                 .filter(|secs| secs.is_finite() && *secs >= 0.0);
-            let explained = timeout(self.patience.silence, answered.text()).await.ok().and_then(Result::ok);
-            let error = ServiceError::status(status, &explained.unwrap_or_default(), &self.config.key);
-            Err(ServiceError { retry_after, ..error })
+            let explained = timeout(self.patience.silence, answered.text())
+                .await
+                .ok()
+                .and_then(Result::ok);
+            let error =
+                ServiceError::status(status, &explained.unwrap_or_default(), &self.config.key);
+            Err(ServiceError {
+                retry_after,
+                ..error
+            })
         };
         exchange.instrument(span).await
     }
@@ -255,16 +291,25 @@ struct FunctionPart {
 impl ToolCallPart {
     fn add_to(self, calls: &mut Vec<ToolCall>) -> Result<(), ServiceError> {
         if self.index >= TOOL_CALLS {
-            return Err(ServiceError::malformed(format!("tool call number {} in one answer", self.index + 1)));
+            return Err(ServiceError::malformed(format!(
+                "tool call number {} in one answer",
+                self.index + 1
+            )));
         }
         while calls.len() <= self.index {
-            calls.push(ToolCall { id: String::new(), kind: "function".to_owned(), function: Default::default() });
+            calls.push(ToolCall {
+                id: String::new(),
+                kind: "function".to_owned(),
+                function: Default::default(),
+            });
         }
         let call = &mut calls[self.index];
         call.id.push_str(&self.id.unwrap_or_default());
         if let Some(part) = self.function {
             call.function.name.push_str(&part.name.unwrap_or_default());
-            call.function.arguments.push_str(&part.arguments.unwrap_or_default());
+            call.function
+                .arguments
+                .push_str(&part.arguments.unwrap_or_default());
         }
         Ok(())
     }
@@ -292,10 +337,18 @@ impl Usage {
     fn record(&self, span: &Span) {
         span.record("gen_ai.usage.input_tokens", self.prompt_tokens);
         span.record("gen_ai.usage.output_tokens", self.completion_tokens);
-        if let Some(cached) = self.prompt_tokens_details.as_ref().and_then(|details| details.cached_tokens) {
+        if let Some(cached) = self
+            .prompt_tokens_details
+            .as_ref()
+            .and_then(|details| details.cached_tokens)
+        {
             span.record("gen_ai.usage.cache_read.input_tokens", cached);
         }
-        if let Some(reasoning) = self.completion_tokens_details.as_ref().and_then(|details| details.reasoning_tokens) {
+        if let Some(reasoning) = self
+            .completion_tokens_details
+            .as_ref()
+            .and_then(|details| details.reasoning_tokens)
+        {
             span.record("gen_ai.usage.reasoning.output_tokens", reasoning);
         }
     }

@@ -36,18 +36,31 @@ impl Socket {
             transient: false,
             retry_after: None,
         };
-        let mut request = url.into_client_request().map_err(|error| permanent(format!("{url}: {error}")))?;
+        let mut request = url
+            .into_client_request()
+            .map_err(|error| permanent(format!("{url}: {error}")))?;
         for (name, value) in headers {
-            let mut value = HeaderValue::from_str(value)
-                .map_err(|_| permanent(format!("the value of the header {name} has characters no header may have")))?;
+            let mut value = HeaderValue::from_str(value).map_err(|_| {
+                permanent(format!(
+                    "the value of the header {name} has characters no header may have"
+                ))
+            })?;
             value.set_sensitive(true);
             request.headers_mut().insert(*name, value);
         }
         match timeout(patience.connect, connect_async(request)).await {
             Ok(Ok((inner, _))) => Ok(Self { inner, patience }),
             Ok(Err(Error::Http(response))) => {
-                let body = response.body().as_deref().map(String::from_utf8_lossy).unwrap_or_default();
-                Err(ServiceError::status(response.status().as_u16(), &body, secret))
+                let body = response
+                    .body()
+                    .as_deref()
+                    .map(String::from_utf8_lossy)
+                    .unwrap_or_default();
+                Err(ServiceError::status(
+                    response.status().as_u16(),
+                    &body,
+                    secret,
+                ))
             }
             Ok(Err(error)) => Err(ServiceError::lost(secret.redact(&error.to_string()))),
             Err(_) => Err(ServiceError::timeout("connecting", patience.connect)),
@@ -62,7 +75,10 @@ impl Socket {
         }
     }
 
-    pub(crate) async fn send_json(&mut self, value: &serde_json::Value) -> Result<(), ServiceError> {
+    pub(crate) async fn send_json(
+        &mut self,
+        value: &serde_json::Value,
+    ) -> Result<(), ServiceError> {
         self.send(Message::text(value.to_string())).await
     }
 
@@ -71,10 +87,12 @@ impl Socket {
         loop {
             return match self.inner.next().await {
                 Some(Ok(Message::Text(text))) => Incoming::Text(text.as_str().to_owned()),
-                Some(Ok(Message::Close(Some(frame)))) => {
-                    Incoming::Lost(ServiceError::lost(format!("closed with {}: {}", u16::from(frame.code), frame.reason)))
+                Some(Ok(Message::Close(Some(frame)))) => Incoming::Lost(ServiceError::lost(
+                    format!("closed with {}: {}", u16::from(frame.code), frame.reason),
+                )),
+                Some(Ok(Message::Close(None))) | None => {
+                    Incoming::Lost(ServiceError::lost("closed by the provider"))
                 }
-                Some(Ok(Message::Close(None))) | None => Incoming::Lost(ServiceError::lost("closed by the provider")),
                 Some(Ok(_)) => continue,
                 Some(Err(error)) => Incoming::Lost(ServiceError::lost(error)),
             };

@@ -34,7 +34,11 @@ impl Events {
             from += length + 1;
         }
         self.rest.drain(..from);
-        if self.rest.len() > LONGEST { Err("a line of the stream is longer than 1 MiB") } else { Ok(events) }
+        if self.rest.len() > LONGEST {
+            Err("a line of the stream is longer than 1 MiB")
+        } else {
+            Ok(events)
+        }
     }
 }
 
@@ -44,11 +48,20 @@ mod tests {
 
     #[test]
     fn events_come_whole_however_the_bytes_are_split() {
-        let body = ": hello\r\ndata: {\"é\":1}\r\n\r\nevent: x\ndata: a\ndata: b\n\ndata:[DONE]\n\n".as_bytes();
+        let body =
+            ": hello\r\ndata: {\"é\":1}\r\n\r\nevent: x\ndata: a\ndata: b\n\ndata:[DONE]\n\n"
+                .as_bytes();
         for size in 1..=body.len() {
             let mut events = Events::default();
-            let found: Vec<_> = body.chunks(size).flat_map(|piece| events.push(piece).unwrap()).collect();
-            assert_eq!(found, ["{\"é\":1}", "a\nb", "[DONE]"], "in pieces of {size}");
+            let found: Vec<_> = body
+                .chunks(size)
+                .flat_map(|piece| events.push(piece).unwrap())
+                .collect();
+            assert_eq!(
+                found,
+                ["{\"é\":1}", "a\nb", "[DONE]"],
+                "in pieces of {size}"
+            );
         }
     }
 

@@ -57,7 +57,11 @@ pub(super) async fn speak(
         return refuse(StatusCode::UNAUTHORIZED, "unauthorized".into(), why);
     }
     if headers.get("cartesia-version").is_none() {
-        return refuse(StatusCode::BAD_REQUEST, Value::Null, "the header Cartesia-Version is missing".to_owned());
+        return refuse(
+            StatusCode::BAD_REQUEST,
+            Value::Null,
+            "the header Cartesia-Version is missing".to_owned(),
+        );
     }
     if let Some(Kind::Status(status)) = shared.faults.next(Provider::Cartesia, "connection") {
         let status = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
@@ -78,7 +82,11 @@ async fn serve(shared: Arc<Shared>, socket: WebSocket) {
     let writer = tokio::spawn(async move {
         while let Some(Some(value)) = messages.recv().await {
             // What is no object stands for what is no JSON.
-            let text = if value.is_object() { value.to_string() } else { "{\"type\": chunk".to_owned() };
+            let text = if value.is_object() {
+                value.to_string()
+            } else {
+                "{\"type\": chunk".to_owned()
+            };
             if sink.send(Message::Text(text.into())).await.is_err() {
                 break;
             }
@@ -91,9 +99,18 @@ async fn serve(shared: Arc<Shared>, socket: WebSocket) {
             () = out.closed() => break,
         };
         let Some(Ok(message)) = message else { break };
-        let Message::Text(text) = message else { continue };
+        let Message::Text(text) = message else {
+            continue;
+        };
         let Ok(request) = serde_json::from_str::<Request>(&text) else {
-            let _ = out.send(Some(error(None, 400, "invalid_request", "the message cannot be read"))).await;
+            let _ = out
+                .send(Some(error(
+                    None,
+                    400,
+                    "invalid_request",
+                    "the message cannot be read",
+                )))
+                .await;
             continue;
         };
         if request.cancel {
@@ -102,16 +119,26 @@ async fn serve(shared: Arc<Shared>, socket: WebSocket) {
             }
             continue;
         }
-        let fits = |format: &OutputFormat| format.encoding == "pcm_s16le" && format.sample_rate == RATE;
+        let fits =
+            |format: &OutputFormat| format.encoding == "pcm_s16le" && format.sample_rate == RATE;
         if !request.output_format.as_ref().is_some_and(fits) {
             let why = "only pcm_s16le at 16000 Hz is stood in for";
-            let _ = out.send(Some(error(Some(&request.context_id), 400, "invalid_output_format", why))).await;
+            let _ = out
+                .send(Some(error(
+                    Some(&request.context_id),
+                    400,
+                    "invalid_output_format",
+                    why,
+                )))
+                .await;
             continue;
         }
         contexts.retain(|_, context| !context.task.is_finished());
         let (id, last) = (request.context_id.clone(), !request.more);
         let characters = request.transcript.trim().chars().count() as u64;
-        shared.account(conversation_of(&id), |account| account.characters += characters);
+        shared.account(conversation_of(&id), |account| {
+            account.characters += characters
+        });
         let context = contexts.entry(id.clone()).or_insert_with(|| {
             let (sentences, waiting) = mpsc::unbounded_channel();
             let task = tokio::spawn(say(shared.clone(), id.clone(), waiting, out.clone()));
@@ -160,7 +187,11 @@ async fn say(
             shared.pace().sleep(wait).await;
             let spoken = shared.voice.say(text);
             if request.add_timestamps {
-                let starts: Vec<f64> = spoken.words.iter().map(|(_, start)| begun + start).collect();
+                let starts: Vec<f64> = spoken
+                    .words
+                    .iter()
+                    .map(|(_, start)| begun + start)
+                    .collect();
                 let words: Vec<&str> = spoken.words.iter().map(|(word, _)| word.as_str()).collect();
                 let times = json!({"words": words, "start": starts, "end": starts});
                 let message = json!({"type": "timestamps", "done": false, "status_code": 206, "context_id": id, "word_timestamps": times});
@@ -170,7 +201,9 @@ async fn say(
             }
             begun += audio::seconds(spoken.samples.len());
             for chunk in spoken.samples.chunks(CHUNK) {
-                if let Some(Kind::Disconnect(after)) = fault && sent == after {
+                if let Some(Kind::Disconnect(after)) = fault
+                    && sent == after
+                {
                     let _ = out.send(None).await;
                     return;
                 }
@@ -180,14 +213,21 @@ async fn say(
                     return;
                 }
                 sent += 1;
-                shared.pace().sleep(audio::seconds(chunk.len()) / SPEED).await;
+                shared
+                    .pace()
+                    .sleep(audio::seconds(chunk.len()) / SPEED)
+                    .await;
             }
         }
         if !request.more {
             break;
         }
     }
-    let _ = out.send(Some(json!({"type": "done", "done": true, "status_code": 206, "context_id": id}))).await;
+    let _ = out
+        .send(Some(
+            json!({"type": "done", "done": true, "status_code": 206, "context_id": id}),
+        ))
+        .await;
 }
 
 fn error(context: Option<&str>, status: u16, code: &str, why: &str) -> Value {

@@ -6,14 +6,19 @@ use serde_json::Value;
 
 pub(super) enum Reply {
     Says(String),
-    Calls { tool: &'static str, arguments: String },
+    Calls {
+        tool: &'static str,
+        arguments: String,
+    },
 }
 
 const CITIES: [&str; 6] = ["Paris", "London", "Berlin", "New York", "Tokyo", "Sydney"];
 
 /// The answer to a conversation, as far as it has come.
 pub(super) fn reply(messages: &[Message], tools: bool) -> Reply {
-    let Some(last) = messages.last() else { return Reply::Says("Hello.".to_owned()) };
+    let Some(last) = messages.last() else {
+        return Reply::Says("Hello.".to_owned());
+    };
     let said = last.content.as_deref().unwrap_or_default();
     match last.role.as_str() {
         "tool" => Reply::Says(tell(said)),
@@ -31,7 +36,10 @@ fn answer(said: &str, messages: &[Message], tools: bool) -> Reply {
         return says("I am only a stand-in, and did not understand that. With real keys I could.");
     }
     if has(&["weather", "forecast", "rain", "how warm", "how cold"]) && tools {
-        return Reply::Calls { tool: "get_weather", arguments: serde_json::json!({"city": city}).to_string() };
+        return Reply::Calls {
+            tool: "get_weather",
+            arguments: serde_json::json!({"city": city}).to_string(),
+        };
     }
     if has(&["goodbye", "bye", "that is all"]) {
         return says("You are welcome. Have a good trip!");
@@ -54,7 +62,10 @@ fn answer(said: &str, messages: &[Message], tools: bool) -> Reply {
 
 /// The city that was named last.
 fn city(messages: &[Message]) -> &'static str {
-    let said = messages.iter().rev().filter_map(|message| message.content.as_deref());
+    let said = messages
+        .iter()
+        .rev()
+        .filter_map(|message| message.content.as_deref());
     let named = said.flat_map(|text| CITIES.iter().filter(move |city| text.contains(**city)));
     named.copied().next().unwrap_or("Paris")
 }
@@ -62,9 +73,15 @@ fn city(messages: &[Message]) -> &'static str {
 /// A tool's result in words.
 fn tell(result: &str) -> String {
     let result: Value = serde_json::from_str(result).unwrap_or_default();
-    match (result["city"].as_str(), result["temperature_celsius"].as_f64(), result["conditions"].as_str()) {
+    match (
+        result["city"].as_str(),
+        result["temperature_celsius"].as_f64(),
+        result["conditions"].as_str(),
+    ) {
         (Some(city), Some(degrees), Some(conditions)) => {
-            format!("It is {degrees:.0} degrees and {conditions} in {city}. A light jacket will do.")
+            format!(
+                "It is {degrees:.0} degrees and {conditions} in {city}. A light jacket will do."
+            )
         }
         _ => "I am sorry, I cannot find out about the weather right now.".to_owned(),
     }
@@ -86,9 +103,14 @@ fn reflect(said: &str) -> String {
         .trim_end_matches(['.', '?', '!'])
         .split_whitespace()
         .map(|word| {
-            let swap = SWAPS.iter().find(|(from, _)| word.eq_ignore_ascii_case(from));
+            let swap = SWAPS
+                .iter()
+                .find(|(from, _)| word.eq_ignore_ascii_case(from));
             swap.map_or_else(|| word.to_lowercase(), |(_, to)| (*to).to_owned())
         })
         .collect();
-    format!("Why do you say: {}? Tell me more about it.", turned.join(" "))
+    format!(
+        "Why do you say: {}? Tell me more about it.",
+        turned.join(" ")
+    )
 }

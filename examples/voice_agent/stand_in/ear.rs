@@ -9,7 +9,9 @@ use crate::transport::caller;
 /// Samples in a step: 20 ms.
 const STEP: usize = RATE as usize / 50;
 /// The middles of the bands that are compared, in Hz.
-const BANDS: [f32; 10] = [250.0, 400.0, 600.0, 850.0, 1150.0, 1500.0, 1950.0, 2500.0, 3200.0, 4200.0];
+const BANDS: [f32; 10] = [
+    250.0, 400.0, 600.0, 850.0, 1150.0, 1500.0, 1950.0, 2500.0, 3200.0, 4200.0,
+];
 /// Steps with less power than this (mean square of samples) are silence.
 const QUIET: f32 = 60.0 * 60.0;
 /// The mean distance of a step from its counterpart above which it is something else that is said.
@@ -64,7 +66,10 @@ impl Ear {
         if heard.seconds() < 0.25 {
             return Some("");
         }
-        let scored = self.templates.iter().map(|(steps, says)| (distance(&heard.steps, steps), *says));
+        let scored = self
+            .templates
+            .iter()
+            .map(|(steps, says)| (distance(&heard.steps, steps), *says));
         let best = scored.min_by(|a, b| a.0.total_cmp(&b.0))?;
         (best.0 < DIFFERENT).then_some(best.1)
     }
@@ -72,7 +77,11 @@ impl Ear {
 
 /// The shape of a step's spectrum, in logarithms around their mean: neither loudness nor a microphone's gain matters.
 fn spectrum(step: &[i16]) -> Option<Step> {
-    let power = step.iter().map(|&sample| f32::from(sample).powi(2)).sum::<f32>() / step.len() as f32;
+    let power = step
+        .iter()
+        .map(|&sample| f32::from(sample).powi(2))
+        .sum::<f32>()
+        / step.len() as f32;
     if power < QUIET {
         return None;
     }
@@ -96,7 +105,13 @@ fn distance(one: &[Step], other: &[Step]) -> f32 {
     if one.is_empty() || other.is_empty() {
         return f32::INFINITY;
     }
-    let apart = |a: &Step, b: &Step| a.iter().zip(b).map(|(x, y)| (x - y).powi(2)).sum::<f32>().sqrt();
+    let apart = |a: &Step, b: &Step| {
+        a.iter()
+            .zip(b)
+            .map(|(x, y)| (x - y).powi(2))
+            .sum::<f32>()
+            .sqrt()
+    };
     let mut row = vec![f32::INFINITY; other.len() + 1];
     row[0] = 0.0;
     for a in one {
@@ -130,9 +145,17 @@ mod tests {
         for line in caller::script() {
             let mut samples = vec![0i16; 4_321];
             let clean = read_wav(line.recording).unwrap();
-            samples.extend(clean.iter().map(|sample| sample / 2 + noise.random_range(-60..=60)));
+            samples.extend(
+                clean
+                    .iter()
+                    .map(|sample| sample / 2 + noise.random_range(-60..=60)),
+            );
             let heard = hear(&samples);
-            let distances: Vec<_> = ear.templates.iter().map(|(steps, _)| distance(&heard.steps, steps)).collect();
+            let distances: Vec<_> = ear
+                .templates
+                .iter()
+                .map(|(steps, _)| distance(&heard.steps, steps))
+                .collect();
             assert_eq!(ear.transcript(&heard), Some(line.says), "{distances:?}");
         }
     }
@@ -141,9 +164,15 @@ mod tests {
     fn silence_has_no_words_and_other_sounds_are_not_understood() {
         let ear = Ear::new().unwrap();
         assert_eq!(ear.transcript(&hear(&[0; 16_000])), Some(""));
-        let whistle: Vec<i16> = (0..24_000).map(|at| (8_000.0 * (at as f32 * 0.4).sin()) as i16).collect();
+        let whistle: Vec<i16> = (0..24_000)
+            .map(|at| (8_000.0 * (at as f32 * 0.4).sin()) as i16)
+            .collect();
         let heard = hear(&whistle);
-        let distances: Vec<_> = ear.templates.iter().map(|(steps, _)| distance(&heard.steps, steps)).collect();
+        let distances: Vec<_> = ear
+            .templates
+            .iter()
+            .map(|(steps, _)| distance(&heard.steps, steps))
+            .collect();
         assert_eq!(ear.transcript(&heard), None, "{distances:?}");
     }
 }

@@ -41,7 +41,10 @@ pub(super) struct Faults {
 
 impl Faults {
     pub(super) fn new(planned: &[Fault]) -> Self {
-        Self { planned: planned.to_vec(), counts: Mutex::default() }
+        Self {
+            planned: planned.to_vec(),
+            counts: Mutex::default(),
+        }
     }
 
     /// Counts an exchange of `whose` with `provider`, and tells what is to go wrong in it.
@@ -49,6 +52,9 @@ impl Faults {
         let mut counts = self.counts.lock().unwrap_or_else(PoisonError::into_inner);
         let count = counts.entry((provider, whose.to_owned())).or_default();
         *count += 1;
-        self.planned.iter().find(|fault| fault.provider == provider && fault.nth == *count).map(|fault| fault.kind)
+        self.planned
+            .iter()
+            .find(|fault| fault.provider == provider && fault.nth == *count)
+            .map(|fault| fault.kind)
     }
 }

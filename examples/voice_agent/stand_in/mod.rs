@@ -45,7 +45,13 @@ pub(crate) struct Delays {
 
 impl Default for Delays {
     fn default() -> Self {
-        Self { transcript: 0.16, first_token: 0.38, token: 0.02, first_audio: 0.14, weather: 0.12 }
+        Self {
+            transcript: 0.16,
+            first_token: 0.38,
+            token: 0.02,
+            first_audio: 0.14,
+            weather: 0.12,
+        }
     }
 }
 
@@ -139,13 +145,20 @@ impl StandIns {
 
     /// Base addresses of geocoding and forecast.
     pub(crate) fn weather(&self) -> (String, String) {
-        (format!("http://{}", self.address), format!("http://{}", self.address))
+        (
+            format!("http://{}", self.address),
+            format!("http://{}", self.address),
+        )
     }
 
     /// What was exchanged with `conversation` so far.
     #[cfg(test)]
     pub(crate) fn account(&self, conversation: &str) -> Account {
-        let accounts = self.shared.accounts.lock().unwrap_or_else(PoisonError::into_inner);
+        let accounts = self
+            .shared
+            .accounts
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
         accounts.get(conversation).cloned().unwrap_or_default()
     }
 }
@@ -190,12 +203,24 @@ impl Chance {
 
 /// Whether a request carries the stand-ins' key in its `authorization`.
 fn authorised(headers: &HeaderMap, scheme: &str) -> bool {
-    let given = headers.get("authorization").and_then(|value| value.to_str().ok()).unwrap_or_default();
-    given.strip_prefix(scheme).is_some_and(|key| key.trim() == KEY)
+    let given = headers
+        .get("authorization")
+        .and_then(|value| value.to_str().ok())
+        .unwrap_or_default();
+    given
+        .strip_prefix(scheme)
+        .is_some_and(|key| key.trim() == KEY)
 }
 
 /// What follows the scheme in `authorization`; a provider's refusal repeats it.
 fn given_key(headers: &HeaderMap) -> String {
-    let given = headers.get("authorization").and_then(|value| value.to_str().ok()).unwrap_or_default();
-    given.split_whitespace().nth(1).unwrap_or_default().to_owned()
+    let given = headers
+        .get("authorization")
+        .and_then(|value| value.to_str().ok())
+        .unwrap_or_default();
+    given
+        .split_whitespace()
+        .nth(1)
+        .unwrap_or_default()
+        .to_owned()
 }

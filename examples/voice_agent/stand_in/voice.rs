@@ -62,20 +62,51 @@ fn synthesise(text: &str) -> Spoken {
             throat.utter(sound, 125.0 - 30.0 * progress, &mut samples);
             at += taken;
         }
-        throat.utter(Sound { voice: 0.0, breath: 0.0, secs: 0.03, ..SCHWA }, 100.0, &mut samples);
+        throat.utter(
+            Sound {
+                voice: 0.0,
+                breath: 0.0,
+                secs: 0.03,
+                ..SCHWA
+            },
+            100.0,
+            &mut samples,
+        );
     }
     Spoken { samples, words }
 }
 
-const SCHWA: Sound = Sound { formants: [500.0, 1500.0, 2500.0], voice: 1.0, breath: 0.0, secs: 0.05 };
+const SCHWA: Sound = Sound {
+    formants: [500.0, 1500.0, 2500.0],
+    voice: 1.0,
+    breath: 0.0,
+    secs: 0.05,
+};
 
 /// The sound of a letter before another, and how many letters it takes.
 fn sound(letter: char, next: Option<char>) -> (Sound, usize) {
-    let vowel = |formants, secs| Sound { formants, voice: 1.0, breath: 0.0, secs };
-    let hiss = |formants, voice, breath, secs| Sound { formants, voice, breath, secs };
-    let pause = |secs| Sound { voice: 0.0, breath: 0.0, secs, ..SCHWA };
+    let vowel = |formants, secs| Sound {
+        formants,
+        voice: 1.0,
+        breath: 0.0,
+        secs,
+    };
+    let hiss = |formants, voice, breath, secs| Sound {
+        formants,
+        voice,
+        breath,
+        secs,
+    };
+    let pause = |secs| Sound {
+        voice: 0.0,
+        breath: 0.0,
+        secs,
+        ..SCHWA
+    };
     match (letter, next) {
-        ('s', Some('h')) | ('c', Some('h')) => return (hiss([1800.0, 2600.0, 3500.0], 0.0, 0.7, 0.1), 2),
+        ('s', Some('h')) | ('c', Some('h')) => {
+            return (hiss([1800.0, 2600.0, 3500.0], 0.0, 0.7, 0.1), 2);
+        }
         ('t', Some('h')) => return (hiss([400.0, 1600.0, 2600.0], 0.4, 0.25, 0.06), 2),
         ('e', Some('e')) | ('e', Some('a')) => return (vowel([280.0, 2250.0, 2900.0], 0.11), 2),
         ('o', Some('o')) | ('o', Some('u')) => return (vowel([320.0, 900.0, 2250.0], 0.11), 2),
@@ -87,8 +118,14 @@ fn sound(letter: char, next: Option<char>) -> (Sound, usize) {
         'i' | 'y' => vowel([350.0, 2100.0, 2700.0], 0.075),
         'o' => vowel([520.0, 900.0, 2400.0], 0.09),
         'u' => vowel([400.0, 1050.0, 2240.0], 0.08),
-        'm' | 'n' => Sound { voice: 0.5, ..vowel([260.0, 1200.0, 2200.0], 0.06) },
-        'l' | 'r' | 'w' => Sound { voice: 0.7, ..vowel([380.0, 1000.0, 2300.0], 0.055) },
+        'm' | 'n' => Sound {
+            voice: 0.5,
+            ..vowel([260.0, 1200.0, 2200.0], 0.06)
+        },
+        'l' | 'r' | 'w' => Sound {
+            voice: 0.7,
+            ..vowel([380.0, 1000.0, 2300.0], 0.055)
+        },
         's' | 'z' | 'x' | 'c' => hiss([2500.0, 4200.0, 5500.0], 0.0, 0.6, 0.075),
         'f' | 'v' | 'h' => hiss([900.0, 1800.0, 4500.0], 0.1, 0.3, 0.055),
         'p' | 't' | 'k' | 'q' => hiss([1200.0, 2200.0, 3600.0], 0.0, 0.35, 0.035),
@@ -111,7 +148,15 @@ struct Throat {
 
 impl Default for Throat {
     fn default() -> Self {
-        Self { now: Sound { voice: 0.0, ..SCHWA }, phase: 0.0, noise: 0x2545_f491, resonances: [(0.0, 0.0); 3] }
+        Self {
+            now: Sound {
+                voice: 0.0,
+                ..SCHWA
+            },
+            phase: 0.0,
+            noise: 0x2545_f491,
+            resonances: [(0.0, 0.0); 3],
+        }
     }
 }
 
@@ -149,7 +194,9 @@ impl Throat {
             let buzz = (1.0 - self.phase).powi(3) - 0.25;
             let source = buzz * self.now.voice + hiss * self.now.breath;
             let mut sum = 0.0;
-            for ((last, before), (index, (a, b, c))) in self.resonances.iter_mut().zip(factors.iter().enumerate()) {
+            for ((last, before), (index, (a, b, c))) in
+                self.resonances.iter_mut().zip(factors.iter().enumerate())
+            {
                 let value = a * source + b * *last + c * *before;
                 (*before, *last) = (*last, value);
                 sum += LEVELS[index] * value;
@@ -168,7 +215,12 @@ mod tests {
         let spoken = synthesise("Hello there, this is a test of the voice.");
         let length = seconds(spoken.samples.len());
         assert!((1.5..5.0).contains(&length), "{length} s");
-        let power = spoken.samples.iter().map(|&s| f64::from(s).powi(2)).sum::<f64>() / spoken.samples.len() as f64;
+        let power = spoken
+            .samples
+            .iter()
+            .map(|&s| f64::from(s).powi(2))
+            .sum::<f64>()
+            / spoken.samples.len() as f64;
         assert!(power.sqrt() > 500.0, "{}", power.sqrt());
         assert_eq!(spoken.words.len(), 9);
         assert!(spoken.words.windows(2).all(|pair| pair[0].1 < pair[1].1));

@@ -25,16 +25,23 @@ pub(super) struct Search {
     name: String,
 }
 
-pub(super) async fn search(State(shared): State<Arc<Shared>>, Query(search): Query<Search>) -> Response {
+pub(super) async fn search(
+    State(shared): State<Arc<Shared>>,
+    Query(search): Query<Search>,
+) -> Response {
     if let Some(refusal) = delay(&shared).await {
         return refusal;
     }
-    let found = CITIES.iter().find(|(name, ..)| name.eq_ignore_ascii_case(search.name.trim()));
+    let found = CITIES
+        .iter()
+        .find(|(name, ..)| name.eq_ignore_ascii_case(search.name.trim()));
     let results = found.map(|(name, latitude, longitude)| {
         json!([{"id": 1, "name": name, "latitude": latitude, "longitude": longitude}])
     });
     match results {
-        Some(results) => Json(json!({"results": results, "generationtime_ms": 0.5})).into_response(),
+        Some(results) => {
+            Json(json!({"results": results, "generationtime_ms": 0.5})).into_response()
+        }
         None => Json(json!({"generationtime_ms": 0.5})).into_response(),
     }
 }
@@ -45,7 +52,10 @@ pub(super) struct Forecast {
     longitude: f64,
 }
 
-pub(super) async fn forecast(State(shared): State<Arc<Shared>>, Query(at): Query<Forecast>) -> Response {
+pub(super) async fn forecast(
+    State(shared): State<Arc<Shared>>,
+    Query(at): Query<Forecast>,
+) -> Response {
     if let Some(refusal) = delay(&shared).await {
         return refusal;
     }
@@ -62,7 +72,9 @@ pub(super) async fn forecast(State(shared): State<Arc<Shared>>, Query(at): Query
 }
 
 async fn delay(shared: &Shared) -> Option<Response> {
-    let wait = shared.chance(Provider::Weather, "").around(shared.behaviour.delays.weather);
+    let wait = shared
+        .chance(Provider::Weather, "")
+        .around(shared.behaviour.delays.weather);
     shared.pace().sleep(wait).await;
     match shared.faults.next(Provider::Weather, "")? {
         Kind::Status(status) => {

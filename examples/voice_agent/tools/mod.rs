@@ -55,7 +55,9 @@ impl Tools {
             otel.status_code = Empty,
             otel.status_description = Empty,
         );
-        let outcome = tokio::time::timeout(LIMIT, self.call(call)).instrument(span.clone()).await;
+        let outcome = tokio::time::timeout(LIMIT, self.call(call))
+            .instrument(span.clone())
+            .await;
         let result = match outcome {
             Ok(Ok(value)) => value,
             failed => {
@@ -79,7 +81,9 @@ impl Tools {
             .map_err(|error| format!("the arguments are no JSON: {error}"))?;
         match call.function.name.as_str() {
             "get_weather" => {
-                let city = arguments["city"].as_str().ok_or("the argument `city` is missing")?;
+                let city = arguments["city"]
+                    .as_str()
+                    .ok_or("the argument `city` is missing")?;
                 self.weather.now(city).await
             }
             other => Err(format!("there is no tool `{other}`")),

@@ -18,7 +18,11 @@ pub(crate) struct Weather {
 
 impl Weather {
     pub(crate) fn new(http: reqwest::Client, geocoding: String, forecast: String) -> Self {
-        Self { http, geocoding, forecast }
+        Self {
+            http,
+            geocoding,
+            forecast,
+        }
     }
 
     pub(crate) async fn now(&self, city: &str) -> Result<Value, String> {
@@ -29,7 +33,10 @@ impl Weather {
             http.response.status_code = Empty,
         );
         let query = [("name", city), ("count", "1")];
-        let places = self.get::<Places>(&self.geocoding, "/v1/search", &query).instrument(span).await?;
+        let places = self
+            .get::<Places>(&self.geocoding, "/v1/search", &query)
+            .instrument(span)
+            .await?;
         let place = places.results.into_iter().next();
         let place = place.ok_or_else(|| format!("there is no city `{city}`"))?;
         let span = info_span!(
@@ -39,9 +46,16 @@ impl Weather {
             http.response.status_code = Empty,
         );
         let (latitude, longitude) = (place.latitude.to_string(), place.longitude.to_string());
-        let query =
-            [("latitude", latitude.as_str()), ("longitude", &longitude), ("current", "temperature_2m,weather_code")];
-        let current = self.get::<Forecast>(&self.forecast, "/v1/forecast", &query).instrument(span).await?.current;
+        let query = [
+            ("latitude", latitude.as_str()),
+            ("longitude", &longitude),
+            ("current", "temperature_2m,weather_code"),
+        ];
+        let current = self
+            .get::<Forecast>(&self.forecast, "/v1/forecast", &query)
+            .instrument(span)
+            .await?
+            .current;
         Ok(json!({
             "city": place.name,
             "temperature_celsius": current.temperature_2m,
@@ -49,14 +63,35 @@ impl Weather {
         }))
     }
 
-    async fn get<T: DeserializeOwned>(&self, base: &str, path: &str, query: &[(&str, &str)]) -> Result<T, String> {
-        let asked = self.http.get(format!("{base}{path}")).query(query).send().await;
-        let answered = asked.map_err(|error| format!("the weather service cannot be reached: {}", error.without_url()))?;
+    async fn get<T: DeserializeOwned>(
+        &self,
+        base: &str,
+        path: &str,
+        query: &[(&str, &str)],
+    ) -> Result<T, String> {
+        let asked = self
+            .http
+            .get(format!("{base}{path}"))
+            .query(query)
+            .send()
+            .await;
+        let answered = asked.map_err(|error| {
+            format!(
+                "the weather service cannot be reached: {}",
+                error.without_url()
+            )
+        })?;
         Span::current().record("http.response.status_code", answered.status().as_u16());
         if !answered.status().is_success() {
-            return Err(format!("the weather service answered {}", answered.status()));
+            return Err(format!(
+                "the weather service answered {}",
+                answered.status()
+            ));
         }
-        answered.json().await.map_err(|error| format!("the weather service's answer: {}", error.without_url()))
+        answered
+            .json()
+            .await
+            .map_err(|error| format!("the weather service's answer: {}", error.without_url()))
     }
 }
 

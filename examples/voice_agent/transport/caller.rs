@@ -101,7 +101,9 @@ async fn speak(
             since_finished = since_finished.map(|frames| frames + 1);
             let after = |frames: u32, secs: f64| f64::from(frames) * FRAME_SECS >= secs;
             let cue = match lines.front() {
-                Some((Cue::Answer(pause), _)) => since_finished.is_some_and(|frames| after(frames, *pause)),
+                Some((Cue::Answer(pause), _)) => {
+                    since_finished.is_some_and(|frames| after(frames, *pause))
+                }
                 Some((Cue::Interrupt(spoken), _)) => bot >= *spoken,
                 None => since_finished.is_some(),
             };

@@ -33,5 +33,12 @@ const BUFFERED: usize = 64;
 fn line() -> (Connection, mpsc::Sender<Samples>, mpsc::Receiver<Playback>) {
     let (said, microphone) = mpsc::channel(BUFFERED);
     let (speaker, heard) = mpsc::channel(BUFFERED);
-    (Connection { microphone, speaker }, said, heard)
+    (
+        Connection {
+            microphone,
+            speaker,
+        },
+        said,
+        heard,
+    )
 }

@@ -10,7 +10,12 @@ use tracing::warn;
 
 /// Records `connection` to `path` until it ends. The user's audio is the clock: it never pauses.
 pub(crate) fn tap(mut connection: Connection, path: &Path) -> Result<Connection, hound::Error> {
-    let spec = hound::WavSpec { channels: 2, sample_rate: RATE, bits_per_sample: 16, sample_format: hound::SampleFormat::Int };
+    let spec = hound::WavSpec {
+        channels: 2,
+        sample_rate: RATE,
+        bits_per_sample: 16,
+        sample_format: hound::SampleFormat::Int,
+    };
     let mut writer = hound::WavWriter::create(path, spec)?;
     let (tapped, said, mut heard) = line();
     tokio::spawn(async move {

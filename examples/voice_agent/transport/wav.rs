@@ -17,7 +17,12 @@ pub(crate) fn play(samples: Samples, pace: Pace) -> Connection {
     connection
 }
 
-async fn speak(samples: Samples, pace: Pace, said: mpsc::Sender<Samples>, mut heard: mpsc::Receiver<Playback>) {
+async fn speak(
+    samples: Samples,
+    pace: Pace,
+    said: mpsc::Sender<Samples>,
+    mut heard: mpsc::Receiver<Playback>,
+) {
     let mut ticks = pace.every(FRAME_SECS);
     let mut frames = samples.chunks(FRAME);
     let mut ended: Option<Instant> = None;

@@ -51,7 +51,10 @@ pub(crate) async fn serve(
 }
 
 async fn call(State(served): State<Served>, upgrade: WebSocketUpgrade) -> Response {
-    upgrade.max_message_size(LONGEST).on_upgrade(async move |socket| talk(served, socket).await).into_response()
+    upgrade
+        .max_message_size(LONGEST)
+        .on_upgrade(async move |socket| talk(served, socket).await)
+        .into_response()
 }
 
 async fn talk(served: Served, socket: WebSocket) {
@@ -115,7 +118,9 @@ async fn forward(
     id: &str,
 ) -> Result<(), axum::Error> {
     match update {
-        Ok(update) if update.conversation == id => page.send(Message::Text(update.json.as_str().into())).await,
+        Ok(update) if update.conversation == id => {
+            page.send(Message::Text(update.json.as_str().into())).await
+        }
         // A page that does not keep up misses some; the traces do not.
         Ok(_) | Err(broadcast::error::RecvError::Lagged(_)) => Ok(()),
         Err(error @ broadcast::error::RecvError::Closed) => Err(axum::Error::new(error)),

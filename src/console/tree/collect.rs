@@ -178,7 +178,7 @@ impl Collector {
         }
         for (id, spans) in stragglers {
             for (turn, spans) in by_turn(spans) {
-                blocks.push(loose(&id, Place::Late { turn }, spans));
+                blocks.push(loose(&id, Place::Late { turn }, None, spans));
             }
         }
         if !outside.is_empty() {
@@ -232,7 +232,7 @@ impl Collector {
         for turn in turns {
             let between = conversation.between_turns_before(&turn);
             if !between.is_empty() {
-                blocks.push(loose(id, Place::Between, between));
+                blocks.push(loose(id, Place::Between, None, between));
             }
             let spans = conversation.spans_in(&turn);
             let shown = conversation.shown.map_or(0, |(number, _)| number);
@@ -257,13 +257,8 @@ impl Collector {
             let late =
                 conversation.take_waiting(|span| span.turn.is_some_and(|turn| turn <= shown));
             for (turn, spans) in by_turn(late) {
-                let mut block = loose(id, Place::Late { turn }, spans);
-                if let Block::Loose { axis, .. } = &mut block
-                    && turn == Some(shown)
-                {
-                    *axis = frame;
-                }
-                blocks.push(block);
+                let axis = (turn == Some(shown)).then_some(frame);
+                blocks.push(loose(id, Place::Late { turn }, axis, spans));
             }
         }
         self.waiting -= before - conversation.waiting.len();
@@ -300,7 +295,7 @@ impl Collector {
         };
         let before = conversation.waiting.len();
         for (turn, spans) in by_turn(conversation.take_waiting(|span| span.turn.is_some())) {
-            blocks.push(loose(id, Place::Unfinished { turn }, spans));
+            blocks.push(loose(id, Place::Unfinished { turn }, None, spans));
         }
         let roots: HashSet<SpanId> = conversation
             .waiting
@@ -310,7 +305,7 @@ impl Collector {
             .collect();
         let spans = conversation.take_family(roots);
         if !spans.is_empty() {
-            blocks.push(loose(id, Place::Between, spans));
+            blocks.push(loose(id, Place::Between, None, spans));
         }
         self.waiting -= before - conversation.waiting.len();
     }
@@ -334,7 +329,7 @@ impl Collector {
                 .unwrap_or_default();
             self.waiting -= rest.len();
             if !rest.is_empty() {
-                blocks.push(loose(&id, Place::Between, rest));
+                blocks.push(loose(&id, Place::Between, None, rest));
             }
         }
     }
@@ -395,11 +390,12 @@ impl Conversation {
     }
 }
 
-fn loose(conversation: &str, place: Place, spans: Vec<Record>) -> Block {
+/// `axis`: the time to show them on, if not that from their first start to their last end.
+fn loose(id: &str, place: Place, axis: Option<Frame>, spans: Vec<Record>) -> Block {
     Block::Loose {
-        conversation: conversation.to_owned(),
+        conversation: id.to_owned(),
         place,
-        axis: Frame::of(&spans),
+        axis: axis.unwrap_or_else(|| Frame::of(&spans)),
         spans,
     }
 }

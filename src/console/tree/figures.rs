@@ -27,8 +27,10 @@ pub(super) fn seconds(seconds: f64) -> String {
                 format!("{}m {:02}s", whole / 60, whole % 60)
             } else if whole < 360_000 {
                 format!("{}h {:02}m", whole / 3_600, whole / 60 % 60)
-            } else {
+            } else if whole < 360_000_000 {
                 format!("{}h", count(whole / 3_600))
+            } else {
+                ">11 y".to_owned()
             }
         }
     }
@@ -96,12 +98,13 @@ mod tests {
             125.0,
             4320.0,
             4e6,
+            4e9,
             f64::NAN,
             -1.0,
         ];
         assert_eq!(
             times.map(seconds).join("|"),
-            "0 ms|<0.1 ms|0.4 ms|1 ms|12 ms|840 ms|1.00 s|1.25 s|10.0 s|1m 00s|2m 05s|1h 12m|1,111h|?|<0 s"
+            "0 ms|<0.1 ms|0.4 ms|1 ms|12 ms|840 ms|1.00 s|1.25 s|10.0 s|1m 00s|2m 05s|1h 12m|1,111h|>11 y|?|<0 s"
         );
     }
 

@@ -173,6 +173,9 @@ fn lines(block: &Block, view: View) -> Vec<Line> {
                 Place::Unfinished { turn: of } => format!("{}, not ended", turn(of)),
                 Place::Between => "between turns".to_owned(),
             };
+            if !spans.iter().any(Record::matters) {
+                return quiet(&format!("{title} · {conversation} · "), spans, view);
+            }
             with_heading(&title, conversation, spans, *axis, view)
         }
         Block::Summary {
@@ -184,8 +187,7 @@ fn lines(block: &Block, view: View) -> Vec<Line> {
         Block::Outside { spans } if spans.iter().any(|span| span.service().is_some()) => {
             with_heading("services", "no conversation", spans, Frame::of(spans), view)
         }
-        // Nothing to do with conversations, and perhaps many of them: a quiet line each.
-        Block::Outside { spans } => return spans.iter().map(quiet).collect(),
+        Block::Outside { spans } => return quiet("", spans, view),
     };
     lines.push(Line::default());
     lines
@@ -203,15 +205,24 @@ fn with_heading(
     lines
 }
 
-fn quiet(span: &Record) -> Line {
-    let mut line = Line::default();
-    line.put(Role::Quiet, "· ")
-        .put(Role::Quiet, text::cut(&span.name, 48))
-        .put(Role::Quiet, " ")
-        .put(Role::Quiet, figures::seconds(span.seconds()));
-    if let Some(failure) = &span.failure {
-        line.put(Role::Failure, " ✗ ")
-            .put(Role::Failure, text::cut(failure, 48));
-    }
-    line
+/// A line for each of `spans`, without a heading and a scale that would make more of them than they are.
+fn quiet(whose: &str, spans: &[Record], view: View) -> Vec<Line> {
+    let shown = spans.iter().map(|span| {
+        let text = format!(
+            "· {whose}{} {}",
+            span.name,
+            figures::seconds(span.seconds())
+        );
+        let mut line = Line::default();
+        let failed = span.failure.is_some();
+        let room = if failed { view.width / 2 } else { view.width };
+        line.put(Role::Quiet, text::cut(&text, room));
+        if let Some(failure) = &span.failure {
+            let room = view.width.saturating_sub(line.width() + 3);
+            line.put(Role::Failure, " ✗ ")
+                .put(Role::Failure, text::cut(failure, room));
+        }
+        line
+    });
+    shown.collect()
 }

@@ -234,20 +234,19 @@ impl Attributes<'_> {
     }
 
     fn failure(&self) -> Option<String> {
-        let kind = self.name(names::ERROR_TYPE);
-        let description = match &self.0.status {
-            Status::Error { description } => Some(clean(description)),
-            _ => None,
+        // `_OTHER` is the conventions' word for an error without a kind.
+        let kind = self.name(names::ERROR_TYPE).filter(|kind| kind != "_OTHER");
+        let text = match &self.0.status {
+            Status::Error { description } => clean(description),
+            _ if self.value(names::ERROR_TYPE).is_some() => String::new(),
+            _ => return None,
         };
-        match (kind, description) {
-            (None, None) => None,
-            (Some(kind), Some(text)) if !text.is_empty() && text != kind => {
-                Some(format!("{kind}: {text}"))
-            }
-            (Some(kind), _) => Some(kind),
-            (None, Some(text)) if text.is_empty() => Some("failed".to_owned()),
-            (None, Some(text)) => Some(text),
-        }
+        Some(match kind {
+            Some(kind) if text.is_empty() || text == kind => kind,
+            Some(kind) => format!("{kind}: {text}"),
+            None if text.is_empty() => "failed".to_owned(),
+            None => text,
+        })
     }
 
     fn turn(&self) -> TurnFacts {

@@ -1,6 +1,6 @@
 //! Users' text on one's terminal: made harmless, measured in columns, cut and wrapped.
 
-use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
+use unicode_width::UnicodeWidthStr;
 
 /// As much of a text as is kept: more than three lines of the widest view, less than would hurt in bulk.
 const KEPT_CHARS: usize = 600;
@@ -98,14 +98,12 @@ pub(super) fn wrap(text: &str, columns: usize, lines: usize) -> Vec<String> {
 
 /// The longest beginning of `text` that takes at most `columns`.
 fn fitting(text: &str, columns: usize) -> &str {
-    let mut used = 0;
-    for (at, char) in text.char_indices() {
-        used += char.width().unwrap_or(0);
-        if used > columns {
-            return &text[..at];
-        }
-    }
-    text
+    // Measured as a whole each time: what a character adds depends on those before it.
+    let ends = text.char_indices().map(|(at, char)| at + char.len_utf8());
+    let end = ends
+        .take_while(|end| width(&text[..*end]) <= columns)
+        .last();
+    &text[..end.unwrap_or(0)]
 }
 
 #[cfg(test)]
@@ -139,6 +137,7 @@ mod tests {
         assert_eq!(cut("hello there", 7), "hello…");
         assert_eq!(cut("今日は晴れ", 10), "今日は晴れ");
         assert_eq!(cut("今日は晴れ", 8), "今日は…");
+        assert_eq!(cut("❤\u{fe0f}❤\u{fe0f}❤\u{fe0f}", 5), "❤\u{fe0f}❤\u{fe0f}…");
         assert_eq!(
             (cut("hello", 1), cut("hello", 0)),
             ("…".to_owned(), String::new())

@@ -2,7 +2,7 @@
 
 use super::bars::shares;
 use super::collect::Frame;
-use super::figures::seconds;
+use super::figures::{of, seconds};
 use super::record::{Kind, Record, Service, TurnFacts};
 use super::rows::{View, rows};
 use super::style::{Line, Role};
@@ -56,7 +56,7 @@ pub(super) fn turn(conversation: &str, turn: &Record, spans: &[Record], view: Vi
         .filter(|span| span.service().is_some() && span.failure.is_some())
         .count();
     if failures > 0 {
-        ends.push((Role::Failure, super::figures::of(failures as u64, "error")));
+        ends.push((Role::Failure, of(failures as u64, "error")));
     }
     if let Some(reason) = &facts.end_reason {
         let role = match reason.as_str() {
@@ -165,9 +165,11 @@ fn latency(facts: &TurnFacts, view: View) -> Vec<Line> {
     for (at, ((part, length), share)) in parts.into_iter().zip(shares).enumerate() {
         let (role, name) = named(part);
         // Colours tell the parts apart, or else shades do.
-        let (glyph, key) = match view.colour {
-            true => ("▄", "■"),
-            false => [("█", "█"), ("▓", "▓"), ("▒", "▒"), ("░", "░")][at % 4],
+        let shade = ["█", "▓", "▒", "░"][at % 4];
+        let (glyph, key) = if view.colour {
+            ("▄", "■")
+        } else {
+            (shade, shade)
         };
         bar.put(role, glyph.repeat(share));
         legend.push((role, key, name, seconds(length)));

@@ -1,0 +1,284 @@
+//! `OpenTelemetrySpanExt` on every span, those of the layer included.
+
+mod stage;
+
+use opentelemetry::trace::{
+    SpanContext, SpanId, Status, TraceContextExt, TraceFlags, TraceId, TraceState,
+};
+use opentelemetry::{Context, KeyValue};
+use stage::{Stage, assert_each_key_once, attribute};
+use tracing::{Span, info, info_span};
+use tracing_opentelemetry::OpenTelemetrySpanExt;
+
+fn remote(span: u64) -> Context {
+    let trace = TraceId::from_hex("0af7651916cd43dd8448eb211c80319c").unwrap();
+    let context = SpanContext::new(
+        trace,
+        SpanId::from(span),
+        TraceFlags::SAMPLED,
+        true,
+        TraceState::default(),
+    );
+    Context::new().with_remote_span_context(context)
+}
+
+#[test]
+fn the_context_of_every_span_is_that_of_the_span_that_leaves() {
+    let stage = Stage::new();
+    let contexts = stage.play(|| {
+        let told = |span: &Span| span.context().span().span_context().clone();
+        let conversation = info_span!("conversation", conversation.id = "c1");
+        let llm = conversation.in_scope(|| info_span!("llm", gen_ai.operation.name = "chat"));
+        let post = llm.in_scope(|| info_span!("POST"));
+        let joining = info_span!("task", conversation.id = "c1");
+        let inside = post.in_scope(|| told(&Span::current()));
+        assert_eq!(inside, told(&post));
+        [
+            ("conversation", told(&conversation)),
+            ("llm", told(&llm)),
+            ("POST", told(&post)),
+            ("task", told(&joining)),
+        ]
+    });
+    for (name, context) in &contexts {
+        assert!(context.is_valid() && context.is_sampled());
+        assert_eq!(&stage.span(name).span_context, context, "{name}");
+    }
+    assert_eq!(
+        stage.tree(&["trace"]),
+        [
+            "conversation trace=1",
+            "  turn trace=1",
+            "    llm trace=1",
+            "      POST trace=1",
+            "  task trace=1",
+        ]
+    );
+}
+
+#[test]
+fn a_conversation_can_continue_a_trace_from_elsewhere() {
+    let stage = Stage::new();
+    stage.play(|| {
+        let conversation = info_span!("conversation", conversation.id = "c1", tier = "premium");
+        conversation.set_parent(remote(1)).unwrap();
+        conversation.in_scope(|| {
+            let llm = info_span!("llm", gen_ai.operation.name = "chat");
+            llm.in_scope(|| drop(info_span!("POST")));
+        });
+    });
+    assert_eq!(
+        stage.tree(&["conversation.id", "turn.number", "tier"]),
+        [
+            "? conversation conversation.id=c1 tier=premium",
+            "  turn conversation.id=c1 turn.number=1",
+            "    llm conversation.id=c1 turn.number=1",
+            "      POST conversation.id=c1 turn.number=1",
+        ]
+    );
+    assert_eq!(stage.span("conversation").parent_span_id, SpanId::from(1));
+    let trace = remote(1).span().span_context().trace_id();
+    assert!(
+        stage
+            .spans()
+            .iter()
+            .all(|span| span.span_context.trace_id() == trace)
+    );
+    assert_each_key_once(&stage.spans());
+}
+
+#[test]
+fn a_service_or_ordinary_span_with_another_parent_goes_there_and_is_still_marked() {
+    let stage = Stage::new();
+    stage.play(|| {
+        let _scope = info_span!("conversation", conversation.id = "c1").entered();
+        drop(info_span!("stt", gen_ai.operation.name = "stt")); // The processor has marked a span before.
+        let llm = info_span!("llm", gen_ai.operation.name = "chat");
+        llm.set_parent(remote(2)).unwrap();
+        llm.in_scope(|| ());
+        let post = info_span!("POST");
+        post.set_parent(remote(3)).unwrap();
+        post.in_scope(|| drop(info_span!("below")));
+    });
+    let llm = stage.span("llm");
+    assert_eq!(llm.parent_span_id, SpanId::from(2));
+    assert_eq!(attribute(&llm, "conversation.id").as_deref(), Some("c1"));
+    assert_eq!(attribute(&llm, "turn.number").as_deref(), Some("1"));
+    assert_eq!(stage.span("POST").parent_span_id, SpanId::from(3));
+    assert_eq!(
+        stage.span("below").parent_span_id,
+        stage.span("POST").span_context.span_id()
+    );
+    assert_each_key_once(&stage.spans());
+}
+
+#[test]
+fn a_parent_that_comes_too_late_is_refused_as_for_any_span() {
+    let stage = Stage::new();
+    stage.play(|| {
+        let conversation = info_span!("conversation", conversation.id = "c1");
+        let llm = conversation.in_scope(|| info_span!("llm", gen_ai.operation.name = "chat"));
+        llm.in_scope(|| ());
+        assert!(llm.set_parent(remote(2)).is_err());
+        assert!(conversation.set_parent(remote(2)).is_err());
+    });
+    assert_eq!(stage.tree(&[]), ["conversation", "  turn", "    llm"]);
+}
+
+#[test]
+fn attributes_links_events_and_status_set_from_outside_leave_with_the_span_and_no_key_twice() {
+    let stage = Stage::new();
+    stage.play(|| {
+        let set = |span: &Span| {
+            span.set_attribute("mine", 1_i64);
+            span.set_attribute("mine", 2_i64);
+            span.set_attribute("tokens", 7_i64);
+            span.add_link(remote(9).span().span_context().clone());
+            span.add_event("seen", vec![KeyValue::new("at", "once")]);
+        };
+        let conversation = info_span!("conversation", conversation.id = "c1", tokens = 3_u64);
+        set(&conversation);
+        let llm = conversation
+            .in_scope(|| info_span!("llm", gen_ai.operation.name = "chat", tokens = 3_u64));
+        set(&llm);
+        llm.set_attribute("gen_ai.output.type", "json");
+        llm.set_status(Status::error("quota"));
+        llm.record("tokens", 4_u64);
+        set(&llm);
+        let post = llm.in_scope(|| info_span!("POST", tokens = 3_i64));
+        set(&post);
+    });
+    let spans = stage.spans();
+    assert_each_key_once(&spans);
+    for name in ["conversation", "llm", "POST"] {
+        let span = stage::one(&spans, name);
+        assert_eq!(attribute(&span, "mine").as_deref(), Some("2"), "{name}");
+        assert!(
+            span.links
+                .iter()
+                .all(|link| link.span_context.span_id() == SpanId::from(9))
+        );
+        assert_eq!(
+            span.events
+                .iter()
+                .filter(|event| event.name == "seen")
+                .count(),
+            span.links.len()
+        );
+        assert!(!span.links.is_empty());
+    }
+    let llm = stage::one(&spans, "llm");
+    assert_eq!(llm.status, Status::error("quota"));
+    assert_eq!(attribute(&llm, "error.type").as_deref(), Some("_OTHER"));
+}
+
+#[test]
+fn a_status_of_ok_is_kept() {
+    let stage = Stage::new();
+    stage.play(|| {
+        let _scope = info_span!("conversation", conversation.id = "c1").entered();
+        info_span!("llm", gen_ai.operation.name = "chat").set_status(Status::Ok);
+        drop(info_span!(
+            "tts",
+            gen_ai.operation.name = "tts",
+            otel.status_code = "OK"
+        ));
+        drop(info_span!("POST", otel.status_code = "OK"));
+    });
+    for name in ["llm", "tts", "POST"] {
+        assert_eq!(stage.span(name).status, Status::Ok, "{name}");
+    }
+}
+
+#[test]
+fn follows_from_becomes_a_link_whoever_follows_whom() {
+    let stage = Stage::new();
+    stage.play(|| {
+        let _scope = info_span!("conversation", conversation.id = "c1").entered();
+        let llm = info_span!("llm", gen_ai.operation.name = "chat");
+        let tts = info_span!("tts", gen_ai.operation.name = "tts");
+        let upload = info_span!("upload");
+        tts.follows_from(&llm);
+        upload.follows_from(&tts);
+        tts.in_scope(|| ());
+        llm.follows_from(&upload);
+    });
+    let linked = |name| -> Vec<SpanId> {
+        stage
+            .span(name)
+            .links
+            .iter()
+            .map(|link| link.span_context.span_id())
+            .collect()
+    };
+    let id = |name| stage.span(name).span_context.span_id();
+    assert_eq!(linked("tts"), [id("llm")]);
+    assert_eq!(linked("upload"), [id("tts")]);
+    assert_eq!(linked("llm"), [id("upload")]);
+}
+
+#[test]
+fn the_special_fields_of_tracing_opentelemetry_work_on_spans_of_the_layer() {
+    let stage = Stage::new();
+    stage.play(|| {
+        let _scope = info_span!(
+            "conversation",
+            conversation.id = "c1",
+            otel.name = "call",
+            otel.kind = "server"
+        )
+        .entered();
+        drop(info_span!(
+            "llm",
+            gen_ai.operation.name = "chat",
+            otel.name = "chat gpt-4o",
+            otel.kind = "client"
+        ));
+    });
+    assert_eq!(
+        stage.tree(&["otel.name", "otel.kind"]),
+        ["call", "  turn", "    chat gpt-4o"]
+    );
+    assert_eq!(
+        stage.span("call").span_kind,
+        opentelemetry::trace::SpanKind::Server
+    );
+    assert_eq!(
+        stage.span("chat gpt-4o").span_kind,
+        opentelemetry::trace::SpanKind::Client
+    );
+}
+
+#[test]
+fn contexts_can_be_asked_for_while_anything_else_goes_on() {
+    let stage = Stage::new();
+    let dispatch = &stage.dispatch;
+    stage.play(|| {
+        let conversation = info_span!("conversation", conversation.id = "c1");
+        std::thread::scope(|threads| {
+            for _ in 0..4 {
+                threads.spawn(|| {
+                    tracing::dispatcher::with_default(dispatch, || {
+                        for _ in 0..200 {
+                            assert!(conversation.context().span().span_context().is_valid());
+                            let llm = conversation.in_scope(|| info_span!("llm", gen_ai.operation.name = "chat"));
+                            assert!(llm.context().span().span_context().is_valid());
+                            info!(parent: &llm, conversation.event = "first_byte");
+                            info!(parent: &conversation, conversation.event = "bot_started_speaking");
+                            info!(parent: &conversation, conversation.event = "user_started_speaking");
+                        }
+                    });
+                });
+            }
+        });
+    });
+    let spans = stage.spans();
+    assert_eq!(
+        spans
+            .iter()
+            .filter(|span| span.name == "conversation")
+            .count(),
+        1
+    );
+    assert_eq!(spans.iter().filter(|span| span.name == "llm").count(), 800);
+}

@@ -1,0 +1,234 @@
+//! A stage for tests: the layer on a clock that is moved by hand, and what was exported as text.
+#![allow(dead_code, unreachable_pub, reason = "no test binary needs all of it")]
+
+use opentelemetry::trace::{SpanId, Status, TracerProvider as _};
+use opentelemetry::{KeyValue, Value};
+use opentelemetry_sdk::trace::{
+    InMemorySpanExporter, SdkTracer, SdkTracerProvider, SimpleSpanProcessor, SpanData,
+    TracerProviderBuilder,
+};
+use std::collections::HashMap;
+use std::time::Duration;
+use tracing::Dispatch;
+use tracing_conversation::{ConversationLayer, ConversationProcessor, Conversations, ManualClock};
+use tracing_subscriber::Registry;
+use tracing_subscriber::prelude::*;
+
+/// A layer on a manual clock over a registry, and the spans that came out of it.
+pub struct Stage {
+    pub clock: ManualClock,
+    pub exporter: InMemorySpanExporter,
+    pub provider: SdkTracerProvider,
+    pub conversations: Conversations,
+    pub dispatch: Dispatch,
+}
+
+/// What comes out: an exporter and a provider that has the conversation processor before it.
+pub fn exporter() -> (InMemorySpanExporter, SdkTracerProvider) {
+    exporter_with(|builder| builder)
+}
+
+/// The same, with more set on the provider.
+pub fn exporter_with(
+    set: impl FnOnce(TracerProviderBuilder) -> TracerProviderBuilder,
+) -> (InMemorySpanExporter, SdkTracerProvider) {
+    let exporter = InMemorySpanExporter::default();
+    let simple = SimpleSpanProcessor::new(exporter.clone());
+    let provider = set(SdkTracerProvider::builder())
+        .with_span_processor(ConversationProcessor::new(simple))
+        .build();
+    (exporter, provider)
+}
+
+impl Stage {
+    pub fn new() -> Self {
+        Self::with(|layer| layer)
+    }
+
+    /// A stage with a layer that has more set.
+    pub fn with(
+        set: impl FnOnce(ConversationLayer<Registry>) -> ConversationLayer<Registry>,
+    ) -> Self {
+        let (exporter, provider) = exporter();
+        Self::over(exporter, provider, set)
+    }
+
+    /// A stage whose spans go through `provider` to `exporter`.
+    pub fn over(
+        exporter: InMemorySpanExporter,
+        provider: SdkTracerProvider,
+        set: impl FnOnce(ConversationLayer<Registry>) -> ConversationLayer<Registry>,
+    ) -> Self {
+        let clock = ManualClock::new();
+        let layer = set(layer(&provider).with_clock(clock.clone()));
+        let conversations = layer.conversations();
+        let dispatch = Dispatch::new(tracing_subscriber::registry().with(layer));
+        Self {
+            clock,
+            exporter,
+            provider,
+            conversations,
+            dispatch,
+        }
+    }
+
+    /// Runs a program under the layer.
+    pub fn play<R>(&self, program: impl FnOnce() -> R) -> R {
+        tracing::dispatcher::with_default(&self.dispatch, program)
+    }
+
+    /// Lets time pass.
+    pub fn pass(&self, milliseconds: u64) {
+        self.clock.advance(Duration::from_millis(milliseconds));
+    }
+
+    /// Everything that was exported, in that order.
+    pub fn spans(&self) -> Vec<SpanData> {
+        self.exporter.get_finished_spans().unwrap()
+    }
+
+    /// The one exported span called `name`.
+    #[track_caller]
+    pub fn span(&self, name: &str) -> SpanData {
+        one(&self.spans(), name)
+    }
+
+    /// What was exported as a tree.
+    pub fn tree(&self, keys: &[&str]) -> Vec<String> {
+        tree(&self.spans(), keys)
+    }
+}
+
+/// The layer before anything is set.
+pub fn layer<S>(provider: &SdkTracerProvider) -> ConversationLayer<S>
+where
+    S: tracing::Subscriber + for<'span> tracing_subscriber::registry::LookupSpan<'span>,
+{
+    tracing_conversation::layer(tracer(provider))
+}
+
+pub fn tracer(provider: &SdkTracerProvider) -> SdkTracer {
+    provider.tracer("test")
+}
+
+/// The one span called `name`.
+#[track_caller]
+pub fn one(spans: &[SpanData], name: &str) -> SpanData {
+    let mut found = spans.iter().filter(|span| span.name == name);
+    match (found.next(), found.next()) {
+        (Some(span), None) => span.clone(),
+        (None, _) => panic!("no span {name:?} among {:#?}", tree(spans, &[])),
+        _ => panic!("several spans {name:?} among {:#?}", tree(spans, &[])),
+    }
+}
+
+/// The value of an attribute as text: strings bare, integers and floats as they are.
+pub fn value<'a>(attributes: impl IntoIterator<Item = &'a KeyValue>, key: &str) -> Option<String> {
+    attributes
+        .into_iter()
+        .find(|attribute| attribute.key.as_str() == key)
+        .map(|attribute| match &attribute.value {
+            Value::String(text) => text.to_string(),
+            Value::I64(number) => number.to_string(),
+            Value::F64(number) => format!("{number:?}"),
+            Value::Bool(truth) => truth.to_string(),
+            other => format!("{other:?}"),
+        })
+}
+
+pub fn attribute(span: &SpanData, key: &str) -> Option<String> {
+    value(&span.attributes, key)
+}
+
+pub fn seconds(span: &SpanData) -> f64 {
+    let lasted = span.end_time.duration_since(span.start_time);
+    lasted.unwrap().as_secs_f64()
+}
+
+/// Spans as a tree: a line a span, indented below its parent, siblings in the order of their start; those of `keys` that
+/// a span has follow its name. The key `status` is its status, `trace` the number of its trace in order of appearance.
+///
+/// A span whose parent was not exported stands at the margin, after a `?`.
+pub fn tree(spans: &[SpanData], keys: &[&str]) -> Vec<String> {
+    let mut order: Vec<usize> = (0..spans.len()).collect();
+    order.sort_by_key(|index| spans[*index].start_time);
+    let ids: Vec<SpanId> = spans
+        .iter()
+        .map(|span| span.span_context.span_id())
+        .collect();
+    let mut below: HashMap<Option<SpanId>, Vec<usize>> = HashMap::new();
+    for index in order {
+        let parent = Some(spans[index].parent_span_id).filter(|parent| ids.contains(parent));
+        below.entry(parent).or_default().push(index);
+    }
+    let mut told = Told {
+        spans,
+        keys,
+        below,
+        traces: Vec::new(),
+        lines: Vec::new(),
+    };
+    told.tell(None, 0);
+    assert_eq!(told.lines.len(), spans.len(), "a circle among the parents");
+    told.lines
+}
+
+struct Told<'a> {
+    spans: &'a [SpanData],
+    keys: &'a [&'a str],
+    below: HashMap<Option<SpanId>, Vec<usize>>,
+    traces: Vec<opentelemetry::TraceId>,
+    lines: Vec<String>,
+}
+
+impl Told<'_> {
+    fn tell(&mut self, parent: Option<SpanId>, depth: usize) {
+        for index in self.below.get(&parent).cloned().unwrap_or_default() {
+            let span = &self.spans[index];
+            let trace = span.span_context.trace_id();
+            if !self.traces.contains(&trace) {
+                self.traces.push(trace);
+            }
+            let mut line = "  ".repeat(depth);
+            if parent.is_none() && span.parent_span_id != SpanId::INVALID {
+                line.push_str("? ");
+            }
+            line.push_str(&span.name);
+            for key in self.keys {
+                let told = match *key {
+                    "status" => match &span.status {
+                        Status::Unset => None,
+                        Status::Ok => Some("ok".to_owned()),
+                        Status::Error { description } => Some(format!("error({description})")),
+                    },
+                    "trace" => self
+                        .traces
+                        .iter()
+                        .position(|known| *known == trace)
+                        .map(|n| (n + 1).to_string()),
+                    key => attribute(span, key),
+                };
+                if let Some(told) = told {
+                    line.push_str(&format!(" {key}={told}"));
+                }
+            }
+            self.lines.push(line);
+            self.tell(Some(span.span_context.span_id()), depth + 1);
+        }
+    }
+}
+
+/// Fails if a span has an attribute twice.
+#[track_caller]
+pub fn assert_each_key_once(spans: &[SpanData]) {
+    for span in spans {
+        let mut keys: Vec<_> = span
+            .attributes
+            .iter()
+            .map(|attribute| attribute.key.as_str())
+            .collect();
+        keys.sort_unstable();
+        let repeated: Vec<_> = keys.windows(2).filter(|pair| pair[0] == pair[1]).collect();
+        assert!(repeated.is_empty(), "{}: {repeated:?}", span.name);
+    }
+}
