@@ -116,14 +116,7 @@ impl Telemetry {
     where
         S: Subscriber + for<'a> LookupSpan<'a>,
     {
-        let settings = self.inner.layer.clone();
-        let layer = crate::layer(self.tracer())
-            .with_turn_end_timeout(settings.turn_end_timeout)
-            .with_idle_limit(settings.idle_limit)
-            .with_conversation_type(settings.conversation_type)
-            .with_trace_mode(settings.trace_mode)
-            .with_content(settings.content)
-            .with_inherited(settings.inherited);
+        let layer = crate::layer::layer_with(self.tracer(), self.inner.layer.clone());
         self.inner.conversations().push(layer.conversations());
         layer.and_then(Listening(self.inner.reporter.clone()))
     }

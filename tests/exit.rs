@@ -1,5 +1,12 @@
 //! Ways in which a process ends: this program is its own child, and `main` is its own.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::print_stdout,
+    clippy::print_stderr
+)]
+
 #[cfg(feature = "http")]
 #[path = "support/mod.rs"]
 mod support;
@@ -38,6 +45,15 @@ mod child {
         let _conversation = talk();
         match ending {
             "return" => return ExitCode::SUCCESS,
+            "chatter" => {
+                for _ in 0..5000 {
+                    drop(tracing::info_span!(
+                        "chatter",
+                        words = "and so on and so forth"
+                    ));
+                }
+                return ExitCode::SUCCESS;
+            }
             "panic" => panic!("as this test wants it"),
             // With the telemetry in a task of a runtime that is shut down at the end of `main`.
             "task" => {
@@ -109,6 +125,28 @@ mod parent {
             );
             assert_eq!(server.names(), talk::SPANS);
             println!("every span arrives when SIG{signal} ends the process ... ok");
+        }
+        // Standard output that nobody reads, and that somebody stops reading: OTLP does not notice.
+        #[cfg(feature = "console")]
+        for view in ["json", "true", "tree"] {
+            for closed in [false, true] {
+                let server = Server::start();
+                let mut child = spawn("chatter", &server.url(), &[("OTEL_CONSOLE_EXPORT", view)]);
+                if closed {
+                    drop(child.stdout.take());
+                }
+                let stdout = child.stdout.take();
+                let output = child.wait_with_output().unwrap();
+                drop(stdout);
+                assert_eq!(output.status.code(), Some(0), "{view}: {}", errors(&output));
+                assert!(
+                    !errors(&output).contains("panicked"),
+                    "{view}: {}",
+                    errors(&output)
+                );
+                assert_eq!(server.names().len(), 5004, "{view}: {}", errors(&output));
+            }
+            println!("a {view} console that nobody reads holds nothing up ... ok");
         }
         // Nobody listens: the end comes all the same, and says what was lost.
         let begun = Instant::now();

@@ -534,8 +534,8 @@ conversation
     llm
       · gen_ai.operation.name=chat
       · gen_ai.output.type=text
-      · event event
-      · event event
+      · event \"event\"
+      · event \"event\"
     tool
       · gen_ai.operation.name=execute_tool
     tool

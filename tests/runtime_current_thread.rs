@@ -1,6 +1,7 @@
 //! A program on tokio's current-thread runtime, which cannot drive anything while the end blocks it.
 
 #![cfg(feature = "http")]
+#![allow(clippy::unwrap_used, clippy::panic)]
 
 #[path = "support/mod.rs"]
 mod support;

@@ -1,6 +1,7 @@
 //! A program on tokio's multi-thread runtime, which ends telemetry from one of its tasks.
 
 #![cfg(feature = "http")]
+#![allow(clippy::unwrap_used, clippy::panic)]
 
 #[path = "support/mod.rs"]
 mod support;

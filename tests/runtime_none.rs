@@ -1,6 +1,7 @@
 //! A program without any async runtime.
 
 #![cfg(feature = "http")]
+#![allow(clippy::unwrap_used, clippy::panic)]
 
 #[path = "support/mod.rs"]
 mod support;

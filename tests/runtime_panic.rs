@@ -1,6 +1,7 @@
 //! A program that panics: unwinding drops the guard.
 
 #![cfg(feature = "http")]
+#![allow(clippy::unwrap_used, clippy::panic)]
 
 #[path = "support/mod.rs"]
 mod support;

@@ -17,19 +17,26 @@ use tracing_conversation::ConversationProcessor;
 use tracing_subscriber::prelude::*;
 
 /// Everything that was exported.
-#[derive(Default)]
-pub(crate) struct Collected(InMemorySpanExporter);
+pub(crate) struct Collected {
+    exporter: InMemorySpanExporter,
+    /// Its end would empty the exporter.
+    _provider: SdkTracerProvider,
+}
 
 impl Collected {
     /// Makes the crate's layer the subscriber of this thread, until what is returned is dropped. A test's runtime has
     /// one thread, so that tests do not see each other's spans.
     pub(crate) fn install() -> (Self, tracing::subscriber::DefaultGuard) {
-        let collected = Self::default();
-        let simple = SimpleSpanProcessor::new(collected.0.clone());
+        let exporter = InMemorySpanExporter::default();
+        let simple = SimpleSpanProcessor::new(exporter.clone());
         let provider = SdkTracerProvider::builder()
             .with_span_processor(ConversationProcessor::new(simple))
             .build();
         let layer = tracing_conversation::layer(provider.tracer("voice_agent"));
+        let collected = Self {
+            exporter,
+            _provider: provider,
+        };
         (
             collected,
             tracing::subscriber::set_default(tracing_subscriber::registry().with(layer)),
@@ -37,7 +44,7 @@ impl Collected {
     }
 
     pub(crate) fn spans(&self) -> Vec<SpanData> {
-        self.0.get_finished_spans().unwrap()
+        self.exporter.get_finished_spans().unwrap()
     }
 }
 
@@ -58,10 +65,7 @@ async fn converse(id: &str, faults: Vec<Fault>) -> (Vec<SpanData>, StandIns) {
         openai: stand_ins.openai(),
         cartesia: stand_ins.cartesia(),
         weather: stand_ins.weather(),
-        patience: Patience {
-            connect: Duration::from_secs(2),
-            silence: Duration::from_millis(800),
-        },
+        patience: Patience::default(),
         pace,
     };
     let connection = caller::call(&caller::script(), pace).unwrap();
@@ -126,6 +130,14 @@ pub(crate) fn tree(spans: &[SpanData], describe: impl Fn(&SpanData) -> String) -
     out
 }
 
+/// How the answer begins that the bundled caller cuts off. How much of it has come by then is up to the machine.
+const INTERRUPTED: &str = "There is a lot to see in Paris.";
+
+fn beginning(text: &str) -> String {
+    text.strip_prefix(INTERRUPTED)
+        .map_or_else(|| text.to_owned(), |_| format!("{INTERRUPTED} …"))
+}
+
 /// What every run with the same seed has in common.
 pub(crate) fn essence(span: &SpanData) -> String {
     let mut said: Vec<String> = Vec::new();
@@ -138,7 +150,7 @@ pub(crate) fn essence(span: &SpanData) -> String {
         "text",
     ] {
         if (span.name == "turn") == key.starts_with("turn.") {
-            said.extend(get(span, key).map(|value| format!("{}", value.as_str())));
+            said.extend(get(span, key).map(|value| beginning(&value.as_str())));
         }
     }
     for key in [
@@ -149,6 +161,9 @@ pub(crate) fn essence(span: &SpanData) -> String {
         said.extend(get(span, key).map(|value| format!("{}", value.as_str())));
     }
     for key in ["interrupted", "turn.was_interrupted", "stt.incomplete"] {
+        if span.name == "llm" && text(span, "output").starts_with(INTERRUPTED) {
+            continue;
+        }
         said.extend((get(span, key) == Some(&Value::Bool(true))).then(|| key.to_owned()));
     }
     if matches!(span.status, Status::Error { .. }) {
@@ -189,14 +204,14 @@ conversation
     tool get_weather | {"city":"Paris"}
       GET /v1/search
       GET /v1/forecast
-    llm It is 24 degrees and partly cloudy in Paris. A light jacket will do.
+    llm It is 13 degrees and partly cloudy in Paris. A light jacket will do.
       POST /chat/completions
-    tts It is 24 degrees and partly cloudy in Paris. A light jacket will do.
+    tts It is 13 degrees and partly cloudy in Paris. A light jacket will do.
   turn 3 | interrupted | user_silence | turn.was_interrupted
     stt What should I see while I am there?
-    llm There is a lot to see in Paris. Start in the old town, and climb the tower for the view. After that the great museum is worth a whole afternoon. In the evening I would go to the theatre, and have dinner in one of the small streets behind it.
+    llm There is a lot to see in Paris. …
       POST /chat/completions
-    tts There is a lot to see in Paris. Start in the old town, and climb the tower for the view. After that the great museum is worth a whole afternoon. In the evening I would go to the theatre, and have dinner in one of the small streets behind it. | interrupted
+    tts There is a lot to see in Paris. … | interrupted
   turn 4 | user_spoke | user_silence
     stt Sorry to interrupt, just one place please.
     llm rate_limit_exceeded | ERROR

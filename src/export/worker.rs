@@ -64,9 +64,7 @@ impl Worker {
         // Made here and not on the thread so that a failure is the caller's to report.
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
-            // The resolver's threads must be as silent as this one.
-            .on_thread_start(|| std::mem::forget(silence()))
-            .thread_name("conversation-export-dns")
+            .thread_name("conversation-resolve")
             .build()?;
         let queue = Arc::new(Queue::new(destination, limits));
         let worker = Self {

@@ -18,7 +18,7 @@ use super::{
     filter::ConversationFilter,
 };
 use crate::{
-    ContentPolicy, ConversationProcessor, TraceMode,
+    ContentPolicy, ConversationProcessor, ManualClock, TraceMode,
     core::Settings as LayerSettings,
     environment::{
         Console, ENDPOINT, HEADERS, PROTOCOL, Protocol, Settings, SetupError, Variables,
@@ -142,6 +142,12 @@ impl Builder {
         self
     }
 
+    /// Goes by `clock` in place of the machine's, for tests and replays.
+    pub fn clock(mut self, clock: ManualClock) -> Self {
+        self.layer.clock = Some(clock);
+        self
+    }
+
     /// What is one trace, `CONVERSATION_TRACE`.
     pub fn trace_mode(self, mode: TraceMode) -> Self {
         let value = if mode == TraceMode::Turn {
@@ -174,13 +180,7 @@ impl Builder {
     pub fn exporter(mut self, exporter: impl SpanExporter + 'static) -> Self {
         self.exporters.push(Box::new(|settings, reporter| {
             let name = std::any::type_name_of_val(&exporter).to_owned();
-            start_exporter(
-                name,
-                exporter,
-                &settings.resource,
-                settings.limits.clone(),
-                reporter,
-            )
+            start_exporter(name, exporter, settings, settings.limits.clone(), reporter)
         }));
         self
     }

@@ -41,7 +41,7 @@ struct Log {
 }
 
 #[derive(Clone, Default)]
-struct Service(Arc<Mutex<Log>>);
+pub(crate) struct Service(Arc<Mutex<Log>>);
 
 #[tonic::async_trait]
 impl TraceService for Service {
@@ -74,6 +74,10 @@ impl TraceService for Service {
 
 /// Starts a server; its URL, and what it is told and has got.
 fn start() -> (String, Service) {
+    start_with(Server::builder())
+}
+
+pub(crate) fn start_with(mut builder: Server) -> (String, Service) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     listener.set_nonblocking(true).unwrap();
     let url = format!("http://{}", listener.local_addr().unwrap());
@@ -87,7 +91,7 @@ fn start() -> (String, Service) {
             .unwrap();
         runtime.block_on(async {
             let incoming = TcpIncoming::from(tokio::net::TcpListener::from_std(listener).unwrap());
-            Server::builder()
+            builder
                 .add_service(server)
                 .serve_with_incoming(incoming)
                 .await

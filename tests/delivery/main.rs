@@ -1,5 +1,8 @@
 //! Spans leave by OTLP, whatever the other end does, and every one of them is accounted for.
 
+#![cfg(feature = "otlp")]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
 #[cfg(feature = "grpc")]
 mod grpc;
 #[cfg(feature = "http")]
@@ -8,6 +11,7 @@ mod http;
 mod outages;
 #[path = "../support/mod.rs"]
 mod support;
+mod tls;
 
 use opentelemetry::trace::{Span, Tracer, TracerProvider};
 use tracing_conversation::{Builder, Delivered, Telemetry};

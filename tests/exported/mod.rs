@@ -86,7 +86,7 @@ fn write(tree: &mut String, spans: &[SpanData], span: &SpanData, depth: usize) {
     lines.extend(
         span.events
             .iter()
-            .map(|event| format!("event {}", event.name)),
+            .map(|event| format!("event {:?}", event.name)),
     );
     for line in lines {
         writeln!(tree, "{indent}  · {line}").unwrap();

@@ -11,11 +11,11 @@ use tracing_subscriber::layer::{Context, Layer};
 use tracing_subscriber::registry::LookupSpan;
 
 #[derive(Clone, Default)]
-pub struct Recorder(pub Arc<Mutex<Vec<String>>>);
+pub(crate) struct Recorder(pub(crate) Arc<Mutex<Vec<String>>>);
 
 impl Recorder {
     /// One block of lines for each span that has closed, in the order of their ends.
-    pub fn take(&self) -> String {
+    pub(crate) fn take(&self) -> String {
         std::mem::take(&mut *self.0.lock().unwrap()).concat()
     }
 }

@@ -2,6 +2,7 @@
 //! told, and keeps everything it got.
 
 #![allow(dead_code, reason = "each test binary uses a part of it")]
+#![allow(clippy::unwrap_used, clippy::expect_used)]
 
 use std::{
     collections::{BTreeMap, VecDeque},
@@ -67,19 +68,31 @@ impl Server {
     }
 
     pub fn on(listener: TcpListener) -> Self {
+        Self::behind(listener, |stream| stream)
+    }
+
+    /// Speaks HTTP over whatever `wrap` makes of a connection.
+    pub fn behind<S: Read + Write>(
+        listener: TcpListener,
+        wrap: impl Fn(TcpStream) -> S + Send + Sync + 'static,
+    ) -> Self {
         let port = listener.local_addr().expect("a bound address").port();
         let server = Self {
             port,
             log: Arc::default(),
         };
-        let log = Arc::clone(&server.log);
+        let (log, wrap) = (Arc::clone(&server.log), Arc::new(wrap));
         thread::spawn(move || {
             for stream in listener.incoming().flatten() {
-                let log = Arc::clone(&log);
-                thread::spawn(move || serve(stream, &log));
+                let (log, wrap) = (Arc::clone(&log), Arc::clone(&wrap));
+                thread::spawn(move || serve(wrap(stream), &log));
             }
         });
         server
+    }
+
+    pub fn port(&self) -> u16 {
+        self.port
     }
 
     pub fn url(&self) -> String {
@@ -165,8 +178,8 @@ pub fn text(attributes: &[KeyValue]) -> String {
     lines.concat()
 }
 
-fn serve(mut stream: TcpStream, log: &(Mutex<Log>, Condvar)) {
-    let mut reader = BufReader::new(stream.try_clone().expect("a second handle"));
+fn serve(stream: impl Read + Write, log: &(Mutex<Log>, Condvar)) {
+    let mut reader = BufReader::new(stream);
     while let Some((path, headers, bytes)) = read(&mut reader) {
         let (lock, changed) = log;
         let mut guard = lock.lock().unwrap();
@@ -184,14 +197,15 @@ fn serve(mut stream: TcpStream, log: &(Mutex<Log>, Condvar)) {
         });
         drop(guard);
         changed.notify_all();
+        let stream = reader.get_mut();
         match reply {
             Reply::Take => respond(
-                &mut stream,
+                stream,
                 "200 OK",
                 "content-type: application/x-protobuf",
                 b"",
             ),
-            Reply::Status(status, headers, body) => respond(&mut stream, status, headers, body),
+            Reply::Status(status, headers, body) => respond(stream, status, headers, body),
             Reply::PartialSuccess(rejected, message) => {
                 let answer = ExportTraceServiceResponse {
                     partial_success: Some(ExportTracePartialSuccess {
@@ -201,7 +215,7 @@ fn serve(mut stream: TcpStream, log: &(Mutex<Log>, Condvar)) {
                 };
                 let body = answer.encode_to_vec();
                 respond(
-                    &mut stream,
+                    stream,
                     "200 OK",
                     "content-type: application/x-protobuf",
                     &body,
@@ -212,7 +226,7 @@ fn serve(mut stream: TcpStream, log: &(Mutex<Log>, Condvar)) {
                     r#"{{"partialSuccess":{{"rejectedSpans":"{rejected}","errorMessage":"{message}"}}}}"#
                 );
                 respond(
-                    &mut stream,
+                    stream,
                     "200 OK",
                     "content-type: application/json",
                     body.as_bytes(),
@@ -269,7 +283,7 @@ fn decode(headers: &BTreeMap<String, String>, bytes: &[u8]) -> ExportTraceServic
     }
 }
 
-fn respond(stream: &mut TcpStream, status: &str, headers: &str, body: &[u8]) {
+fn respond(stream: &mut impl Write, status: &str, headers: &str, body: &[u8]) {
     let length = body.len();
     let separator = if headers.is_empty() { "" } else { "\r\n" };
     let head = format!("HTTP/1.1 {status}\r\ncontent-length: {length}{separator}{headers}\r\n\r\n");

@@ -1,5 +1,7 @@
 //! Has a few conversations and exports them as the environment says, for `tests/wire/run`.
 
+#![allow(clippy::print_stderr)]
+
 use std::process::ExitCode;
 
 use tracing::{error, info, info_span};

@@ -4,8 +4,13 @@ use crate::audio::Samples;
 use crate::frames::{Floor, Heard};
 use crate::pace::Pace;
 use crate::vad::{Activity, Vad};
+use std::time::Duration;
 use tokio::sync::mpsc;
+use tokio::time::timeout;
 use tracing::{info, warn};
+
+/// How long speech-to-text may hold audio up. Not sped up.
+const STALL: Duration = Duration::from_millis(500);
 
 /// Ends when the audio does, which is when the client is gone.
 pub(crate) async fn listen(
@@ -15,11 +20,15 @@ pub(crate) async fn listen(
     heard: mpsc::Sender<Heard>,
     floor: mpsc::Sender<Floor>,
 ) {
-    let mut dropped = 0u64;
+    let (mut stalled, mut dropped) = (false, 0u64);
     while let Some(samples) = audio.recv().await {
         let change = vad.push(&samples);
-        // Audio that speech-to-text does not take in time is lost to it: the user does not wait.
-        if heard.try_send(Heard::Audio(samples)).is_err() {
+        // Speech-to-text may take a moment. Audio that it does not take by then is lost to it: the user does not wait.
+        let wait = if stalled { Duration::ZERO } else { STALL };
+        stalled = timeout(wait, heard.send(Heard::Audio(samples)))
+            .await
+            .is_err();
+        if stalled {
             dropped += 1;
             if dropped.is_power_of_two() {
                 warn!(

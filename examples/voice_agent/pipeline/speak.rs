@@ -6,12 +6,16 @@ use crate::frames::{Floor, Response, Speech};
 use crate::pace::Pace;
 use crate::transport::Playback;
 use std::collections::VecDeque;
+use std::time::Duration;
 use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep_until};
 use tracing::info;
 
-/// Seconds without audio, in the middle of a response, after which the bot counts as silent.
-const GAP: f64 = 0.35;
+/// Time without audio, in the middle of a response, after which the bot counts as silent. Not sped up: a busy machine
+/// is no pause.
+const GAP: Duration = Duration::from_millis(350);
+/// Lateness that is made up for by playing faster. Not sped up.
+const LATE: Duration = Duration::from_millis(100);
 
 pub(crate) struct Speaker {
     pub(crate) pace: Pace,
@@ -39,7 +43,7 @@ impl Speaker {
         let mut playing: Option<Playing> = None;
         loop {
             let response = playing.as_ref().map(|playing| playing.response.clone());
-            let wake = playing.as_ref().and_then(|playing| self.wake(playing));
+            let wake = playing.as_ref().and_then(Self::wake);
             let alive = tokio::select! {
                 biased;
                 () = cut_off(response.as_ref()) => {
@@ -68,11 +72,10 @@ impl Speaker {
         }
     }
 
-    fn wake(&self, playing: &Playing) -> Option<Instant> {
-        let gap = self.pace.duration(GAP);
+    fn wake(playing: &Playing) -> Option<Instant> {
         playing.due.or(match (playing.complete, playing.speaking) {
             (true, _) => Some(playing.sounded),
-            (false, true) => Some(playing.sounded + gap),
+            (false, true) => Some(playing.sounded + GAP),
             (false, false) => None,
         })
     }
@@ -148,7 +151,8 @@ impl Speaker {
                 current.response.spoke(&word);
             }
         }
-        let next = due + self.pace.duration(FRAME_SECS);
+        // A frame that is late does not delay those after it, unless the machine was away for long.
+        let next = (due + self.pace.duration(FRAME_SECS)).max(Instant::now() - LATE);
         current.sounded = next;
         let enough =
             current.waiting.len() >= FRAME || (current.complete && !current.waiting.is_empty());

@@ -21,7 +21,7 @@ use tokio::task::JoinHandle;
 /// Samples in a message: 100 ms.
 const CHUNK: usize = RATE as usize / 10;
 /// How many times faster than sound speech is made.
-const SPEED: f64 = 5.0;
+const SPEED: f64 = 3.0;
 
 #[derive(Deserialize)]
 struct Request {

@@ -174,8 +174,13 @@ impl Shared {
         let mut draws = self.draws.lock().unwrap_or_else(PoisonError::into_inner);
         let count = draws.entry((provider, whose.to_owned())).or_default();
         *count += 1;
+        self.chance_of((provider, *count))
+    }
+
+    /// The chance of `what`, the same each time.
+    fn chance_of(&self, what: impl Hash) -> Chance {
         let mut hasher = DefaultHasher::new();
-        (self.behaviour.seed, provider, *count).hash(&mut hasher);
+        (self.behaviour.seed, what).hash(&mut hasher);
         Chance(StdRng::seed_from_u64(hasher.finish()))
     }
 

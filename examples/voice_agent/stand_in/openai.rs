@@ -32,6 +32,7 @@ pub(super) async fn complete(
     headers: HeaderMap,
     Json(request): Json<Request>,
 ) -> Response {
+    let request = Arc::new(request);
     if !authorised(&headers, "Bearer") {
         let why = format!(
             "Incorrect API key provided: {}.",
@@ -70,7 +71,8 @@ pub(super) async fn complete(
     }
     // The head of a real answer comes not long before its first token.
     shared.pace().sleep(0.9 * first).await;
-    let mut events = events(&shared, &request);
+    let (mut events, input, output) = answer(&request);
+    let usage = events.len() - 2;
     match fault {
         Some(Kind::Malformed) => events.insert(2, "{\"choices\": [".to_owned()),
         Some(Kind::Disconnect(after)) => events.truncate(after),
@@ -81,6 +83,7 @@ pub(super) async fn complete(
     let body = stream::unfold(
         (events.into_iter().enumerate(), chance),
         move |(mut events, mut chance)| {
+            let (shared, request) = (shared.clone(), request.clone());
             let pace = shared.pace();
             async move {
                 let Some((index, event)) = events.next() else {
@@ -88,6 +91,12 @@ pub(super) async fn complete(
                     pace.sleep(chance.around(waits.1)).await;
                     return broken.then(|| (Err(io::Error::other("planned")), (events, chance)));
                 };
+                if index == usage {
+                    shared.account(&request.user, |account| {
+                        account.input_tokens += input;
+                        account.output_tokens += output;
+                    });
+                }
                 match index {
                     0 => {}
                     1 => pace.sleep(waits.0).await,
@@ -120,8 +129,9 @@ fn refuse(status: StatusCode, code: &str, why: &str) -> Response {
         .into_response()
 }
 
-/// The whole answer, event by event: the role, the tokens or the tool call, the reason it ended, the usage, the end.
-fn events(shared: &Shared, request: &Request) -> Vec<String> {
+/// The whole answer, event by event: the role, the tokens or the tool call, the reason it ended, the usage, the end; and
+/// the tokens it took and gave.
+fn answer(request: &Request) -> (Vec<String>, u64, u64) {
     let chunk = |choices: Value, usage: Value| {
         json!({
             "id": "chatcmpl-stand-in",
@@ -175,11 +185,7 @@ fn events(shared: &Shared, request: &Request) -> Vec<String> {
     });
     events.push(chunk(json!([]), usage));
     events.push("[DONE]".to_owned());
-    shared.account(&request.user, |account| {
-        account.input_tokens += input;
-        account.output_tokens += output;
-    });
-    events
+    (events, input, output)
 }
 
 /// About four characters to a token, and four tokens to frame a message.

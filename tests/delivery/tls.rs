@@ -1,0 +1,168 @@
+//! TLS, both ways: an authority of one's own, and a certificate of one's own.
+
+use tracing_conversation::Builder;
+
+use crate::{counts, last_problem, make, support::PATIENCE, to};
+
+macro_rules! pem {
+    ($name:literal) => {
+        include_bytes!(concat!("certificates/", $name)).as_slice()
+    };
+}
+
+/// The path of a file beside these tests.
+fn path(name: &str) -> String {
+    format!(
+        "{}/tests/delivery/certificates/{name}",
+        env!("CARGO_MANIFEST_DIR")
+    )
+}
+
+fn trusting(url: &str) -> Builder {
+    to(url).variable("OTEL_EXPORTER_OTLP_CERTIFICATE", path("authority.pem"))
+}
+
+fn identified(builder: Builder) -> Builder {
+    builder
+        .variable("OTEL_EXPORTER_OTLP_CLIENT_CERTIFICATE", path("client.pem"))
+        .variable("OTEL_EXPORTER_OTLP_CLIENT_KEY", path("client.key"))
+}
+
+fn arrives(builder: Builder) {
+    let telemetry = builder.build().unwrap();
+    make(&telemetry, 3);
+    telemetry.flush(PATIENCE).unwrap();
+    assert_eq!(counts(&telemetry), [3, 0, 0, 0, 0]);
+}
+
+fn fails(builder: Builder, problems: &[&str]) {
+    let telemetry = builder
+        .variable("OTEL_BSP_EXPORT_TIMEOUT", "200")
+        .build()
+        .unwrap();
+    make(&telemetry, 3);
+    telemetry.flush(PATIENCE).unwrap_err();
+    assert_eq!(counts(&telemetry), [0, 0, 0, 3, 0]);
+    let problem = last_problem(&telemetry);
+    assert!(
+        problems.iter().any(|words| problem.contains(words)),
+        "{problem}"
+    );
+}
+
+#[cfg(feature = "http")]
+mod http {
+    use std::{io::Write, net::TcpListener, sync::Arc};
+
+    use rustls::{
+        RootCertStore, ServerConfig, ServerConnection, StreamOwned,
+        crypto::ring,
+        pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject},
+        server::WebPkiClientVerifier,
+    };
+
+    use super::{arrives, fails, identified, trusting};
+    use crate::{support::Server, to};
+
+    /// A server that asks for a certificate of the client's, or does not. Its URL.
+    fn start(asks: bool) -> String {
+        let provider = Arc::new(ring::default_provider());
+        let builder = ServerConfig::builder_with_provider(Arc::clone(&provider))
+            .with_safe_default_protocol_versions()
+            .unwrap();
+        let builder = if asks {
+            let mut roots = RootCertStore::empty();
+            roots
+                .add(CertificateDer::from_pem_slice(pem!("authority.pem")).unwrap())
+                .unwrap();
+            let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider)
+                .build()
+                .unwrap();
+            builder.with_client_cert_verifier(verifier)
+        } else {
+            builder.with_no_client_auth()
+        };
+        let chain = vec![CertificateDer::from_pem_slice(pem!("server.pem")).unwrap()];
+        let key = PrivateKeyDer::from_pem_slice(pem!("server.key")).unwrap();
+        let config = Arc::new(builder.with_single_cert(chain, key).unwrap());
+        let server = Server::behind(TcpListener::bind("127.0.0.1:0").unwrap(), move |stream| {
+            let connection = ServerConnection::new(Arc::clone(&config)).unwrap();
+            let mut stream = StreamOwned::new(connection, stream);
+            // Refuses the client, where it does, before the first request is read.
+            let _ = stream.flush();
+            stream
+        });
+        format!("https://localhost:{}", server.port())
+    }
+
+    #[test]
+    fn spans_arrive_over_https() {
+        arrives(trusting(&start(false)));
+        fails(
+            to(&start(false)),
+            &["UnknownIssuer", "invalid peer certificate"],
+        );
+    }
+
+    #[test]
+    fn spans_arrive_where_the_client_has_to_identify_itself() {
+        arrives(identified(trusting(&start(true))));
+        fails(
+            trusting(&start(true)),
+            &["CertificateRequired", "certificate required"],
+        );
+    }
+}
+
+#[cfg(feature = "grpc")]
+mod grpc {
+    use tonic::transport::{Certificate, Identity, Server, ServerTlsConfig};
+    use tracing_conversation::Protocol;
+
+    use super::{arrives, fails, identified, trusting};
+    use crate::{grpc, to};
+
+    fn start(asks: bool) -> String {
+        let mut tls = ServerTlsConfig::new()
+            .identity(Identity::from_pem(pem!("server.pem"), pem!("server.key")));
+        if asks {
+            tls = tls.client_ca_root(Certificate::from_pem(pem!("authority.pem")));
+        }
+        let (url, _) = grpc::start_with(Server::builder().tls_config(tls).unwrap());
+        url.replace("http://127.0.0.1", "https://localhost")
+    }
+
+    #[test]
+    fn spans_arrive_over_tls() {
+        arrives(trusting(&start(false)).protocol(Protocol::Grpc));
+        fails(
+            to(&start(false)).protocol(Protocol::Grpc),
+            &["UnknownIssuer", "invalid peer certificate"],
+        );
+    }
+
+    #[test]
+    fn spans_arrive_where_the_client_has_to_identify_itself() {
+        arrives(identified(trusting(&start(true))).protocol(Protocol::Grpc));
+        // What is told of a refusal after the handshake depends on who closes first.
+        fails(
+            trusting(&start(true)).protocol(Protocol::Grpc),
+            &["Unavailable", "Unknown", "Cancelled"],
+        );
+    }
+}
+
+#[cfg(feature = "http")]
+#[test]
+fn certificates_that_are_none_are_an_error_of_the_set_up() {
+    let no_pem = path("../tls.rs");
+    let error = to("https://localhost:1")
+        .variable("OTEL_EXPORTER_OTLP_CERTIFICATE", no_pem)
+        .build()
+        .unwrap_err()
+        .to_string();
+    assert!(
+        error.starts_with("spans cannot be sent to https://localhost:1/v1/traces: the "),
+        "{error}"
+    );
+}

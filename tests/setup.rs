@@ -1,0 +1,186 @@
+//! What the builder's settings and the environment's variables do to what leaves.
+
+#![cfg(feature = "http")]
+#![allow(clippy::unwrap_used)]
+
+#[path = "support/mod.rs"]
+mod support;
+
+use opentelemetry::trace::{Span as _, Tracer as _};
+use support::{PATIENCE, Server, spans, text};
+use tracing::{Level, debug_span, info, info_span, trace, trace_span};
+use tracing_conversation::{Builder, ContentPolicy, Profile, Telemetry, TraceMode};
+use tracing_subscriber::{Layer as _, Registry, filter::LevelFilter, layer::SubscriberExt};
+
+/// Runs a program under telemetry of these settings; the server has everything when it returns.
+fn run(settings: impl FnOnce(Builder) -> Builder, program: impl FnOnce()) -> Server {
+    let server = Server::start();
+    let telemetry = settings(Telemetry::builder().endpoint(server.url()))
+        .build()
+        .unwrap();
+    let subscriber = tracing_subscriber::registry().with(telemetry.layer());
+    tracing::subscriber::with_default(subscriber, program);
+    telemetry.shutdown().unwrap();
+    server
+}
+
+/// `name: attributes` of everything the server has got.
+fn all(server: &Server) -> String {
+    let requests = server.requests();
+    let mut lines = String::new();
+    for span in requests.iter().flat_map(|request| spans(&request.body)) {
+        lines += &format!("{}:\n{}", span.name, text(&span.attributes));
+    }
+    lines
+}
+
+fn ordinary() {
+    info_span!("info").in_scope(|| ());
+    debug_span!("debug").in_scope(|| ());
+}
+
+#[test]
+fn ordinary_spans_leave_from_a_level_upwards() {
+    assert_eq!(run(|builder| builder, ordinary).names(), ["info"]);
+    assert_eq!(
+        run(|builder| builder.level(Level::DEBUG), ordinary).names(),
+        ["info", "debug"]
+    );
+    assert_eq!(
+        run(|builder| builder.level(Level::WARN), ordinary).names(),
+        [""; 0]
+    );
+}
+
+#[test]
+fn what_is_addressed_to_the_layer_passes_at_any_level() {
+    let server = run(
+        |builder| builder.level(Level::ERROR),
+        || {
+            let conversation = trace_span!("conversation", conversation.id = "call-1");
+            conversation.in_scope(|| {
+                trace!(conversation.event = "user_started_speaking");
+                trace_span!("llm", gen_ai.operation.name = "chat").in_scope(|| ());
+            });
+        },
+    );
+    assert_eq!(server.names(), ["llm", "turn", "conversation"]);
+}
+
+fn saying_something() {
+    let conversation = info_span!("conversation", conversation.id = "call-1");
+    conversation.in_scope(|| {
+        info!(conversation.event = "user_started_speaking");
+        info_span!("llm", gen_ai.operation.name = "chat", input = "a secret").in_scope(|| ());
+    });
+}
+
+#[test]
+fn content_leaves_only_if_both_program_and_operator_let_it() {
+    const NAME: &str = "OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT";
+    let policy = |capture| ContentPolicy::default().with_capture(capture);
+    let sent = |capture: bool, variable: &str| {
+        let server = run(
+            |builder| builder.content(policy(capture)).variable(NAME, variable),
+            saying_something,
+        );
+        assert_eq!(server.names(), ["llm", "turn", "conversation"]);
+        all(&server).contains("a secret")
+    };
+    assert!(sent(true, "true"));
+    assert!(!sent(true, "false"));
+    assert!(!sent(true, "NO_CONTENT"));
+    assert!(!sent(false, "true"));
+}
+
+#[test]
+fn the_profile_is_added_on_the_way_out() {
+    let server = run(
+        |builder| builder.profile(Profile::OpenInference),
+        saying_something,
+    );
+    assert!(
+        all(&server).contains("input.value = a secret\n"),
+        "{}",
+        all(&server)
+    );
+    assert!(all(&server).contains("openinference.span.kind = LLM\n"));
+    let server = run(
+        |builder| builder.profile(Profile::Default),
+        saying_something,
+    );
+    assert!(!all(&server).contains("openinference"));
+}
+
+#[test]
+fn the_program_chooses_what_is_a_trace() {
+    let traces = |mode| {
+        let server = run(|builder| builder.trace_mode(mode), saying_something);
+        let requests = server.requests();
+        let ids: std::collections::BTreeSet<_> = requests
+            .iter()
+            .flat_map(|r| spans(&r.body))
+            .map(|span| span.trace_id.clone())
+            .collect();
+        ids.len()
+    };
+    assert_eq!(traces(TraceMode::Conversation), 1);
+    assert_eq!(traces(TraceMode::Turn), 2);
+}
+
+#[test]
+fn nothing_is_sampled_where_the_sampler_says_so() {
+    let server = run(
+        |builder| builder.variable("OTEL_TRACES_SAMPLER", "always_off"),
+        saying_something,
+    );
+    assert_eq!(server.names(), [""; 0]);
+}
+
+#[test]
+fn telemetry_that_is_off_costs_no_span_and_no_thread() {
+    for (name, value) in [
+        ("OTEL_SDK_DISABLED", "true"),
+        ("OTEL_TRACES_EXPORTER", "none"),
+    ] {
+        let telemetry = Telemetry::builder().variable(name, value).build().unwrap();
+        assert_eq!(telemetry.delivered(), []);
+        let layer = telemetry.layer::<Registry>();
+        assert_eq!(layer.max_level_hint(), Some(LevelFilter::OFF));
+        telemetry.flush(PATIENCE).unwrap();
+        telemetry.shutdown().unwrap();
+    }
+}
+
+#[test]
+fn the_global_provider_is_taken_only_if_asked_for() {
+    let server = Server::start();
+    let global = || opentelemetry::global::tracer("test").start("global").end();
+    let quiet = Telemetry::builder().endpoint(server.url()).build().unwrap();
+    global();
+    quiet.shutdown().unwrap();
+    assert_eq!(server.names(), [""; 0]);
+    let asked = Telemetry::builder()
+        .endpoint(server.url())
+        .set_global_provider(true)
+        .build()
+        .unwrap();
+    global();
+    asked.shutdown().unwrap();
+    assert_eq!(server.names(), ["global"]);
+}
+
+#[test]
+fn an_exporter_of_the_programs_own_is_a_destination_like_the_others() {
+    let telemetry = Telemetry::builder()
+        .variable("OTEL_TRACES_EXPORTER", "none")
+        .exporter(opentelemetry_sdk::trace::InMemorySpanExporter::default())
+        .build()
+        .unwrap();
+    let subscriber = tracing_subscriber::registry().with(telemetry.layer());
+    tracing::subscriber::with_default(subscriber, saying_something);
+    telemetry.shutdown().unwrap();
+    let delivered = telemetry.delivered();
+    assert_eq!(delivered.len(), 1);
+    assert_eq!(delivered[0].exported, 3);
+}

@@ -1,0 +1,321 @@
+//! The voice agent as a program: what it prints, where it sends, and fifty of its conversations at once.
+//!
+//! Its parts are tested beside them, in `examples/voice_agent`.
+
+use serde_json::Value;
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::io::{Read, Write};
+use std::net::{TcpListener, TcpStream};
+use std::path::PathBuf;
+use std::process::{Command, Output};
+use std::sync::OnceLock;
+use std::sync::mpsc;
+use std::thread;
+
+/// The program, built with the features of this test: `cargo test --test voice_agent` alone would not build it.
+fn program() -> &'static PathBuf {
+    static PROGRAM: OnceLock<PathBuf> = OnceLock::new();
+    PROGRAM.get_or_init(|| {
+        let given = [
+            (cfg!(feature = "http"), "http"),
+            (cfg!(feature = "grpc"), "grpc"),
+            (cfg!(feature = "console"), "console"),
+            (cfg!(feature = "attributes"), "attributes"),
+        ];
+        let features: Vec<_> = given
+            .into_iter()
+            .filter_map(|(on, name)| on.then_some(name))
+            .collect();
+        // target/PROFILE/deps/voice_agent-HASH
+        let profile = std::env::current_exe()
+            .unwrap()
+            .ancestors()
+            .nth(2)
+            .unwrap()
+            .to_owned();
+        let mut cargo = Command::new(env!("CARGO"));
+        cargo.args([
+            "build",
+            "--quiet",
+            "--example",
+            "voice_agent",
+            "--no-default-features",
+            "--features",
+        ]);
+        cargo
+            .arg(features.join(","))
+            .current_dir(env!("CARGO_MANIFEST_DIR"));
+        cargo.env("CARGO_TARGET_DIR", profile.parent().unwrap());
+        if profile.ends_with("release") {
+            cargo.arg("--release");
+        }
+        assert!(cargo.status().unwrap().success());
+        profile.join("examples").join("voice_agent")
+    })
+}
+
+/// Runs it without anything of this machine's environment that could change what it does.
+fn run(arguments: &[&str], variables: &[(&str, &str)]) -> Output {
+    let mut command = Command::new(program());
+    command.args(arguments).current_dir(std::env::temp_dir());
+    for (name, _) in std::env::vars() {
+        if name.starts_with("OTEL_")
+            || name.ends_with("_API_KEY")
+            || name == "OPENAI_BASE_URL"
+            || name == "RUST_LOG"
+        {
+            command.env_remove(name);
+        }
+    }
+    let output = command.envs(variables.iter().copied()).output().unwrap();
+    assert!(
+        output.status.success(),
+        "{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+    output
+}
+
+#[test]
+fn without_any_variable_it_prints_each_turn_as_a_tree() {
+    let output = run(&["--fast"], &[]);
+    let (printed, said) = (
+        String::from_utf8_lossy(&output.stdout),
+        String::from_utf8_lossy(&output.stderr),
+    );
+    for number in 1..=5 {
+        assert!(printed.contains(&format!("turn {number} ")), "{printed}");
+    }
+    for part in [
+        "get_weather",
+        "rate_limit_exceeded",
+        "interrupted",
+        "It is ",
+        "Have a good trip!",
+    ] {
+        assert!(printed.contains(part), "`{part}` is not in\n{printed}");
+    }
+    assert!(said.contains("stand in"), "{said}");
+    assert!(!printed.contains("resourceSpans"));
+}
+
+#[test]
+fn with_an_endpoint_it_sends_there() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let endpoint = format!("http://{}", listener.local_addr().unwrap());
+    let (requests, received) = mpsc::channel();
+    thread::spawn(move || {
+        for stream in listener.incoming() {
+            let requests = requests.clone();
+            thread::spawn(move || answer(stream.unwrap(), &requests));
+        }
+    });
+    let output = run(
+        &["--fast"],
+        &[("OTEL_EXPORTER_OTLP_ENDPOINT", endpoint.as_str())],
+    );
+    assert_eq!(String::from_utf8_lossy(&output.stdout), "");
+    let (mut requests, mut bytes) = (0, 0);
+    for (head, body) in received.try_iter() {
+        assert!(head.starts_with("POST /v1/traces "), "{head}");
+        requests += 1;
+        bytes += body;
+    }
+    assert!(
+        requests > 0 && bytes > 10_000,
+        "{bytes} bytes in {requests} requests"
+    );
+}
+
+/// Takes HTTP requests off a connection, and is content with each.
+fn answer(mut stream: TcpStream, requests: &mpsc::Sender<(String, usize)>) {
+    let mut seen = Vec::new();
+    let mut piece = [0; 8192];
+    loop {
+        let Some(end) = seen.windows(4).position(|four| four == b"\r\n\r\n") else {
+            match stream.read(&mut piece) {
+                Ok(read) if read > 0 => seen.extend_from_slice(&piece[..read]),
+                _ => return,
+            }
+            continue;
+        };
+        let head = String::from_utf8_lossy(&seen[..end]).to_lowercase();
+        let length = head
+            .lines()
+            .find_map(|line| line.strip_prefix("content-length: "))
+            .unwrap();
+        let length: usize = length.trim().parse().unwrap();
+        while seen.len() < end + 4 + length {
+            let read = stream.read(&mut piece).unwrap();
+            seen.extend_from_slice(&piece[..read]);
+        }
+        requests
+            .send((String::from_utf8_lossy(&seen[..end]).into_owned(), length))
+            .unwrap();
+        seen.drain(..end + 4 + length);
+        let _ = stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n");
+    }
+}
+
+#[test]
+fn fifty_conversations_at_once_do_not_cross() {
+    let output = run(
+        &["--fast", "--calls", "50"],
+        &[("OTEL_CONSOLE_EXPORT", "json")],
+    );
+    let mut traces: BTreeMap<String, Vec<Span>> = BTreeMap::new();
+    for line in String::from_utf8(output.stdout).unwrap().lines() {
+        let line: Value = serde_json::from_str(line).unwrap();
+        for span in spans(&line) {
+            traces.entry(span.trace.clone()).or_default().push(span);
+        }
+    }
+    assert_eq!(traces.len(), 50);
+    let mut conversations = Vec::new();
+    for spans in traces.values() {
+        let id = spans[0].get("conversation.id").to_owned();
+        let others: Vec<_> = spans
+            .iter()
+            .filter(|span| span.get("conversation.id") != id)
+            .collect();
+        assert!(others.is_empty(), "in the trace of {id}: {others:?}");
+        assert_eq!(tree(spans), CONVERSATION, "{id}");
+        conversations.push(id);
+    }
+    conversations.sort();
+    conversations.dedup();
+    assert_eq!(conversations.len(), 50);
+}
+
+const CONVERSATION: &str = r#"
+conversation
+  turn 1
+    llm Hello, this is your travel assistant. How can I help you?
+      POST /chat/completions
+    tts Hello, this is your travel assistant. How can I help you?
+  turn 2
+    stt What is the weather like in Paris today?
+    llm
+      POST /chat/completions
+    tool {"city":"Paris"}
+      GET /v1/search
+      GET /v1/forecast
+    llm It is 13 degrees and partly cloudy in Paris. A light jacket will do.
+      POST /chat/completions
+    tts It is 13 degrees and partly cloudy in Paris. A light jacket will do.
+  turn 3 interrupted
+    stt What should I see while I am there?
+    llm There is a lot to see in Paris. …
+      POST /chat/completions
+    tts There is a lot to see in Paris. … interrupted
+  turn 4
+    stt Sorry to interrupt, just one place please.
+    llm rate_limit_exceeded
+      POST /chat/completions
+    llm Of course. Then take a walk along the river at sunset.
+      POST /chat/completions
+    tts Of course. Then take a walk along the river at sunset.
+  turn 5
+    stt That is all, thank you and goodbye.
+    llm You are welcome. Have a good trip!
+      POST /chat/completions
+    tts You are welcome. Have a good trip!
+"#;
+
+/// How the answer begins that the user cuts off.
+const INTERRUPTED: &str = "There is a lot to see in Paris.";
+
+/// As much of a span as matters here. Values are as OTLP/JSON has them: integers are strings there.
+#[derive(Debug)]
+struct Span {
+    trace: String,
+    id: String,
+    parent: String,
+    name: String,
+    start: u64,
+    attributes: BTreeMap<String, String>,
+}
+
+impl Span {
+    fn get(&self, key: &str) -> &str {
+        self.attributes
+            .get(key)
+            .map(String::as_str)
+            .unwrap_or_default()
+    }
+}
+
+fn spans(line: &Value) -> Vec<Span> {
+    let list = |value: &Value, key: &str| value[key].as_array().cloned().unwrap_or_default();
+    let text = |value: &Value| {
+        value
+            .as_str()
+            .map_or_else(|| value.to_string(), str::to_owned)
+    };
+    let scopes = list(line, "resourceSpans")
+        .into_iter()
+        .flat_map(|resource| list(&resource, "scopeSpans"));
+    let spans = scopes.flat_map(|scope| list(&scope, "spans"));
+    spans
+        .map(|span| {
+            let attributes = list(&span, "attributes").into_iter().map(|attribute| {
+                let value = attribute["value"]
+                    .as_object()
+                    .and_then(|kinds| kinds.values().next().cloned());
+                (text(&attribute["key"]), text(&value.unwrap_or_default()))
+            });
+            Span {
+                trace: text(&span["traceId"]),
+                id: text(&span["spanId"]),
+                parent: span["parentSpanId"].as_str().unwrap_or_default().to_owned(),
+                name: text(&span["name"]),
+                start: text(&span["startTimeUnixNano"]).parse().unwrap(),
+                attributes: attributes.collect(),
+            }
+        })
+        .collect()
+}
+
+fn tree(spans: &[Span]) -> String {
+    fn below(spans: &[Span], parent: &str, depth: usize, out: &mut String) {
+        let mut children: Vec<_> = spans.iter().filter(|span| span.parent == parent).collect();
+        children.sort_by_key(|span| span.start);
+        for span in children {
+            let keys: &[&str] = match span.name.as_str() {
+                "turn" => &["turn.number"],
+                _ => &[
+                    "transcript",
+                    "output",
+                    "text",
+                    "gen_ai.tool.call.arguments",
+                    "error.type",
+                ],
+            };
+            let mut line = format!("{:indent$}{}", "", span.name, indent = 2 * depth);
+            for value in keys
+                .iter()
+                .map(|key| span.get(key))
+                .filter(|value| !value.is_empty())
+            {
+                // How much of the answer has come when the user cuts it off is up to the machine.
+                match value.strip_prefix(INTERRUPTED) {
+                    Some(_) => write!(line, " {INTERRUPTED} …").unwrap(),
+                    None => write!(line, " {value}").unwrap(),
+                }
+            }
+            let cut_off = [
+                span.get("turn.was_interrupted"),
+                span.get("tts.interrupted"),
+            ];
+            if cut_off.contains(&"true") {
+                line.push_str(" interrupted");
+            }
+            writeln!(out, "{line}").unwrap();
+            below(spans, &span.id, depth + 1, out);
+        }
+    }
+    let mut out = String::from("\n");
+    below(spans, "", 0, &mut out);
+    out
+}
