@@ -2,6 +2,9 @@
 //!
 //! Its parts are tested beside them, in `examples/voice_agent`.
 
+#![cfg(all(feature = "console", feature = "http"))]
+#![allow(clippy::unwrap_used, reason = "a test may fail")]
+
 use serde_json::Value;
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
