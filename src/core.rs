@@ -10,10 +10,11 @@ use opentelemetry_sdk::trace::SdkTracer;
 use std::cell::Cell;
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::hash::{BuildHasher, RandomState};
-use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
-use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock, Weak};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::mpsc;
+use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock, Weak};
 use std::time::Duration;
+use tracing_core::Dispatch;
 use tracing_core::dispatcher::{self, WeakDispatch};
 use tracing_core::span;
 
@@ -64,9 +65,6 @@ pub(crate) struct Core {
     pub(crate) ours: OpenSpans,
     /// The subscriber that the layer is part of: the way to a span's context from outside the layer's hooks.
     pub(crate) dispatch: OnceLock<WeakDispatch>,
-    /// Whether there ever was a span that joined a conversation by an id that was not live, or not known yet: the context
-    /// that is active in it is not that conversation's.
-    pub(crate) joined_by_id_alone: AtomicBool,
     unknown_events: Mutex<HashSet<String>>,
     this: Weak<Core>,
 }
@@ -85,10 +83,19 @@ impl Core {
             table: Table::default(),
             ours: OpenSpans::default(),
             dispatch: OnceLock::new(),
-            joined_by_id_alone: AtomicBool::new(false),
             unknown_events: Mutex::default(),
             this: this.clone(),
         })
+    }
+
+    /// Keeps the way to the subscriber that the layer is part of, if `dispatch` is one. The first is as good as any other.
+    pub(crate) fn learn(&self, dispatch: &Dispatch) {
+        if dispatch
+            .downcast_ref::<Self>()
+            .is_some_and(|core| std::ptr::eq(core, self))
+        {
+            let _ = self.dispatch.set(dispatch.downgrade());
+        }
     }
 
     /// The OpenTelemetry context of an open span, which is started by asking.
