@@ -3,6 +3,7 @@
 mod builder;
 mod destinations;
 mod filter;
+mod log;
 mod signal;
 
 use std::{
@@ -25,8 +26,8 @@ use crate::{
 pub use builder::Builder;
 use filter::ConversationFilter;
 
-/// Installs a whole `tracing` registry from the environment: log lines to standard error under `RUST_LOG` (`info`
-/// unless set), and conversations to where the variables say.
+/// Installs a whole `tracing` registry from the environment: log lines to standard error under `RUST_LOG` (if it
+/// is not set, `info` without the boundary events), and conversations to where the variables say.
 ///
 /// ```no_run
 /// fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -118,14 +119,7 @@ impl Telemetry {
     where
         S: Subscriber + for<'a> LookupSpan<'a>,
     {
-        let settings = self.inner.layer.clone();
-        let layer = crate::layer(self.tracer())
-            .with_turn_end_timeout(settings.turn_end_timeout)
-            .with_idle_limit(settings.idle_limit)
-            .with_conversation_type(settings.conversation_type)
-            .with_trace_mode(settings.trace_mode)
-            .with_content(settings.content)
-            .with_inherited(settings.inherited);
+        let layer = crate::layer::layer_with(self.tracer(), self.inner.layer.clone());
         self.inner.conversations().push(layer.conversations());
         layer.and_then(Listening(self.inner.reporter.clone()))
     }

@@ -2,7 +2,7 @@
 
 use std::io;
 
-use opentelemetry_sdk::{Resource, trace::SpanExporter};
+use opentelemetry_sdk::trace::SpanExporter;
 
 use crate::{
     environment::{Console, Settings, SetupError},
@@ -31,11 +31,11 @@ pub(super) fn start(settings: &Settings, reporter: &Reporter) -> Result<Vec<Work
 pub(super) fn start_exporter(
     destination: String,
     exporter: impl SpanExporter + 'static,
-    resource: &Resource,
+    settings: &Settings,
     limits: Limits,
     reporter: &Reporter,
 ) -> io::Result<Worker> {
-    let sink = ExporterSink::new(exporter, resource);
+    let sink = ExporterSink::new(exporter, &settings.resource, settings.profile);
     Worker::start(destination, limits, || sink, reporter.clone())
 }
 
@@ -51,19 +51,18 @@ fn start_console(view: Console, settings: &Settings, reporter: &Reporter) -> io:
         delay,
         ..settings.limits.clone()
     };
-    let resource = &settings.resource;
     let name = format!("console ({})", view.name());
     match view {
-        Console::Tree => start_exporter(name, TreeExporter::stdout(), resource, limits, reporter),
+        Console::Tree => start_exporter(name, TreeExporter::stdout(), settings, limits, reporter),
         Console::Json => start_exporter(
             name,
             JsonLinesExporter::stdout(),
-            resource,
+            settings,
             limits,
             reporter,
         ),
         Console::Stdout => {
-            start_exporter(name, StdoutExporter::stdout(), resource, limits, reporter)
+            start_exporter(name, StdoutExporter::stdout(), settings, limits, reporter)
         }
     }
 }
