@@ -358,7 +358,9 @@ impl Live {
                     StringValue::from(self.identity.id.clone()),
                 ),
             ]);
-            own.extend(attributes);
+            for attribute in attributes {
+                fields::set(&mut own, attribute.key, attribute.value);
+            }
             span.set_attributes(own);
             HandedOver {
                 span: span.span_context().span_id(),
@@ -480,7 +482,8 @@ impl Live {
             return;
         }
         let mut own = Vec::with_capacity(20);
-        self.identity.add_missing_marks(Some(turn.number), false, &mut own);
+        self.identity
+            .add_missing_marks(Some(turn.number), false, &mut own);
         own.extend([
             KeyValue::new(names::TURN_TYPE, "conversation"),
             KeyValue::new(

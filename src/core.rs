@@ -1,6 +1,6 @@
 //! What the hooks of the layer, the timer and the handles share: settings, the table of live conversations, the tracer.
 
-use crate::clock::{Clock, Time, lock};
+use crate::clock::{Clock, ManualClock, Time, lock};
 use crate::content::ContentPolicy;
 use crate::conversation::Live;
 use crate::timer::{Due, Timer};
@@ -10,10 +10,11 @@ use opentelemetry_sdk::trace::SdkTracer;
 use std::cell::Cell;
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::hash::{BuildHasher, RandomState};
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock, Weak};
+use std::sync::mpsc;
 use std::time::Duration;
-use tracing_core::dispatcher::WeakDispatch;
+use tracing_core::dispatcher::{self, WeakDispatch};
 use tracing_core::span;
 
 /// What is one trace.
@@ -35,6 +36,8 @@ pub(crate) struct Settings {
     pub(crate) trace_mode: TraceMode,
     pub(crate) content: ContentPolicy,
     pub(crate) inherited: Vec<String>,
+    /// In place of the machine's clock.
+    pub(crate) clock: Option<ManualClock>,
 }
 
 impl Default for Settings {
@@ -46,6 +49,7 @@ impl Default for Settings {
             trace_mode: TraceMode::default(),
             content: ContentPolicy::default(),
             inherited: Vec::new(),
+            clock: None,
         }
     }
 }
@@ -60,12 +64,19 @@ pub(crate) struct Core {
     pub(crate) ours: OpenSpans,
     /// The subscriber that the layer is part of: the way to a span's context from outside the layer's hooks.
     pub(crate) dispatch: OnceLock<WeakDispatch>,
+    /// Whether there ever was a span that joined a conversation by an id that was not live, or not known yet: the context
+    /// that is active in it is not that conversation's.
+    pub(crate) joined_by_id_alone: AtomicBool,
     unknown_events: Mutex<HashSet<String>>,
     this: Weak<Core>,
 }
 
 impl Core {
-    pub(crate) fn new(tracer: SdkTracer, settings: Settings, clock: Clock) -> Arc<Self> {
+    pub(crate) fn new(tracer: SdkTracer, settings: Settings) -> Arc<Self> {
+        let clock = settings
+            .clock
+            .clone()
+            .map_or_else(Clock::default, Clock::Manual);
         Arc::new_cyclic(|this| Self {
             settings,
             tracer,
@@ -74,6 +85,7 @@ impl Core {
             table: Table::default(),
             ours: OpenSpans::default(),
             dispatch: OnceLock::new(),
+            joined_by_id_alone: AtomicBool::new(false),
             unknown_events: Mutex::default(),
             this: this.clone(),
         })
@@ -89,6 +101,33 @@ impl Core {
     pub(crate) fn is_news(&self, name: &str) -> bool {
         let mut known = lock(&self.unknown_events);
         known.len() < 128 && known.insert(name.to_owned())
+    }
+
+    /// Warns that nothing is known of an event called `name`.
+    ///
+    /// From a thread of its own: `tracing` loses or misroutes what is emitted while it delivers something else. Waited
+    /// for, so that the warning stands by its cause, but not for long: a layer may hold a lock around this one.
+    pub(crate) fn warn_of(&self, name: String) {
+        let warn = move || {
+            tracing::warn!(
+                target: "tracing_conversation",
+                "conversation.event = {name:?} is unknown and ignored; \
+                 tracing_conversation::names::event lists what is known"
+            );
+        };
+        let dispatch = self.dispatch.get().and_then(WeakDispatch::upgrade);
+        let (done, is_done) = mpsc::channel::<()>();
+        let thread = std::thread::Builder::new().name("conversation-warning".into());
+        let warned = thread.spawn(move || {
+            match dispatch {
+                Some(dispatch) => dispatcher::with_default(&dispatch, warn),
+                None => warn(),
+            }
+            drop(done);
+        });
+        if warned.is_ok() {
+            let _ = is_done.recv_timeout(Duration::from_millis(100));
+        }
     }
 
     /// The conversation `id`, opened if `opening` allows.

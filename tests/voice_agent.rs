@@ -2,6 +2,9 @@
 //!
 //! Its parts are tested beside them, in `examples/voice_agent`.
 
+#![cfg(all(feature = "console", feature = "http"))]
+#![allow(clippy::unwrap_used, reason = "a test may fail")]
+
 use serde_json::Value;
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -23,12 +26,29 @@ fn program() -> &'static PathBuf {
             (cfg!(feature = "console"), "console"),
             (cfg!(feature = "attributes"), "attributes"),
         ];
-        let features: Vec<_> = given.into_iter().filter_map(|(on, name)| on.then_some(name)).collect();
+        let features: Vec<_> = given
+            .into_iter()
+            .filter_map(|(on, name)| on.then_some(name))
+            .collect();
         // target/PROFILE/deps/voice_agent-HASH
-        let profile = std::env::current_exe().unwrap().ancestors().nth(2).unwrap().to_owned();
+        let profile = std::env::current_exe()
+            .unwrap()
+            .ancestors()
+            .nth(2)
+            .unwrap()
+            .to_owned();
         let mut cargo = Command::new(env!("CARGO"));
-        cargo.args(["build", "--quiet", "--example", "voice_agent", "--no-default-features", "--features"]);
-        cargo.arg(features.join(",")).current_dir(env!("CARGO_MANIFEST_DIR"));
+        cargo.args([
+            "build",
+            "--quiet",
+            "--example",
+            "voice_agent",
+            "--no-default-features",
+            "--features",
+        ]);
+        cargo
+            .arg(features.join(","))
+            .current_dir(env!("CARGO_MANIFEST_DIR"));
         cargo.env("CARGO_TARGET_DIR", profile.parent().unwrap());
         if profile.ends_with("release") {
             cargo.arg("--release");
@@ -43,23 +63,40 @@ fn run(arguments: &[&str], variables: &[(&str, &str)]) -> Output {
     let mut command = Command::new(program());
     command.args(arguments).current_dir(std::env::temp_dir());
     for (name, _) in std::env::vars() {
-        if name.starts_with("OTEL_") || name.ends_with("_API_KEY") || name == "OPENAI_BASE_URL" || name == "RUST_LOG" {
+        if name.starts_with("OTEL_")
+            || name.ends_with("_API_KEY")
+            || name == "OPENAI_BASE_URL"
+            || name == "RUST_LOG"
+        {
             command.env_remove(name);
         }
     }
     let output = command.envs(variables.iter().copied()).output().unwrap();
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    assert!(
+        output.status.success(),
+        "{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
     output
 }
 
 #[test]
 fn without_any_variable_it_prints_each_turn_as_a_tree() {
     let output = run(&["--fast"], &[]);
-    let (printed, said) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    let (printed, said) = (
+        String::from_utf8_lossy(&output.stdout),
+        String::from_utf8_lossy(&output.stderr),
+    );
     for number in 1..=5 {
         assert!(printed.contains(&format!("turn {number} ")), "{printed}");
     }
-    for part in ["get_weather", "rate_limit_exceeded", "interrupted", "It is ", "Have a good trip!"] {
+    for part in [
+        "get_weather",
+        "rate_limit_exceeded",
+        "interrupted",
+        "It is ",
+        "Have a good trip!",
+    ] {
         assert!(printed.contains(part), "`{part}` is not in\n{printed}");
     }
     assert!(said.contains("stand in"), "{said}");
@@ -77,7 +114,10 @@ fn with_an_endpoint_it_sends_there() {
             thread::spawn(move || answer(stream.unwrap(), &requests));
         }
     });
-    let output = run(&["--fast"], &[("OTEL_EXPORTER_OTLP_ENDPOINT", endpoint.as_str())]);
+    let output = run(
+        &["--fast"],
+        &[("OTEL_EXPORTER_OTLP_ENDPOINT", endpoint.as_str())],
+    );
     assert_eq!(String::from_utf8_lossy(&output.stdout), "");
     let (mut requests, mut bytes) = (0, 0);
     for (head, body) in received.try_iter() {
@@ -85,7 +125,10 @@ fn with_an_endpoint_it_sends_there() {
         requests += 1;
         bytes += body;
     }
-    assert!(requests > 0 && bytes > 10_000, "{bytes} bytes in {requests} requests");
+    assert!(
+        requests > 0 && bytes > 10_000,
+        "{bytes} bytes in {requests} requests"
+    );
 }
 
 /// Takes HTTP requests off a connection, and is content with each.
@@ -101,13 +144,18 @@ fn answer(mut stream: TcpStream, requests: &mpsc::Sender<(String, usize)>) {
             continue;
         };
         let head = String::from_utf8_lossy(&seen[..end]).to_lowercase();
-        let length = head.lines().find_map(|line| line.strip_prefix("content-length: ")).unwrap();
+        let length = head
+            .lines()
+            .find_map(|line| line.strip_prefix("content-length: "))
+            .unwrap();
         let length: usize = length.trim().parse().unwrap();
         while seen.len() < end + 4 + length {
             let read = stream.read(&mut piece).unwrap();
             seen.extend_from_slice(&piece[..read]);
         }
-        requests.send((String::from_utf8_lossy(&seen[..end]).into_owned(), length)).unwrap();
+        requests
+            .send((String::from_utf8_lossy(&seen[..end]).into_owned(), length))
+            .unwrap();
         seen.drain(..end + 4 + length);
         let _ = stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n");
     }
@@ -115,7 +163,10 @@ fn answer(mut stream: TcpStream, requests: &mpsc::Sender<(String, usize)>) {
 
 #[test]
 fn fifty_conversations_at_once_do_not_cross() {
-    let output = run(&["--fast", "--calls", "50"], &[("OTEL_CONSOLE_EXPORT", "json")]);
+    let output = run(
+        &["--fast", "--calls", "50"],
+        &[("OTEL_CONSOLE_EXPORT", "json")],
+    );
     let mut traces: BTreeMap<String, Vec<Span>> = BTreeMap::new();
     for line in String::from_utf8(output.stdout).unwrap().lines() {
         let line: Value = serde_json::from_str(line).unwrap();
@@ -127,7 +178,10 @@ fn fifty_conversations_at_once_do_not_cross() {
     let mut conversations = Vec::new();
     for spans in traces.values() {
         let id = spans[0].get("conversation.id").to_owned();
-        let others: Vec<_> = spans.iter().filter(|span| span.get("conversation.id") != id).collect();
+        let others: Vec<_> = spans
+            .iter()
+            .filter(|span| span.get("conversation.id") != id)
+            .collect();
         assert!(others.is_empty(), "in the trace of {id}: {others:?}");
         assert_eq!(tree(spans), CONVERSATION, "{id}");
         conversations.push(id);
@@ -188,19 +242,30 @@ struct Span {
 
 impl Span {
     fn get(&self, key: &str) -> &str {
-        self.attributes.get(key).map(String::as_str).unwrap_or_default()
+        self.attributes
+            .get(key)
+            .map(String::as_str)
+            .unwrap_or_default()
     }
 }
 
 fn spans(line: &Value) -> Vec<Span> {
     let list = |value: &Value, key: &str| value[key].as_array().cloned().unwrap_or_default();
-    let text = |value: &Value| value.as_str().map_or_else(|| value.to_string(), str::to_owned);
-    let scopes = list(line, "resourceSpans").into_iter().flat_map(|resource| list(&resource, "scopeSpans"));
+    let text = |value: &Value| {
+        value
+            .as_str()
+            .map_or_else(|| value.to_string(), str::to_owned)
+    };
+    let scopes = list(line, "resourceSpans")
+        .into_iter()
+        .flat_map(|resource| list(&resource, "scopeSpans"));
     let spans = scopes.flat_map(|scope| list(&scope, "spans"));
     spans
         .map(|span| {
             let attributes = list(&span, "attributes").into_iter().map(|attribute| {
-                let value = attribute["value"].as_object().and_then(|kinds| kinds.values().next().cloned());
+                let value = attribute["value"]
+                    .as_object()
+                    .and_then(|kinds| kinds.values().next().cloned());
                 (text(&attribute["key"]), text(&value.unwrap_or_default()))
             });
             Span {
@@ -222,17 +287,30 @@ fn tree(spans: &[Span]) -> String {
         for span in children {
             let keys: &[&str] = match span.name.as_str() {
                 "turn" => &["turn.number"],
-                _ => &["transcript", "output", "text", "gen_ai.tool.call.arguments", "error.type"],
+                _ => &[
+                    "transcript",
+                    "output",
+                    "text",
+                    "gen_ai.tool.call.arguments",
+                    "error.type",
+                ],
             };
             let mut line = format!("{:indent$}{}", "", span.name, indent = 2 * depth);
-            for value in keys.iter().map(|key| span.get(key)).filter(|value| !value.is_empty()) {
+            for value in keys
+                .iter()
+                .map(|key| span.get(key))
+                .filter(|value| !value.is_empty())
+            {
                 // How much of the answer has come when the user cuts it off is up to the machine.
                 match value.strip_prefix(INTERRUPTED) {
                     Some(_) => write!(line, " {INTERRUPTED} …").unwrap(),
                     None => write!(line, " {value}").unwrap(),
                 }
             }
-            let cut_off = [span.get("turn.was_interrupted"), span.get("tts.interrupted")];
+            let cut_off = [
+                span.get("turn.was_interrupted"),
+                span.get("tts.interrupted"),
+            ];
             if cut_off.contains(&"true") {
                 line.push_str(" interrupted");
             }

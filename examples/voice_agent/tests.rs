@@ -6,9 +6,11 @@ use crate::services::Patience;
 use crate::stand_in::faults::{Fault, Kind, Provider};
 use crate::stand_in::{Behaviour, Delays, StandIns};
 use crate::transport::caller;
-use opentelemetry::trace::{SpanId, Status, TracerProvider as _};
 use opentelemetry::Value;
-use opentelemetry_sdk::trace::{InMemorySpanExporter, SdkTracerProvider, SimpleSpanProcessor, SpanData};
+use opentelemetry::trace::{SpanId, Status, TracerProvider as _};
+use opentelemetry_sdk::trace::{
+    InMemorySpanExporter, SdkTracerProvider, SimpleSpanProcessor, SpanData,
+};
 use std::fmt::Write;
 use std::time::Duration;
 use tracing_conversation::ConversationProcessor;
@@ -27,10 +29,18 @@ impl Collected {
     pub(crate) fn install() -> (Self, tracing::subscriber::DefaultGuard) {
         let exporter = InMemorySpanExporter::default();
         let simple = SimpleSpanProcessor::new(exporter.clone());
-        let provider = SdkTracerProvider::builder().with_span_processor(ConversationProcessor::new(simple)).build();
+        let provider = SdkTracerProvider::builder()
+            .with_span_processor(ConversationProcessor::new(simple))
+            .build();
         let layer = tracing_conversation::layer(provider.tracer("voice_agent"));
-        let collected = Self { exporter, _provider: provider };
-        (collected, tracing::subscriber::set_default(tracing_subscriber::registry().with(layer)))
+        let collected = Self {
+            exporter,
+            _provider: provider,
+        };
+        (
+            collected,
+            tracing::subscriber::set_default(tracing_subscriber::registry().with(layer)),
+        )
     }
 
     pub(crate) fn spans(&self) -> Vec<SpanData> {
@@ -42,7 +52,12 @@ impl Collected {
 async fn converse(id: &str, faults: Vec<Fault>) -> (Vec<SpanData>, StandIns) {
     let (collected, _installed) = Collected::install();
     let pace = Pace::times(8.0);
-    let behaviour = Behaviour { seed: 1, pace, delays: Delays::default(), faults };
+    let behaviour = Behaviour {
+        seed: 1,
+        pace,
+        delays: Delays::default(),
+        faults,
+    };
     let stand_ins = StandIns::start(behaviour).await.unwrap();
     let agent = Agent {
         http: crate::http_client().unwrap(),
@@ -54,16 +69,26 @@ async fn converse(id: &str, faults: Vec<Fault>) -> (Vec<SpanData>, StandIns) {
         pace,
     };
     let connection = caller::call(&caller::script(), pace).unwrap();
-    tokio::time::timeout(Duration::from_secs(60), agent.converse(id.to_owned(), "test", connection)).await.unwrap();
+    tokio::time::timeout(
+        Duration::from_secs(60),
+        agent.converse(id.to_owned(), "test", connection),
+    )
+    .await
+    .unwrap();
     (collected.spans(), stand_ins)
 }
 
 pub(crate) fn get<'a>(span: &'a SpanData, key: &str) -> Option<&'a Value> {
-    span.attributes.iter().find(|attribute| attribute.key.as_str() == key).map(|attribute| &attribute.value)
+    span.attributes
+        .iter()
+        .find(|attribute| attribute.key.as_str() == key)
+        .map(|attribute| &attribute.value)
 }
 
 pub(crate) fn text(span: &SpanData, key: &str) -> String {
-    get(span, key).map(|value| value.as_str().into_owned()).unwrap_or_default()
+    get(span, key)
+        .map(|value| value.as_str().into_owned())
+        .unwrap_or_default()
 }
 
 fn number(span: &SpanData, key: &str) -> Option<f64> {
@@ -76,11 +101,26 @@ fn number(span: &SpanData, key: &str) -> Option<f64> {
 
 /// The spans as an indented tree in the order they began, each with what `describe` says of it.
 pub(crate) fn tree(spans: &[SpanData], describe: impl Fn(&SpanData) -> String) -> String {
-    fn below(spans: &[SpanData], parent: SpanId, depth: usize, describe: &dyn Fn(&SpanData) -> String, out: &mut String) {
-        let mut children: Vec<_> = spans.iter().filter(|span| span.parent_span_id == parent).collect();
+    fn below(
+        spans: &[SpanData],
+        parent: SpanId,
+        depth: usize,
+        describe: &dyn Fn(&SpanData) -> String,
+        out: &mut String,
+    ) {
+        let mut children: Vec<_> = spans
+            .iter()
+            .filter(|span| span.parent_span_id == parent)
+            .collect();
         children.sort_by_key(|span| span.start_time);
         for span in children {
-            let line = format!("{:indent$}{} {}", "", span.name, describe(span), indent = 2 * depth);
+            let line = format!(
+                "{:indent$}{} {}",
+                "",
+                span.name,
+                describe(span),
+                indent = 2 * depth
+            );
             writeln!(out, "{}", line.trim_end()).unwrap();
             below(spans, span.span_context.span_id(), depth + 1, describe, out);
         }
@@ -94,18 +134,30 @@ pub(crate) fn tree(spans: &[SpanData], describe: impl Fn(&SpanData) -> String) -
 const INTERRUPTED: &str = "There is a lot to see in Paris.";
 
 fn beginning(text: &str) -> String {
-    text.strip_prefix(INTERRUPTED).map_or_else(|| text.to_owned(), |_| format!("{INTERRUPTED} …"))
+    text.strip_prefix(INTERRUPTED)
+        .map_or_else(|| text.to_owned(), |_| format!("{INTERRUPTED} …"))
 }
 
 /// What every run with the same seed has in common.
 pub(crate) fn essence(span: &SpanData) -> String {
     let mut said: Vec<String> = Vec::new();
-    for key in ["turn.number", "turn.end_reason", "turn.latency.measured_from", "transcript", "output", "text"] {
+    for key in [
+        "turn.number",
+        "turn.end_reason",
+        "turn.latency.measured_from",
+        "transcript",
+        "output",
+        "text",
+    ] {
         if (span.name == "turn") == key.starts_with("turn.") {
             said.extend(get(span, key).map(|value| beginning(&value.as_str())));
         }
     }
-    for key in ["gen_ai.tool.name", "gen_ai.tool.call.arguments", "error.type"] {
+    for key in [
+        "gen_ai.tool.name",
+        "gen_ai.tool.call.arguments",
+        "error.type",
+    ] {
         said.extend(get(span, key).map(|value| format!("{}", value.as_str())));
     }
     for key in ["interrupted", "turn.was_interrupted", "stt.incomplete"] {
@@ -131,7 +183,11 @@ fn parts(turn: &SpanData) -> Vec<(String, f64)> {
 
 #[tokio::test]
 async fn the_default_conversation_leaves_as_the_contract_says() {
-    let rate_limit = Fault { provider: Provider::OpenAi, nth: 5, kind: Kind::Status(429) };
+    let rate_limit = Fault {
+        provider: Provider::OpenAi,
+        nth: 5,
+        kind: Kind::Status(429),
+    };
     let (spans, stand_ins) = converse("whole", vec![rate_limit]).await;
     assert_eq!(
         tree(&spans, essence),
@@ -173,37 +229,80 @@ conversation
 
     for span in &spans {
         assert_eq!(text(span, "conversation.id"), "whole", "{}", span.name);
-        let mut keys: Vec<_> = span.attributes.iter().map(|attribute| attribute.key.as_str()).collect();
+        let mut keys: Vec<_> = span
+            .attributes
+            .iter()
+            .map(|attribute| attribute.key.as_str())
+            .collect();
         keys.sort_unstable();
-        assert!(keys.windows(2).all(|pair| pair[0] != pair[1]), "{}: {keys:?}", span.name);
+        assert!(
+            keys.windows(2).all(|pair| pair[0] != pair[1]),
+            "{}: {keys:?}",
+            span.name
+        );
     }
     for turn in spans.iter().filter(|span| span.name == "turn") {
-        let length = turn.end_time.duration_since(turn.start_time).unwrap().as_secs_f64();
+        let length = turn
+            .end_time
+            .duration_since(turn.start_time)
+            .unwrap()
+            .as_secs_f64();
         assert!((length - number(turn, "turn.duration_seconds").unwrap()).abs() < 1e-6);
         if let Some(latency) = number(turn, "turn.user_bot_latency_seconds") {
             let sum: f64 = parts(turn).iter().map(|(_, secs)| secs).sum();
-            assert!((sum - latency).abs() < 1e-6, "{:?} do not sum to {latency}", parts(turn));
+            assert!(
+                (sum - latency).abs() < 1e-6,
+                "{:?} do not sum to {latency}",
+                parts(turn)
+            );
         }
     }
-    let second: Vec<_> = spans.iter().filter(|span| span.name == "turn").nth(1).map(parts).unwrap();
+    let second: Vec<_> = spans
+        .iter()
+        .filter(|span| span.name == "turn")
+        .nth(1)
+        .map(parts)
+        .unwrap();
     let names: Vec<_> = second.iter().map(|(name, _)| name.as_str()).collect();
-    for part in ["endpointing_wait", "transcription", "turn_detection", "llm_inference", "llm_tool_call", "function_handler"] {
+    for part in [
+        "endpointing_wait",
+        "transcription",
+        "turn_detection",
+        "llm_inference",
+        "llm_tool_call",
+        "function_handler",
+    ] {
         assert!(names.contains(&part), "{part} is not among {names:?}");
     }
 
     let account = stand_ins.account("whole");
-    let sum = |key: &str| spans.iter().filter_map(|span| number(span, key)).sum::<f64>() as u64;
+    let sum = |key: &str| {
+        spans
+            .iter()
+            .filter_map(|span| number(span, key))
+            .sum::<f64>() as u64
+    };
     assert_eq!(sum("gen_ai.usage.input_tokens"), account.input_tokens);
     assert_eq!(sum("gen_ai.usage.output_tokens"), account.output_tokens);
     assert_eq!(sum("metrics.character_count"), account.characters);
     let mut transcripts: Vec<_> = spans.iter().filter(|span| span.name == "stt").collect();
     transcripts.sort_by_key(|span| span.start_time);
-    assert_eq!(transcripts.iter().map(|span| text(span, "transcript")).collect::<Vec<_>>(), account.transcripts);
+    assert_eq!(
+        transcripts
+            .iter()
+            .map(|span| text(span, "transcript"))
+            .collect::<Vec<_>>(),
+        account.transcripts
+    );
 }
 
 #[tokio::test]
 async fn a_language_model_that_stays_away_is_apologised_for() {
-    let fault = |nth| Fault { provider: Provider::OpenAi, nth, kind: Kind::Status(500) };
+    let fault = |nth| Fault {
+        provider: Provider::OpenAi,
+        nth,
+        kind: Kind::Status(500),
+    };
     // The answer to the first question, and both attempts after it.
     let (spans, _) = converse("down", vec![fault(2), fault(3), fault(4)]).await;
     let second = tree(&spans, essence);

@@ -25,7 +25,9 @@ pub(crate) async fn listen(
         let change = vad.push(&samples);
         // Speech-to-text may take a moment. Audio that it does not take by then is lost to it: the user does not wait.
         let wait = if stalled { Duration::ZERO } else { STALL };
-        stalled = timeout(wait, heard.send(Heard::Audio(samples))).await.is_err();
+        stalled = timeout(wait, heard.send(Heard::Audio(samples)))
+            .await
+            .is_err();
         if stalled {
             dropped += 1;
             if dropped.is_power_of_two() {

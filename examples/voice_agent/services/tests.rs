@@ -16,23 +16,42 @@ use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
 use tokio::sync::mpsc;
-use tokio_tungstenite::tungstenite::protocol::frame::coding::{Data, OpCode};
 use tokio_tungstenite::tungstenite::protocol::frame::Frame;
+use tokio_tungstenite::tungstenite::protocol::frame::coding::{Data, OpCode};
 use tokio_tungstenite::tungstenite::{Message as Wire, Utf8Bytes};
 use tokio_util::sync::CancellationToken;
 
 const WRONG_KEY: &str = "sk-this-key-must-not-leak";
 /// Only for providers that are silent on purpose: a busy machine must not look like one.
-const IMPATIENT: Patience = Patience { connect: Duration::from_secs(5), silence: Duration::from_millis(400) };
+const IMPATIENT: Patience = Patience {
+    connect: Duration::from_secs(5),
+    silence: Duration::from_millis(400),
+};
 
 fn patience(faults: &[(Provider, u64, Kind)]) -> Patience {
     let silent = faults.iter().any(|(.., kind)| *kind == Kind::Silence);
-    if silent { IMPATIENT } else { Patience::default() }
+    if silent {
+        IMPATIENT
+    } else {
+        Patience::default()
+    }
 }
 
 async fn stand_ins(faults: &[(Provider, u64, Kind)]) -> StandIns {
-    let faults = faults.iter().map(|&(provider, nth, kind)| Fault { provider, nth, kind }).collect();
-    let behaviour = Behaviour { seed: 1, pace: Pace::times(20.0), delays: Delays::default(), faults };
+    let faults = faults
+        .iter()
+        .map(|&(provider, nth, kind)| Fault {
+            provider,
+            nth,
+            kind,
+        })
+        .collect();
+    let behaviour = Behaviour {
+        seed: 1,
+        pace: Pace::times(20.0),
+        delays: Delays::default(),
+        faults,
+    };
     StandIns::start(behaviour).await.unwrap()
 }
 
@@ -44,11 +63,23 @@ fn everything(collected: &Collected) -> String {
 /// The service spans and how they ended. The spans below them are HTTP's.
 fn outcome(collected: &Collected) -> String {
     let spans = collected.spans();
-    let services: Vec<_> = spans.into_iter().filter(|span| matches!(&*span.name, "stt" | "llm" | "tts")).collect();
-    let ids: Vec<_> = services.iter().map(|span| span.span_context.span_id()).collect();
-    assert!(services.iter().all(|span| !ids.contains(&span.parent_span_id)));
+    let services: Vec<_> = spans
+        .into_iter()
+        .filter(|span| matches!(&*span.name, "stt" | "llm" | "tts"))
+        .collect();
+    let ids: Vec<_> = services
+        .iter()
+        .map(|span| span.span_context.span_id())
+        .collect();
+    assert!(
+        services
+            .iter()
+            .all(|span| !ids.contains(&span.parent_span_id))
+    );
     let mut roots = services;
-    roots.iter_mut().for_each(|span| span.parent_span_id = opentelemetry::trace::SpanId::INVALID);
+    roots
+        .iter_mut()
+        .for_each(|span| span.parent_span_id = opentelemetry::trace::SpanId::INVALID);
     tree(&roots, essence)
 }
 
@@ -56,20 +87,33 @@ mod llm {
     use super::*;
 
     /// Asks once; returns what came of it, the text that was passed on, and the spans.
-    async fn ask(base_url: String, key: &str, patience: Patience) -> (Result<String, String>, String, Collected) {
+    async fn ask(
+        base_url: String,
+        key: &str,
+        patience: Patience,
+    ) -> (Result<String, String>, String, Collected) {
         let (collected, _installed) = Collected::install();
-        let config = super::super::openai::Config { base_url, key: Secret::new(key), model: "m".to_owned() };
+        let config = super::super::openai::Config {
+            base_url,
+            key: Secret::new(key),
+            model: "m".to_owned(),
+        };
         let client = OpenAi::new(crate::http_client().unwrap(), config, patience);
         let response = Response::new(1, &CancellationToken::new());
         let (words, mut heard) = mpsc::channel(100);
-        let messages = [Message::new("system", "Be kind."), Message::new("user", "Hello")];
+        let messages = [
+            Message::new("system", "Be kind."),
+            Message::new("user", "Hello"),
+        ];
         let answer = client.chat(&messages, &[], "c1", &response, &words).await;
         drop(words);
         let mut text = String::new();
         while let Some(Words::Delta(_, delta)) = heard.recv().await {
             text.push_str(&delta);
         }
-        let answer = answer.map(|answer| answer.text).map_err(|error| error.to_string());
+        let answer = answer
+            .map(|answer| answer.text)
+            .map_err(|error| error.to_string());
         (answer, text, collected)
     }
 
@@ -82,16 +126,26 @@ mod llm {
     #[tokio::test]
     async fn an_answer_that_starts_slowly_is_waited_for() {
         let (answer, text, collected) = ask_with(Kind::Slow(4.0)).await;
-        assert_eq!(answer.unwrap(), "Hello to you too. Where would you like to go?");
+        assert_eq!(
+            answer.unwrap(),
+            "Hello to you too. Where would you like to go?"
+        );
         assert_eq!(text, "Hello to you too. Where would you like to go?");
-        assert_eq!(outcome(&collected), "\nllm Hello to you too. Where would you like to go?\n");
+        assert_eq!(
+            outcome(&collected),
+            "\nllm Hello to you too. Where would you like to go?\n"
+        );
     }
 
     #[tokio::test]
     async fn a_refused_key_is_a_permanent_error_and_does_not_leak() {
         let stand_ins = stand_ins(&[]).await;
-        let (answer, _, collected) = ask(stand_ins.openai().base_url, WRONG_KEY, Patience::default()).await;
-        assert_eq!(answer.unwrap_err(), "invalid_api_key: HTTP 401: Incorrect API key provided: ***.");
+        let (answer, _, collected) =
+            ask(stand_ins.openai().base_url, WRONG_KEY, Patience::default()).await;
+        assert_eq!(
+            answer.unwrap_err(),
+            "invalid_api_key: HTTP 401: Incorrect API key provided: ***."
+        );
         assert_eq!(outcome(&collected), "\nllm invalid_api_key | ERROR\n");
         assert!(!everything(&collected).contains(WRONG_KEY));
     }
@@ -113,7 +167,10 @@ mod llm {
         let (answer, text, collected) = ask_with(Kind::Disconnect(4)).await;
         assert!(answer.unwrap_err().starts_with("connection_lost: "));
         assert_eq!(text, "Hello to you ");
-        assert_eq!(outcome(&collected), "\nllm Hello to you  | connection_lost | ERROR\n");
+        assert_eq!(
+            outcome(&collected),
+            "\nllm Hello to you  | connection_lost | ERROR\n"
+        );
     }
 
     #[tokio::test]
@@ -121,9 +178,15 @@ mod llm {
         let (answer, text, collected) = ask_with(Kind::Malformed).await;
         assert!(answer.unwrap_err().starts_with("malformed_response: "));
         assert_eq!(text, "Hello ");
-        assert_eq!(outcome(&collected), "\nllm Hello  | malformed_response | ERROR\n");
+        assert_eq!(
+            outcome(&collected),
+            "\nllm Hello  | malformed_response | ERROR\n"
+        );
         let (answer, _, collected) = ask_with(Kind::Silence).await;
-        assert_eq!(answer.unwrap_err(), "timeout: the beginning of the answer took longer than 0.4 s");
+        assert_eq!(
+            answer.unwrap_err(),
+            "timeout: the beginning of the answer took longer than 0.4 s"
+        );
         assert_eq!(outcome(&collected), "\nllm timeout | ERROR\n");
     }
 
@@ -136,7 +199,10 @@ mod llm {
             stream.set_nodelay(true).unwrap();
             let mut request = vec![0; 16_384];
             let _ = stream.read(&mut request).await.unwrap();
-            let head = format!("HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ncontent-length: {}\r\n\r\n", body.len());
+            let head = format!(
+                "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ncontent-length: {}\r\n\r\n",
+                body.len()
+            );
             stream.write_all(head.as_bytes()).await.unwrap();
             for piece in body.as_bytes().chunks(size) {
                 stream.write_all(piece).await.unwrap();
@@ -152,8 +218,13 @@ mod llm {
             data: {\"choices\":[{\"delta\":{\"content\":\" Gott\"}}]}\r\n\r\n\
             data: {\"choices\":[],\"usage\":{\"prompt_tokens\":3,\"completion_tokens\":2}}\n\ndata: [DONE]\n\n";
         for size in [1, 7, body.len()] {
-            let (answer, text, collected) = ask(serve_in_pieces(body, size).await, "k", Patience::default()).await;
-            assert_eq!((answer.unwrap().as_str(), text.as_str()), ("Grüß Gott", "Grüß Gott"), "in pieces of {size}");
+            let (answer, text, collected) =
+                ask(serve_in_pieces(body, size).await, "k", Patience::default()).await;
+            assert_eq!(
+                (answer.unwrap().as_str(), text.as_str()),
+                ("Grüß Gott", "Grüß Gott"),
+                "in pieces of {size}"
+            );
             assert_eq!(outcome(&collected), "\nllm Grüß Gott\n");
         }
     }
@@ -162,7 +233,11 @@ mod llm {
     async fn an_answer_nobody_waits_for_any_more_is_interrupted() {
         let stand_ins = stand_ins(&[(Provider::OpenAi, 1, Kind::Silence)]).await;
         let (collected, _installed) = Collected::install();
-        let client = OpenAi::new(crate::http_client().unwrap(), stand_ins.openai(), Patience::default());
+        let client = OpenAi::new(
+            crate::http_client().unwrap(),
+            stand_ins.openai(),
+            Patience::default(),
+        );
         let response = Response::new(1, &CancellationToken::new());
         let (words, _heard) = mpsc::channel(100);
         let messages = [Message::new("user", "Hello")];
@@ -180,7 +255,10 @@ mod stt {
     fn speech() -> (Vec<Samples>, &'static str) {
         let line = caller::script()[0];
         let samples = read_wav(line.recording).unwrap();
-        (samples.chunks(FRAME).map(Samples::from).collect(), line.says)
+        (
+            samples.chunks(FRAME).map(Samples::from).collect(),
+            line.says,
+        )
     }
 
     /// Says the first bundled line; returns what turn-taking hears of it.
@@ -188,7 +266,13 @@ mod stt {
         let (collected, _installed) = Collected::install();
         let (heard, to_stt) = mpsc::channel(8);
         let (floor, mut to_turns) = mpsc::channel(8);
-        let task = tokio::spawn(deepgram::transcribe(config, "c1".to_owned(), patience, to_stt, floor));
+        let task = tokio::spawn(deepgram::transcribe(
+            config,
+            "c1".to_owned(),
+            patience,
+            to_stt,
+            floor,
+        ));
         // As from a microphone: what is said comes while the connection is being made, lost and made again.
         heard.send(Heard::SpeechStarted).await.unwrap();
         for samples in speech().0 {
@@ -196,7 +280,10 @@ mod stt {
             tokio::time::sleep(Duration::from_millis(2)).await;
         }
         heard.send(Heard::SpeechStopped).await.unwrap();
-        let told = tokio::time::timeout(Duration::from_secs(20), to_turns.recv()).await.unwrap().unwrap();
+        let told = tokio::time::timeout(Duration::from_secs(20), to_turns.recv())
+            .await
+            .unwrap()
+            .unwrap();
         drop(heard);
         task.await.unwrap();
         (told, collected)
@@ -208,7 +295,10 @@ mod stt {
 
     #[track_caller]
     fn assert_understood(told: &Floor) {
-        assert!(matches!(told, Floor::Transcript(text) if text == speech().1), "{told:?}");
+        assert!(
+            matches!(told, Floor::Transcript(text) if text == speech().1),
+            "{told:?}"
+        );
     }
 
     const UNDERSTOOD: &str = "stt What is the weather like in Paris today?\n";
@@ -222,15 +312,20 @@ mod stt {
 
     #[tokio::test]
     async fn speech_survives_a_connection_lost_in_the_middle_of_it() {
-        let (told, collected) = transcribe_with(&[(Provider::Deepgram, 1, Kind::Disconnect(20))]).await;
+        let (told, collected) =
+            transcribe_with(&[(Provider::Deepgram, 1, Kind::Disconnect(20))]).await;
         assert_understood(&told);
-        assert_eq!(outcome(&collected), format!("\nstt connection_lost | stt.incomplete | ERROR\n{UNDERSTOOD}"));
+        assert_eq!(
+            outcome(&collected),
+            format!("\nstt connection_lost | stt.incomplete | ERROR\n{UNDERSTOOD}")
+        );
     }
 
     #[tokio::test]
     async fn speech_survives_a_provider_that_refuses_at_first() {
         for (status, kind) in [(429, "429"), (500, "500")] {
-            let (told, collected) = transcribe_with(&[(Provider::Deepgram, 1, Kind::Status(status))]).await;
+            let (told, collected) =
+                transcribe_with(&[(Provider::Deepgram, 1, Kind::Status(status))]).await;
             assert_understood(&told);
             let first = format!("stt {kind} | stt.incomplete | ERROR");
             assert_eq!(outcome(&collected), format!("\n{first}\n{UNDERSTOOD}"));
@@ -241,22 +336,34 @@ mod stt {
     async fn speech_survives_what_is_no_json() {
         let (told, collected) = transcribe_with(&[(Provider::Deepgram, 1, Kind::Malformed)]).await;
         assert_understood(&told);
-        assert_eq!(outcome(&collected), format!("\nstt malformed_response | stt.incomplete | ERROR\n{UNDERSTOOD}"));
+        assert_eq!(
+            outcome(&collected),
+            format!("\nstt malformed_response | stt.incomplete | ERROR\n{UNDERSTOOD}")
+        );
     }
 
     #[tokio::test]
     async fn silence_of_the_provider_ends_the_wait_for_it() {
         let (told, collected) = transcribe_with(&[(Provider::Deepgram, 1, Kind::Silence)]).await;
         assert!(matches!(told, Floor::TranscriptionFailed), "{told:?}");
-        assert_eq!(outcome(&collected), "\nstt timeout | stt.incomplete | ERROR\n");
+        assert_eq!(
+            outcome(&collected),
+            "\nstt timeout | stt.incomplete | ERROR\n"
+        );
     }
 
     #[tokio::test]
     async fn a_refused_key_ends_each_utterance_at_once_and_does_not_leak() {
-        let config = deepgram::Config { key: Secret::new(WRONG_KEY), ..stand_ins(&[]).await.deepgram() };
+        let config = deepgram::Config {
+            key: Secret::new(WRONG_KEY),
+            ..stand_ins(&[]).await.deepgram()
+        };
         let (told, collected) = transcribe(config, Patience::default()).await;
         assert!(matches!(told, Floor::TranscriptionFailed), "{told:?}");
-        assert_eq!(outcome(&collected), "\nstt INVALID_AUTH | stt.incomplete | ERROR\n");
+        assert_eq!(
+            outcome(&collected),
+            "\nstt INVALID_AUTH | stt.incomplete | ERROR\n"
+        );
         assert!(!everything(&collected).contains(WRONG_KEY));
     }
 
@@ -268,10 +375,16 @@ mod stt {
             let (stream, _) = listener.accept().await.unwrap();
             let mut socket = tokio_tungstenite::accept_async(stream).await.unwrap();
             while let Some(Ok(message)) = socket.next().await {
-                if !message.to_text().is_ok_and(|text| text.contains("Finalize")) {
+                if !message
+                    .to_text()
+                    .is_ok_and(|text| text.contains("Finalize"))
+                {
                     continue;
                 }
-                for (text, finalized) in [("What is the weather", false), ("like in Paris today?", true)] {
+                for (text, finalized) in [
+                    ("What is the weather", false),
+                    ("like in Paris today?", true),
+                ] {
                     let results = serde_json::json!({
                         "type": "Results", "is_final": true, "from_finalize": finalized,
                         "channel": {"alternatives": [{"transcript": text}]},
@@ -280,19 +393,31 @@ mod stt {
                     if split {
                         let pieces: Vec<_> = results.as_bytes().chunks(5).collect();
                         for (index, piece) in pieces.iter().enumerate() {
-                            let code = if index == 0 { Data::Text } else { Data::Continue };
+                            let code = if index == 0 {
+                                Data::Text
+                            } else {
+                                Data::Continue
+                            };
                             let last = index + 1 == pieces.len();
                             let frame = Frame::message(piece.to_vec(), OpCode::Data(code), last);
                             socket.send(Wire::Frame(frame)).await.unwrap();
                         }
                     } else {
-                        socket.feed(Wire::Text(Utf8Bytes::from(results))).await.unwrap();
+                        socket
+                            .feed(Wire::Text(Utf8Bytes::from(results)))
+                            .await
+                            .unwrap();
                     }
                 }
                 socket.flush().await.unwrap();
             }
         });
-        deepgram::Config { url, key: Secret::new("k"), model: "m".to_owned(), language: "en".to_owned() }
+        deepgram::Config {
+            url,
+            key: Secret::new("k"),
+            model: "m".to_owned(),
+            language: "en".to_owned(),
+        }
     }
 
     #[tokio::test]
@@ -300,7 +425,11 @@ mod stt {
         for split in [true, false] {
             let (told, collected) = transcribe(peer(split).await, Patience::default()).await;
             assert_understood(&told);
-            assert_eq!(outcome(&collected), format!("\n{UNDERSTOOD}"), "split: {split}");
+            assert_eq!(
+                outcome(&collected),
+                format!("\n{UNDERSTOOD}"),
+                "split: {split}"
+            );
         }
     }
 }
@@ -315,15 +444,28 @@ mod tts {
         let (collected, _installed) = Collected::install();
         let (sentences, to_tts) = mpsc::channel(8);
         let (speech, mut spoken) = mpsc::channel(1000);
-        let task = tokio::spawn(cartesia::synthesise(config, "c1".to_owned(), patience, to_tts, speech));
+        let task = tokio::spawn(cartesia::synthesise(
+            config,
+            "c1".to_owned(),
+            patience,
+            to_tts,
+            speech,
+        ));
         let response = Response::new(1, &CancellationToken::new());
         for text in SAYS {
-            sentences.send(Sentence::Say(response.clone(), text.to_owned())).await.unwrap();
+            sentences
+                .send(Sentence::Say(response.clone(), text.to_owned()))
+                .await
+                .unwrap();
         }
         sentences.send(Sentence::End(response)).await.unwrap();
         let (mut samples, mut words) = (0, Vec::new());
         loop {
-            match tokio::time::timeout(Duration::from_secs(20), spoken.recv()).await.unwrap().unwrap() {
+            match tokio::time::timeout(Duration::from_secs(20), spoken.recv())
+                .await
+                .unwrap()
+                .unwrap()
+            {
                 Speech::Audio(_, audio) => samples += audio.len(),
                 Speech::Word(_, word, _) => words.push(word),
                 Speech::End(_) => break,
@@ -342,7 +484,8 @@ mod tts {
 
     #[tokio::test]
     async fn speech_that_starts_slowly_is_waited_for() {
-        let (samples, words, collected) = say_with(&[(Provider::Cartesia, 1, Kind::Slow(6.0))]).await;
+        let (samples, words, collected) =
+            say_with(&[(Provider::Cartesia, 1, Kind::Slow(6.0))]).await;
         assert!(samples > 20_000, "{samples}");
         assert_eq!(words, SAYS.join(" "));
         assert_eq!(outcome(&collected), format!("\n{SPOKEN}\n"));
@@ -352,41 +495,65 @@ mod tts {
 
     #[tokio::test]
     async fn a_response_not_heard_yet_is_said_again_over_another_connection() {
-        for (fault, kind) in [(Kind::Disconnect(0), "connection_lost"), (Kind::Malformed, "malformed_response")] {
+        for (fault, kind) in [
+            (Kind::Disconnect(0), "connection_lost"),
+            (Kind::Malformed, "malformed_response"),
+        ] {
             let (samples, _, collected) = say_with(&[(Provider::Cartesia, 1, fault)]).await;
             assert!(samples > 20_000, "{samples}");
-            assert_eq!(outcome(&collected), format!("\n{SPOKEN} | {kind} | ERROR\n{SPOKEN}\n"));
+            assert_eq!(
+                outcome(&collected),
+                format!("\n{SPOKEN} | {kind} | ERROR\n{SPOKEN}\n")
+            );
         }
     }
 
     #[tokio::test]
     async fn a_response_cut_off_by_the_provider_ends_where_it_was() {
-        let (samples, _, collected) = say_with(&[(Provider::Cartesia, 1, Kind::Disconnect(3))]).await;
+        let (samples, _, collected) =
+            say_with(&[(Provider::Cartesia, 1, Kind::Disconnect(3))]).await;
         assert_eq!(samples, 3 * 1600);
-        assert_eq!(outcome(&collected), format!("\n{SPOKEN} | connection_lost | ERROR\n"));
+        assert_eq!(
+            outcome(&collected),
+            format!("\n{SPOKEN} | connection_lost | ERROR\n")
+        );
     }
 
     #[tokio::test]
     async fn a_provider_that_stays_silent_does_not_hang_the_turn() {
-        let silent = [(Provider::Cartesia, 1, Kind::Silence), (Provider::Cartesia, 2, Kind::Silence)];
+        let silent = [
+            (Provider::Cartesia, 1, Kind::Silence),
+            (Provider::Cartesia, 2, Kind::Silence),
+        ];
         let (samples, _, collected) = say_with(&silent).await;
         assert_eq!(samples, 0);
-        assert_eq!(outcome(&collected), format!("\n{SPOKEN} | timeout | ERROR\n{SPOKEN} | timeout | ERROR\n"));
+        assert_eq!(
+            outcome(&collected),
+            format!("\n{SPOKEN} | timeout | ERROR\n{SPOKEN} | timeout | ERROR\n")
+        );
     }
 
     #[tokio::test]
     async fn a_refused_connection_is_an_error_span_and_does_not_leak_the_key() {
         for status in [429, 500] {
-            let refused: Vec<_> = (1..=9).map(|nth| (Provider::Cartesia, nth, Kind::Status(status))).collect();
+            let refused: Vec<_> = (1..=9)
+                .map(|nth| (Provider::Cartesia, nth, Kind::Status(status)))
+                .collect();
             let (samples, _, collected) = say_with(&refused).await;
             assert_eq!(samples, 0);
             let first = format!("tts It is a fine day. | {status} | ERROR");
             assert_eq!(outcome(&collected), format!("\n{first}\n{first}\n"));
         }
-        let config = cartesia::Config { key: Secret::new(WRONG_KEY), ..stand_ins(&[]).await.cartesia() };
+        let config = cartesia::Config {
+            key: Secret::new(WRONG_KEY),
+            ..stand_ins(&[]).await.cartesia()
+        };
         let (samples, _, collected) = say(config, Patience::default()).await;
         assert_eq!(samples, 0);
-        assert_eq!(outcome(&collected), "\ntts It is a fine day. | unauthorized | ERROR\n");
+        assert_eq!(
+            outcome(&collected),
+            "\ntts It is a fine day. | unauthorized | ERROR\n"
+        );
         assert!(!everything(&collected).contains(WRONG_KEY));
     }
 
@@ -400,23 +567,49 @@ mod tts {
             let (stream, _) = listener.accept().await.unwrap();
             let mut socket = tokio_tungstenite::accept_async(stream).await.unwrap();
             while let Some(Ok(message)) = socket.next().await {
-                let Ok(request) = serde_json::from_slice::<serde_json::Value>(&message.into_data()) else { continue };
+                let Ok(request) = serde_json::from_slice::<serde_json::Value>(&message.into_data())
+                else {
+                    continue;
+                };
                 requests.send(request).unwrap();
             }
         });
-        let config = cartesia::Config { url, key: Secret::new("k"), model: "m".into(), voice: "v".into() };
+        let config = cartesia::Config {
+            url,
+            key: Secret::new("k"),
+            model: "m".into(),
+            voice: "v".into(),
+        };
         let (sentences, to_tts) = mpsc::channel(8);
         let (speech, _spoken) = mpsc::channel(8);
-        let task = tokio::spawn(cartesia::synthesise(config, "c1".to_owned(), Patience::default(), to_tts, speech));
+        let task = tokio::spawn(cartesia::synthesise(
+            config,
+            "c1".to_owned(),
+            Patience::default(),
+            to_tts,
+            speech,
+        ));
         let response = Response::new(1, &CancellationToken::new());
-        sentences.send(Sentence::Say(response.clone(), SAYS[0].to_owned())).await.unwrap();
+        sentences
+            .send(Sentence::Say(response.clone(), SAYS[0].to_owned()))
+            .await
+            .unwrap();
         let request = seen.recv().await.unwrap();
-        assert_eq!((&request["transcript"], &request["continue"]), (&"It is a fine day. ".into(), &true.into()));
+        assert_eq!(
+            (&request["transcript"], &request["continue"]),
+            (&"It is a fine day. ".into(), &true.into())
+        );
         response.cancel();
         let cancel = seen.recv().await.unwrap();
-        assert_eq!(cancel, serde_json::json!({"context_id": request["context_id"], "cancel": true}));
+        assert_eq!(
+            cancel,
+            serde_json::json!({"context_id": request["context_id"], "cancel": true})
+        );
         drop(sentences);
         task.await.unwrap();
-        assert_eq!(outcome(&collected), "\ntts It is a fine day. | interrupted\n");
+        assert_eq!(
+            outcome(&collected),
+            "\ntts It is a fine day. | interrupted\n"
+        );
     }
 }

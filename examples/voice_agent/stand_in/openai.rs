@@ -118,13 +118,12 @@ fn answer(request: &Request) -> (Vec<String>, u64, u64) {
         chunk(json!([{"index": 0, "delta": delta, "logprobs": null, "finish_reason": finish}]), Value::Null)
     };
     let mut events = vec![delta(json!({"role": "assistant", "content": ""}), Value::Null)];
-    let finish;
-    match reply(&request.messages, !request.tools.is_empty()) {
+    let finish = match reply(&request.messages, !request.tools.is_empty()) {
         Reply::Says(text) => {
             // A token is a word with the space before it, as in most tokenisers.
             let tokens = text.split_inclusive(' ');
             events.extend(tokens.map(|token| delta(json!({"content": token}), Value::Null)));
-            finish = "stop";
+            "stop"
         }
         Reply::Calls { tool, arguments } => {
             let head = json!({"index": 0, "id": "call_1", "type": "function", "function": {"name": tool, "arguments": ""}});
@@ -134,9 +133,9 @@ fn answer(request: &Request) -> (Vec<String>, u64, u64) {
                 let part = json!({"index": 0, "function": {"arguments": part}});
                 events.push(delta(json!({"tool_calls": [part]}), Value::Null));
             }
-            finish = "tool_calls";
+            "tool_calls"
         }
-    }
+    };
     let output = events.len() as u64 - 1;
     let input = request.messages.iter().map(tokens).sum::<u64>();
     let instructions = request.messages.first().map(tokens).unwrap_or_default();
