@@ -1,6 +1,6 @@
 //! Starts the workers: one for each place that spans go to.
 
-use std::{io, time::Duration};
+use std::io;
 
 use opentelemetry_sdk::trace::SpanExporter;
 
@@ -43,7 +43,10 @@ pub(super) fn start_exporter(
 fn start_console(view: Console, settings: &Settings, reporter: &Reporter) -> io::Result<Worker> {
     use crate::console::{JsonLinesExporter, StdoutExporter, TreeExporter};
     // Somebody is looking: a turn that ends shows at once.
-    let delay = settings.limits.delay.min(Duration::from_millis(100));
+    let delay = settings
+        .limits
+        .delay
+        .min(std::time::Duration::from_millis(100));
     let limits = Limits {
         delay,
         ..settings.limits.clone()

@@ -337,10 +337,10 @@ impl Synthesiser {
         };
         let cancel = json!({"context_id": utterance.context_id, "cancel": true});
         drop(utterance);
-        if let Some(socket) = &mut self.socket {
-            if socket.send_json(&cancel).await.is_err() {
-                self.socket = None;
-            }
+        if let Some(socket) = &mut self.socket
+            && socket.send_json(&cancel).await.is_err()
+        {
+            self.socket = None;
         }
     }
 

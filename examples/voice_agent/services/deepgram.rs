@@ -148,14 +148,14 @@ fn connect(config: &Config, conversation: &str, patience: Patience, after: Durat
 }
 
 enum Event {
-    Connected(Result<Socket, ServiceError>),
+    Connected(Box<Result<Socket, ServiceError>>),
     Incoming(Incoming),
 }
 
 impl Line {
     async fn event(&mut self) -> Event {
         match self {
-            Self::Connecting(connecting) => Event::Connected(connecting.await),
+            Self::Connecting(connecting) => Event::Connected(Box::new(connecting.await)),
             Self::Up(socket) => Event::Incoming(socket.next().await),
             Self::Refused(_) => std::future::pending().await,
         }
@@ -277,13 +277,15 @@ impl Transcriber {
 
     async fn event(&mut self, event: Event) {
         match event {
-            Event::Connected(Ok(socket)) => {
-                self.failures = 0;
-                self.line = Line::Up(Box::new(socket));
-                self.last_sent = Instant::now();
-                self.replay().await;
-            }
-            Event::Connected(Err(error)) => self.lost(error).await,
+            Event::Connected(result) => match *result {
+                Ok(socket) => {
+                    self.failures = 0;
+                    self.line = Line::Up(Box::new(socket));
+                    self.last_sent = Instant::now();
+                    self.replay().await;
+                }
+                Err(error) => self.lost(error).await,
+            },
             Event::Incoming(Incoming::Lost(error)) => self.lost(error).await,
             Event::Incoming(Incoming::Text(text)) => match serde_json::from_str::<Answer>(&text) {
                 Ok(answer) => self.answer(answer).await,
