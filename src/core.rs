@@ -402,3 +402,6 @@ pub(crate) fn undisturbed<R>(act: impl FnOnce() -> R) -> R {
     let _restore = Restore(OCCUPIED.replace(true));
     act()
 }
+
+#[cfg(test)]
+mod tests;

@@ -15,7 +15,12 @@ fn program() -> &'static PathBuf {
     static PROGRAM: OnceLock<PathBuf> = OnceLock::new();
     PROGRAM.get_or_init(|| {
         // target/PROFILE/deps/replay-HASH
-        let profile = std::env::current_exe().unwrap().ancestors().nth(2).unwrap().to_owned();
+        let profile = std::env::current_exe()
+            .unwrap()
+            .ancestors()
+            .nth(2)
+            .unwrap()
+            .to_owned();
         let mut cargo = Command::new(env!("CARGO"));
         let features: Vec<_> = [
             (cfg!(feature = "http"), "http"),
@@ -27,7 +32,14 @@ fn program() -> &'static PathBuf {
         .filter_map(|(on, name)| on.then_some(name))
         .collect();
         cargo
-            .args(["build", "--quiet", "--example", "replay", "--no-default-features", "--features"])
+            .args([
+                "build",
+                "--quiet",
+                "--example",
+                "replay",
+                "--no-default-features",
+                "--features",
+            ])
             .arg(features.join(","))
             .current_dir(env!("CARGO_MANIFEST_DIR"))
             .env("CARGO_TARGET_DIR", profile.parent().unwrap());
@@ -50,7 +62,9 @@ fn replay(arguments: &[&str]) -> Output {
 }
 
 fn timeline(name: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/timelines").join(name)
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("tests/timelines")
+        .join(name)
 }
 
 /// What is told of a span, in this order.
@@ -136,7 +150,9 @@ fn read_span(span: &Value) -> Span {
         from: text(&span["startTimeUnixNano"]).parse().unwrap(),
         to: text(&span["endTimeUnixNano"]).parse().unwrap(),
         error: (span["status"]["code"] == 2).then(|| text(&span["status"]["message"])),
-        attributes: attributes.map(|attribute| (text(&attribute["key"]), value(&attribute["value"]))).collect(),
+        attributes: attributes
+            .map(|attribute| (text(&attribute["key"]), value(&attribute["value"])))
+            .collect(),
     }
 }
 
@@ -146,14 +162,22 @@ fn tree(mut spans: Vec<Span>) -> String {
             let indent = "  ".repeat(depth);
             let [from, to] = [span.from, span.to].map(|at| seconds((at - start) as f64));
             told.push_str(&format!("{indent}{} {from}..{to}", span.name));
-            for key in TOLD.iter().filter(|key| span.name == "turn" || span.name == "conversation" || !["conversation.id", "turn.number"].contains(key)) {
-                // A turn is known by its conversation.
-                if let Some(value) = span.attributes.get(*key).filter(|_| !(span.name == "turn" && *key == "conversation.id")) {
+            // The conversation's id and the turn's number are told once each: by where the others stand.
+            let implied = |key: &str| match &*span.name {
+                "conversation" => false,
+                "turn" => key == "conversation.id",
+                _ => ["conversation.id", "turn.number"].contains(&key),
+            };
+            for key in TOLD.iter().filter(|key| !implied(key)) {
+                if let Some(value) = span.attributes.get(*key) {
                     told.push_str(&format!(" {key}={value}"));
                 }
             }
             if let Some(error) = &span.error {
-                told.push_str(&format!(" error={error} error.type={}", span.attributes["error.type"]));
+                told.push_str(&format!(
+                    " error={error} error.type={}",
+                    span.attributes["error.type"]
+                ));
             }
             told.push('\n');
             if let Some(from) = span.attributes.get("turn.latency.measured_from") {
@@ -179,7 +203,11 @@ fn tree(mut spans: Vec<Span>) -> String {
 fn timelines_make_the_trees_beside_them() {
     for name in ["interruption", "late_and_odd"] {
         let output = replay(&[timeline(&format!("{name}.jsonl")).to_str().unwrap()]);
-        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        assert!(
+            output.status.success(),
+            "{}",
+            String::from_utf8_lossy(&output.stderr)
+        );
         assert_eq!(String::from_utf8_lossy(&output.stderr), "");
         let expected = std::fs::read_to_string(timeline(&format!("{name}.txt"))).unwrap();
         let made = tree(read(&output.stdout));
@@ -192,8 +220,14 @@ fn the_turn_end_timeout_can_be_set() {
     let path = timeline("late_and_odd.jsonl");
     let output = replay(&["--turn-end-timeout", "10", path.to_str().unwrap()]);
     let spans = read(&output.stdout);
-    let reasons: Vec<_> = spans.iter().filter_map(|span| span.attributes.get("turn.end_reason")).collect();
-    assert!(!reasons.is_empty() && !reasons.iter().any(|reason| *reason == "silence"), "{reasons:?}");
+    let reasons: Vec<_> = spans
+        .iter()
+        .filter_map(|span| span.attributes.get("turn.end_reason"))
+        .collect();
+    assert!(
+        !reasons.is_empty() && !reasons.iter().any(|reason| *reason == "silence"),
+        "{reasons:?}"
+    );
 }
 
 /// Plays a timeline of these lines; gives the exit status and what was said.
@@ -202,7 +236,12 @@ fn complaint(name: &str, lines: &str) -> (Option<i32>, String) {
     std::fs::write(&path, lines).unwrap();
     let output = replay(&[path.to_str().unwrap()]);
     let said = String::from_utf8(output.stderr).unwrap();
-    (output.status.code(), said.replace(&format!("{}: ", path.display()), "").trim_end().to_owned())
+    (
+        output.status.code(),
+        said.replace(&format!("{}: ", path.display()), "")
+            .trim_end()
+            .to_owned(),
+    )
 }
 
 #[test]
@@ -211,19 +250,58 @@ fn a_timeline_that_cannot_be_read_is_named_by_line_and_reason() {
     for (line, reason) in [
         ("{", "line 3: not JSON: "),
         ("7", "line 3: 7 is not a JSON object"),
-        (r#"{"conversation": "c1", "event": "x"}"#, "line 3: \"at\" has to be a number of seconds from 0 up"),
-        (r#"{"at": -1, "conversation": "c1", "event": "x"}"#, "line 3: \"at\" has to be a number of seconds from 0 up"),
-        (r#"{"at": "1", "conversation": "c1", "event": "x"}"#, "line 3: \"at\" has to be a number of seconds from 0 up"),
-        (r#"{"at": 1, "event": "x"}"#, "line 3: \"conversation\" is missing"),
-        (r#"{"at": 1, "conversation": 7, "event": "x"}"#, "line 3: \"conversation\" has to be a string, not 7"),
-        (r#"{"at": 1, "conversation": "c1"}"#, "line 3: neither \"event\" nor \"span\" is there"),
-        (r#"{"at": 1, "conversation": "c1", "event": "x", "span": "y"}"#, "line 3: \"event\" and \"span\" exclude each other"),
-        (r#"{"at": 1, "conversation": "c1", "span": "s"}"#, "line 3: \"op\" is missing"),
-        (r#"{"at": 1, "conversation": "c1", "span": "s", "op": "stop"}"#, "line 3: \"op\" is \"stop\"; it is one of start, first_byte, record, end"),
-        (r#"{"at": 1, "conversation": "c1", "span": "s", "op": "start"}"#, "line 3: \"service\" is missing"),
-        (r#"{"at": 1, "conversation": "c1", "span": "s", "op": "record", "attributes": []}"#, "line 3: \"attributes\" has to be an object, not []"),
-        (r#"{"at": 1, "conversation": "c1", "span": "s", "op": "first_byte", "text": "no"}"#, "line 3: \"text\" has to be true or false, not \"no\""),
-        (r#"{"at": 1, "conversation": "c1", "span": "s", "op": "end"}"#, "line 3: span \"s\" was never started"),
+        (
+            r#"{"conversation": "c1", "event": "x"}"#,
+            "line 3: \"at\" has to be a number of seconds from 0 up",
+        ),
+        (
+            r#"{"at": -1, "conversation": "c1", "event": "x"}"#,
+            "line 3: \"at\" has to be a number of seconds from 0 up",
+        ),
+        (
+            r#"{"at": "1", "conversation": "c1", "event": "x"}"#,
+            "line 3: \"at\" has to be a number of seconds from 0 up",
+        ),
+        (
+            r#"{"at": 1, "event": "x"}"#,
+            "line 3: \"conversation\" is missing",
+        ),
+        (
+            r#"{"at": 1, "conversation": 7, "event": "x"}"#,
+            "line 3: \"conversation\" has to be a string, not 7",
+        ),
+        (
+            r#"{"at": 1, "conversation": "c1"}"#,
+            "line 3: neither \"event\" nor \"span\" is there",
+        ),
+        (
+            r#"{"at": 1, "conversation": "c1", "event": "x", "span": "y"}"#,
+            "line 3: \"event\" and \"span\" exclude each other",
+        ),
+        (
+            r#"{"at": 1, "conversation": "c1", "span": "s"}"#,
+            "line 3: \"op\" is missing",
+        ),
+        (
+            r#"{"at": 1, "conversation": "c1", "span": "s", "op": "stop"}"#,
+            "line 3: \"op\" is \"stop\"; it is one of start, first_byte, record, end",
+        ),
+        (
+            r#"{"at": 1, "conversation": "c1", "span": "s", "op": "start"}"#,
+            "line 3: \"service\" is missing",
+        ),
+        (
+            r#"{"at": 1, "conversation": "c1", "span": "s", "op": "record", "attributes": []}"#,
+            "line 3: \"attributes\" has to be an object, not []",
+        ),
+        (
+            r#"{"at": 1, "conversation": "c1", "span": "s", "op": "first_byte", "text": "no"}"#,
+            "line 3: \"text\" has to be true or false, not \"no\"",
+        ),
+        (
+            r#"{"at": 1, "conversation": "c1", "span": "s", "op": "end"}"#,
+            "line 3: span \"s\" was never started",
+        ),
     ] {
         let (status, said) = complaint("unreadable.jsonl", &format!("{started}\n\n{line}\n"));
         assert_eq!(status, Some(2), "{line}");
@@ -234,9 +312,15 @@ fn a_timeline_that_cannot_be_read_is_named_by_line_and_reason() {
 #[test]
 fn a_timeline_that_is_not_there_or_not_given_is_an_error_too() {
     for (arguments, said) in [
-        (&["no/such/timeline.jsonl"][..], "no/such/timeline.jsonl: cannot be read: "),
+        (
+            &["no/such/timeline.jsonl"][..],
+            "no/such/timeline.jsonl: cannot be read: ",
+        ),
         (&[], "usage: replay "),
-        (&["--turn-end-timeout", "soon", "x.jsonl"], "--turn-end-timeout \"soon\" is not a number of seconds from 0 up"),
+        (
+            &["--turn-end-timeout", "soon", "x.jsonl"],
+            "--turn-end-timeout \"soon\" is not a number of seconds from 0 up",
+        ),
         (&["--fast", "x.jsonl"], "\"--fast\" is not understood"),
         (&["x.jsonl", "y.jsonl"], "\"y.jsonl\" is not understood"),
     ] {

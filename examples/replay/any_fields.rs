@@ -39,6 +39,11 @@ fn metadata(name: &str, is_span: bool, fields: &Map<String, Value>) -> &'static 
     })
 }
 
+/// Asks the layers' filters, as the macros do.
+fn is_enabled(metadata: &'static Metadata<'static>) -> bool {
+    tracing::dispatcher::get_default(|dispatch| dispatch.enabled(metadata))
+}
+
 /// Hands the fields over in the form that `tracing` wants them in, each with its own type.
 fn with_values(
     metadata: &'static Metadata<'static>,
@@ -72,9 +77,11 @@ fn with_values(
 pub(crate) fn span(name: &str, fields: &Map<String, Value>) -> Span {
     let metadata = metadata(name, true, fields);
     let mut span = Span::none();
-    with_values(metadata, fields, |values| {
-        span = Span::new(metadata, values)
-    });
+    if is_enabled(metadata) {
+        with_values(metadata, fields, |values| {
+            span = Span::new(metadata, values);
+        });
+    }
     span
 }
 
@@ -101,5 +108,9 @@ pub(crate) fn record(span: &Span, fields: &Map<String, Value>) {
 /// An event with `fields`.
 pub(crate) fn event(fields: &Map<String, Value>) {
     let metadata = metadata("event", false, fields);
-    with_values(metadata, fields, |values| Event::dispatch(metadata, values));
+    if is_enabled(metadata) {
+        with_values(metadata, fields, |values| {
+            Event::dispatch(metadata, values);
+        });
+    }
 }
