@@ -7,6 +7,8 @@
 //! service spans (stt, llm, tts) with two texts of 200 bytes each, and eight boundary events; a service span is entered
 //! once or, as a future that is polled often, twenty times. All variants end in the same processor, which drops spans.
 
+#![allow(missing_docs)] // the harness's macros make public items
+
 use gungraun::Dhat;
 use gungraun::prelude::*;
 use opentelemetry::trace::{

@@ -1,6 +1,6 @@
 //! What the hooks of the layer, the timer and the handles share: settings, the table of live conversations, the tracer.
 
-use crate::clock::{Clock, Time, lock};
+use crate::clock::{Clock, ManualClock, Time, lock};
 use crate::content::ContentPolicy;
 use crate::conversation::Live;
 use crate::timer::{Due, Timer};
@@ -11,9 +11,11 @@ use std::cell::Cell;
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::hash::{BuildHasher, RandomState};
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::mpsc;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock, Weak};
 use std::time::Duration;
-use tracing_core::dispatcher::WeakDispatch;
+use tracing_core::Dispatch;
+use tracing_core::dispatcher::{self, WeakDispatch};
 use tracing_core::span;
 
 /// What is one trace.
@@ -35,6 +37,8 @@ pub(crate) struct Settings {
     pub(crate) trace_mode: TraceMode,
     pub(crate) content: ContentPolicy,
     pub(crate) inherited: Vec<String>,
+    /// In place of the machine's clock.
+    pub(crate) clock: Option<ManualClock>,
 }
 
 impl Default for Settings {
@@ -46,6 +50,7 @@ impl Default for Settings {
             trace_mode: TraceMode::default(),
             content: ContentPolicy::default(),
             inherited: Vec::new(),
+            clock: None,
         }
     }
 }
@@ -65,7 +70,11 @@ pub(crate) struct Core {
 }
 
 impl Core {
-    pub(crate) fn new(tracer: SdkTracer, settings: Settings, clock: Clock) -> Arc<Self> {
+    pub(crate) fn new(tracer: SdkTracer, settings: Settings) -> Arc<Self> {
+        let clock = settings
+            .clock
+            .clone()
+            .map_or_else(Clock::default, Clock::Manual);
         Arc::new_cyclic(|this| Self {
             settings,
             tracer,
@@ -79,6 +88,16 @@ impl Core {
         })
     }
 
+    /// Keeps the way to the subscriber that the layer is part of, if `dispatch` is one. The first is as good as any other.
+    pub(crate) fn learn(&self, dispatch: &Dispatch) {
+        if dispatch
+            .downcast_ref::<Self>()
+            .is_some_and(|core| std::ptr::eq(core, self))
+        {
+            let _ = self.dispatch.set(dispatch.downgrade());
+        }
+    }
+
     /// The OpenTelemetry context of an open span, which is started by asking.
     pub(crate) fn context_of(&self, id: &span::Id) -> Option<Context> {
         let dispatch = self.dispatch.get()?.upgrade()?;
@@ -89,6 +108,33 @@ impl Core {
     pub(crate) fn is_news(&self, name: &str) -> bool {
         let mut known = lock(&self.unknown_events);
         known.len() < 128 && known.insert(name.to_owned())
+    }
+
+    /// Warns that nothing is known of an event called `name`.
+    ///
+    /// From a thread of its own: `tracing` loses or misroutes what is emitted while it delivers something else. Waited
+    /// for, so that the warning stands by its cause, but not for long: a layer may hold a lock around this one.
+    pub(crate) fn warn_of(&self, name: String) {
+        let warn = move || {
+            tracing::warn!(
+                target: "tracing_conversation",
+                "conversation.event = {name:?} is unknown and ignored; \
+                 tracing_conversation::names::event lists what is known"
+            );
+        };
+        let dispatch = self.dispatch.get().and_then(WeakDispatch::upgrade);
+        let (done, is_done) = mpsc::channel::<()>();
+        let thread = std::thread::Builder::new().name("conversation-warning".into());
+        let warned = thread.spawn(move || {
+            match dispatch {
+                Some(dispatch) => dispatcher::with_default(&dispatch, warn),
+                None => warn(),
+            }
+            drop(done);
+        });
+        if warned.is_ok() {
+            let _ = is_done.recv_timeout(Duration::from_millis(100));
+        }
     }
 
     /// The conversation `id`, opened if `opening` allows.

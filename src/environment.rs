@@ -106,6 +106,10 @@ impl Console {
 
 /// Everything that the environment says.
 #[derive(Debug)]
+#[cfg_attr(
+    not(feature = "otlp"),
+    allow(dead_code, reason = "OTLP alone reads all of it")
+)]
 pub(crate) struct Settings {
     pub(crate) console: Option<Console>,
     pub(crate) otlp: Option<Otlp>,

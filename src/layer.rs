@@ -5,9 +5,9 @@ mod conversations;
 mod place;
 mod services;
 
-use crate::clock::{Clock, ManualClock};
+use crate::clock::ManualClock;
 use crate::content::ContentPolicy;
-use crate::core::{Core, Settings, TraceMode, occupied};
+use crate::core::{Core, Settings, TraceMode, occupied, undisturbed};
 use crate::recognise::CallSite;
 use crate::turns::EndReason;
 use opentelemetry_sdk::trace::SdkTracer;
@@ -15,7 +15,7 @@ use std::any::TypeId;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 use tracing_core::span::{Attributes, Id, Record};
-use tracing_core::{Dispatch, Event, Interest, LevelFilter, Metadata, Subscriber};
+use tracing_core::{Dispatch, Event, Interest, LevelFilter, Metadata, Subscriber, dispatcher};
 use tracing_opentelemetry::OpenTelemetryLayer;
 use tracing_subscriber::Layer;
 use tracing_subscriber::layer::Context;
@@ -62,6 +62,13 @@ pub fn layer<S>(tracer: SdkTracer) -> ConversationLayer<S>
 where
     S: Subscriber + for<'span> LookupSpan<'span>,
 {
+    layer_with(tracer, Settings::default())
+}
+
+pub(crate) fn layer_with<S>(tracer: SdkTracer, settings: Settings) -> ConversationLayer<S>
+where
+    S: Subscriber + for<'span> LookupSpan<'span>,
+{
     // What these add to every span costs more than it tells of a voice agent; `with_otel_layer` brings it back.
     let inner = tracing_opentelemetry::layer()
         .with_location(false)
@@ -70,7 +77,7 @@ where
         .with_target(false)
         .with_tracer(tracer.clone());
     ConversationLayer {
-        core: Core::new(tracer, Settings::default(), Clock::default()),
+        core: Core::new(tracer, settings),
         inner,
         conversation_of: ConversationOf(ConversationLayer::<S>::conversation_of),
     }
@@ -129,12 +136,7 @@ where
     /// Goes by `clock` in place of the machine's, for tests and replays.
     #[must_use]
     pub fn with_clock(self, clock: ManualClock) -> Self {
-        let core = Core::new(
-            self.core.tracer.clone(),
-            self.core.settings.clone(),
-            Clock::Manual(clock),
-        );
-        Self { core, ..self }
+        self.with(|settings| settings.clock = Some(clock))
     }
 
     /// Wraps `otel` in place of a lean layer that records no location, threads, inactivity and target.
@@ -157,7 +159,7 @@ where
     fn with(self, set: impl FnOnce(&mut Settings)) -> Self {
         let mut settings = self.core.settings.clone();
         set(&mut settings);
-        let core = Core::new(self.core.tracer.clone(), settings, self.core.clock.clone());
+        let core = Core::new(self.core.tracer.clone(), settings);
         Self { core, ..self }
     }
 }
@@ -201,8 +203,7 @@ where
     S: Subscriber + for<'span> LookupSpan<'span>,
 {
     fn on_register_dispatch(&self, dispatch: &Dispatch) {
-        // One that comes second finds the layer in use elsewhere already; the first is as good.
-        let _ = self.core.dispatch.set(dispatch.downgrade());
+        self.core.learn(dispatch);
         self.inner.on_register_dispatch(dispatch);
     }
 
@@ -232,7 +233,7 @@ where
             CallSite::Service if !occupied() => self.new_service(attributes, id, ctx, false),
             CallSite::NamedService if !occupied() => self.new_service(attributes, id, ctx, true),
             CallSite::Joining if !occupied() => self.join(attributes, id, ctx),
-            _ => self.inner.on_new_span(attributes, id, ctx),
+            _ => undisturbed(|| self.inner.on_new_span(attributes, id, ctx)),
         }
     }
 
@@ -244,7 +245,7 @@ where
     }
 
     fn on_follows_from(&self, id: &Id, follows: &Id, ctx: Context<'_, S>) {
-        self.inner.on_follows_from(id, follows, ctx);
+        undisturbed(|| self.inner.on_follows_from(id, follows, ctx));
     }
 
     fn on_event(&self, event: &Event<'_>, ctx: Context<'_, S>) {
@@ -256,7 +257,12 @@ where
     }
 
     fn on_enter(&self, id: &Id, ctx: Context<'_, S>) {
-        self.inner.on_enter(id, ctx);
+        if self.core.dispatch.get().is_none() {
+            // Some wrappers keep it from us, `Option` among them.
+            dispatcher::get_default(|dispatch| self.core.learn(dispatch));
+        }
+        // It starts the span, under a lock: a sampler or processor that emits something must not lead back to it.
+        undisturbed(|| self.inner.on_enter(id, ctx));
     }
 
     fn on_exit(&self, id: &Id, ctx: Context<'_, S>) {
@@ -267,7 +273,7 @@ where
         if self.core.ours.may_have(&id) {
             self.close(&id, &ctx);
         }
-        self.inner.on_close(id, ctx);
+        undisturbed(|| self.inner.on_close(id, ctx));
     }
 
     fn on_id_change(&self, old: &Id, new: &Id, ctx: Context<'_, S>) {

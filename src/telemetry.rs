@@ -3,6 +3,7 @@
 mod builder;
 mod destinations;
 mod filter;
+mod log;
 mod signal;
 
 use std::{
@@ -25,8 +26,8 @@ use crate::{
 pub use builder::Builder;
 use filter::ConversationFilter;
 
-/// Installs a whole `tracing` registry from the environment: log lines to standard error under `RUST_LOG` (`info`
-/// unless set), and conversations to where the variables say.
+/// Installs a whole `tracing` registry from the environment: log lines to standard error under `RUST_LOG` (if it
+/// is not set, `info` without the boundary events), and conversations to where the variables say.
 ///
 /// ```no_run
 /// fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -35,6 +36,8 @@ use filter::ConversationFilter;
 ///     Ok(())
 /// }
 /// ```
+///
+/// Records of the `log` crate are not among the log lines; a program that wants them bridges them itself.
 ///
 /// Keep what it returns until the end of `main`: dropping it ends open conversations and sends what is queued. A
 /// collector that is away is no error here; spans wait for it.
@@ -116,14 +119,7 @@ impl Telemetry {
     where
         S: Subscriber + for<'a> LookupSpan<'a>,
     {
-        let settings = self.inner.layer.clone();
-        let layer = crate::layer(self.tracer())
-            .with_turn_end_timeout(settings.turn_end_timeout)
-            .with_idle_limit(settings.idle_limit)
-            .with_conversation_type(settings.conversation_type)
-            .with_trace_mode(settings.trace_mode)
-            .with_content(settings.content)
-            .with_inherited(settings.inherited);
+        let layer = crate::layer::layer_with(self.tracer(), self.inner.layer.clone());
         self.inner.conversations().push(layer.conversations());
         layer.and_then(Listening(self.inner.reporter.clone()))
     }

@@ -1,12 +1,16 @@
 //! What the builder's settings and the environment's variables do to what leaves.
 
 #![cfg(feature = "http")]
-#![allow(clippy::unwrap_used)]
+#![allow(clippy::unwrap_used, clippy::panic)]
 
 #[path = "support/mod.rs"]
 mod support;
 
 use opentelemetry::trace::{Span as _, Tracer as _};
+use opentelemetry_sdk::{
+    error::OTelSdkResult,
+    trace::{SpanData, SpanExporter},
+};
 use support::{PATIENCE, Server, spans, text};
 use tracing::{Level, debug_span, info, info_span, trace, trace_span};
 use tracing_conversation::{Builder, ContentPolicy, Profile, Telemetry, TraceMode};
@@ -183,4 +187,31 @@ fn an_exporter_of_the_programs_own_is_a_destination_like_the_others() {
     let delivered = telemetry.delivered();
     assert_eq!(delivered.len(), 1);
     assert_eq!(delivered[0].exported, 3);
+}
+
+#[derive(Debug)]
+struct Panics;
+
+impl SpanExporter for Panics {
+    async fn export(&self, _: Vec<SpanData>) -> OTelSdkResult {
+        panic!("as this test wants it");
+    }
+}
+
+#[test]
+fn an_exporter_that_panics_costs_its_own_spans_and_holds_nothing_up() {
+    let server = Server::start();
+    let telemetry = Telemetry::builder()
+        .endpoint(server.url())
+        .exporter(Panics)
+        .build()
+        .unwrap();
+    let subscriber = tracing_subscriber::registry().with(telemetry.layer());
+    tracing::subscriber::with_default(subscriber, saying_something);
+    let error = telemetry.shutdown().unwrap_err().to_string();
+    assert_eq!(
+        error,
+        "setup::Panics: 3 spans lost, 0 still waiting (the exporter panicked)"
+    );
+    assert_eq!(server.names(), ["llm", "turn", "conversation"]);
 }

@@ -3,16 +3,15 @@
 //!
 //!     cargo run --release --example replay -- [--turn-end-timeout SECS] TIMELINE.jsonl
 
+#![allow(clippy::print_stderr)] // its way to tell a user what is wrong
+
 mod any_fields;
 mod player;
 mod timeline;
 
-use opentelemetry::trace::TracerProvider as _;
-use opentelemetry_sdk::trace::{SdkTracerProvider, SimpleSpanProcessor};
 use std::process::ExitCode;
 use std::time::Duration;
-use tracing_conversation::{ConversationProcessor, JsonLinesExporter, ManualClock};
-use tracing_subscriber::prelude::*;
+use tracing_conversation::{Console, ManualClock, Telemetry};
 
 const USAGE: &str = "usage: replay [--turn-end-timeout SECS] TIMELINE.jsonl";
 
@@ -58,23 +57,15 @@ fn run() -> Result<(), String> {
         timeline::read(&text).map_err(|error| format!("{}: {error}", arguments.timeline))?;
 
     let clock = ManualClock::new();
-    let exporter = SimpleSpanProcessor::new(JsonLinesExporter::stdout());
-    let provider = SdkTracerProvider::builder()
-        .with_span_processor(ConversationProcessor::new(exporter))
-        .build();
-    let mut layer =
-        tracing_conversation::layer(provider.tracer("replay")).with_clock(clock.clone());
+    let mut telemetry = Telemetry::builder()
+        .console(Some(Console::Json))
+        .clock(clock.clone());
     if let Some(timeout) = arguments.turn_end_timeout {
-        layer = layer.with_turn_end_timeout(timeout);
+        telemetry = telemetry.turn_end_timeout(timeout);
     }
-    let conversations = layer.conversations();
-    tracing_subscriber::registry().with(layer).init();
-
+    let telemetry = telemetry.init().map_err(|error| error.to_string())?;
     player::play(&steps, &clock).map_err(|error| format!("{}: {error}", arguments.timeline))?;
-    conversations.end_all();
-    provider
-        .shutdown()
-        .map_err(|error| format!("the spans could not all be written: {error}"))
+    telemetry.shutdown().map_err(|error| error.to_string())
 }
 
 fn main() -> ExitCode {

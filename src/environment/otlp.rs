@@ -125,6 +125,7 @@ pub(crate) struct Connection {
 
 impl Connection {
     /// The URL without its query, which may carry a key.
+    #[cfg(feature = "otlp")]
     pub(crate) fn destination(&self) -> &str {
         self.url.split('?').next().unwrap_or_default()
     }

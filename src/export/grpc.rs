@@ -102,7 +102,7 @@ impl Sink for GrpcSink {
 
     async fn send(&mut self, parcel: &mut Bytes) -> Answer {
         let timeout = self.connection.timeout;
-        match tokio::time::timeout(timeout, self.call(parcel.clone())).await {
+        let answer = match tokio::time::timeout(timeout, self.call(parcel.clone())).await {
             Ok(Ok(answer)) => {
                 let partly = answer.partial_success.unwrap_or_default();
                 partial(partly.rejected_spans, &partly.error_message)
@@ -112,7 +112,12 @@ impl Sink for GrpcSink {
                 after: None,
                 why: format!("no answer within {timeout:?}"),
             },
+        };
+        if matches!(answer, Answer::Again { .. }) {
+            // A connection that went dead without a word would take in every further attempt.
+            self.channel = None;
         }
+        answer
     }
 }
 

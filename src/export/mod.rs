@@ -39,6 +39,10 @@ use opentelemetry_sdk::trace::SpanData;
 
 /// What became of one attempt to send a batch.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[cfg_attr(
+    not(feature = "otlp"),
+    allow(dead_code, reason = "OTLP alone gives all of them")
+)]
 pub(crate) enum Answer {
     /// The destination has taken the batch, except for so many spans of it.
     Taken {

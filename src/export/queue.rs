@@ -250,7 +250,7 @@ impl Queue {
         self.lock().closing
     }
 
-    /// The worker's last act, also when it is torn down by a panic: whatever is left will not be sent.
+    /// The worker's last act, also when an exporter's panic tears it down: whatever is left will not be sent.
     pub(crate) fn end(&self) {
         let mut state = self.lock();
         let left = (state.spans.len() + state.under_way) as u64;
@@ -260,6 +260,9 @@ impl Queue {
         state.bytes = 0;
         state.spans = VecDeque::new();
         state.closed = true;
+        if std::thread::panicking() {
+            state.counts.last_problem = Some("the exporter panicked".into());
+        }
         drop(state);
         self.settled.notify_all();
     }

@@ -28,6 +28,12 @@ impl Service {
         Self { live }
     }
 
+    /// Whether nothing listens, or the work is done.
+    #[inline]
+    pub(super) fn is_idle(&self) -> bool {
+        self.live.is_none()
+    }
+
     pub(super) fn live(&mut self) -> Option<&mut Live> {
         self.live.as_deref_mut()
     }
@@ -82,7 +88,10 @@ impl Service {
 }
 
 impl Drop for Service {
+    #[inline]
     fn drop(&mut self) {
-        self.end(false);
+        if !self.is_idle() {
+            self.end(false);
+        }
     }
 }

@@ -1,7 +1,7 @@
 //! Events that are addressed to the layer.
 
 use super::ConversationLayer;
-use crate::core::{Found, Opening};
+use crate::core::{Found, Opening, undisturbed};
 use crate::fields::{Fields, Given};
 use crate::latency::FirstByte;
 use crate::names;
@@ -32,7 +32,11 @@ impl Heard {
             names::CONVERSATION_EVENT => {
                 let name = given.text();
                 self.boundary = Boundary::named(&name);
-                self.unknown = self.boundary.is_none().then(|| name.into_owned());
+                // As much as a warning needs: a name may be anything, of any length.
+                self.unknown = self
+                    .boundary
+                    .is_none()
+                    .then(|| name.chars().take(80).collect());
             }
             names::CONVERSATION_ID => {
                 self.conversation = Some(given.text().into_owned()).filter(|id| !id.is_empty());
@@ -65,11 +69,7 @@ where
         }));
         let Some(boundary) = heard.boundary else {
             if let Some(name) = heard.unknown.filter(|name| self.core.is_news(name)) {
-                tracing::warn!(
-                    target: "tracing_conversation",
-                    "conversation.event = {name:?} is unknown and ignored; \
-                     tracing_conversation::names::event lists what is known"
-                );
+                self.core.warn_of(name);
             }
             return;
         };
@@ -125,14 +125,17 @@ where
             Boundary::BotStarted => moment.bot_started(),
             Boundary::BotStopped => moment.bot_stopped(),
             Boundary::Interruption => moment.interrupted(),
-            Boundary::Annotate => event.record(&mut Fields(|field, given: Given<'_>| {
-                if is_attribute(field)
-                    && content.admits(field)
-                    && let Some(value) = given.value(|text| content.bound(text))
-                {
-                    moment.annotate(field.into(), value, content.max_value_bytes());
-                }
-            })),
+            // A value that emits something while it is formatted must not lead back to the conversation.
+            Boundary::Annotate => undisturbed(|| {
+                event.record(&mut Fields(|field, given: Given<'_>| {
+                    if is_attribute(field)
+                        && content.admits(field)
+                        && let Some(value) = given.value(|text| content.bound(text))
+                    {
+                        moment.annotate(field.into(), value, content.max_value_bytes());
+                    }
+                }));
+            }),
             Boundary::ConversationEnded | Boundary::ClientDisconnected => {
                 let reason = heard
                     .reason

@@ -58,6 +58,7 @@ where
             _ => work.note(field, given, &core.settings.content, &mut news),
         }));
         work.is_new = false;
+        news.service = false;
 
         let own_id = own_id.filter(|id| !id.is_empty());
         let place = self.place_of_new(attributes, &ctx);
@@ -132,9 +133,12 @@ where
             Some(Ours::Service(service)) => {
                 let mut news = News::default();
                 if let Some(work) = &mut *lock(&service.work) {
-                    record(&mut Fields(|field, given: Given<'_>| {
-                        work.note(field, given, &self.core.settings.content, &mut news);
-                    }));
+                    // A value that emits something while it is formatted must not lead back to this lock.
+                    undisturbed(|| {
+                        record(&mut Fields(|field, given: Given<'_>| {
+                            work.note(field, given, &self.core.settings.content, &mut news);
+                        }));
+                    });
                     if let Some(live) = &service.conversation {
                         self.tell(live, work, &news);
                         service.set_turn(work);

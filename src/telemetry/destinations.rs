@@ -1,8 +1,8 @@
 //! Starts the workers: one for each place that spans go to.
 
-use std::{io, time::Duration};
+use std::io;
 
-use opentelemetry_sdk::{Resource, trace::SpanExporter};
+use opentelemetry_sdk::trace::SpanExporter;
 
 use crate::{
     environment::{Console, Settings, SetupError},
@@ -31,11 +31,11 @@ pub(super) fn start(settings: &Settings, reporter: &Reporter) -> Result<Vec<Work
 pub(super) fn start_exporter(
     destination: String,
     exporter: impl SpanExporter + 'static,
-    resource: &Resource,
+    settings: &Settings,
     limits: Limits,
     reporter: &Reporter,
 ) -> io::Result<Worker> {
-    let sink = ExporterSink::new(exporter, resource);
+    let sink = ExporterSink::new(exporter, &settings.resource, settings.profile);
     Worker::start(destination, limits, || sink, reporter.clone())
 }
 
@@ -43,24 +43,26 @@ pub(super) fn start_exporter(
 fn start_console(view: Console, settings: &Settings, reporter: &Reporter) -> io::Result<Worker> {
     use crate::console::{JsonLinesExporter, StdoutExporter, TreeExporter};
     // Somebody is looking: a turn that ends shows at once.
-    let delay = settings.limits.delay.min(Duration::from_millis(100));
+    let delay = settings
+        .limits
+        .delay
+        .min(std::time::Duration::from_millis(100));
     let limits = Limits {
         delay,
         ..settings.limits.clone()
     };
-    let resource = &settings.resource;
     let name = format!("console ({})", view.name());
     match view {
-        Console::Tree => start_exporter(name, TreeExporter::stdout(), resource, limits, reporter),
+        Console::Tree => start_exporter(name, TreeExporter::stdout(), settings, limits, reporter),
         Console::Json => start_exporter(
             name,
             JsonLinesExporter::stdout(),
-            resource,
+            settings,
             limits,
             reporter,
         ),
         Console::Stdout => {
-            start_exporter(name, StdoutExporter::stdout(), resource, limits, reporter)
+            start_exporter(name, StdoutExporter::stdout(), settings, limits, reporter)
         }
     }
 }

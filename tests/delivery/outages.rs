@@ -75,10 +75,9 @@ fn the_queue_is_bounded_in_bytes_too() {
         .build()
         .unwrap();
     let tracer = telemetry.provider().tracer("test");
-    let megabyte = "x".repeat(1 << 20);
     for _ in 0..100 {
         let mut span = tracer.start("large");
-        span.set_attribute(KeyValue::new("input", megabyte.clone()));
+        fill(&mut span, 16);
         span.end();
     }
     let [exported, dropped, rejected, failed, waiting] = counts(&telemetry);
@@ -97,7 +96,7 @@ fn a_request_stays_below_what_collectors_take() {
     let tracer = telemetry.provider().tracer("test");
     for _ in 0..40 {
         let mut span = tracer.start("large");
-        span.set_attribute(KeyValue::new("input", "x".repeat(200 << 10)));
+        fill(&mut span, 3);
         span.end();
     }
     telemetry.shutdown().unwrap();
@@ -111,4 +110,14 @@ fn a_request_stays_below_what_collectors_take() {
         "{lengths:?}"
     );
     assert_eq!(server.names().len(), 40);
+}
+
+/// Adds so many texts of 64 KiB, the longest that leaves whole.
+fn fill(span: &mut impl Span, texts: usize) {
+    for number in 0..texts {
+        span.set_attribute(KeyValue::new(
+            format!("text.{number}"),
+            "x".repeat(64 << 10),
+        ));
+    }
 }
