@@ -41,7 +41,12 @@ fn main() -> ExitCode {
         Ok(arguments) => arguments,
         Err(text) => {
             say(&text);
-            return ExitCode::from(2);
+            let asked_for = text == arguments::HELP;
+            return if asked_for {
+                ExitCode::SUCCESS
+            } else {
+                ExitCode::from(2)
+            };
         }
     };
     match run(&arguments) {

@@ -11,6 +11,7 @@ use crate::turns::EndReason;
 use opentelemetry::trace::TraceContextExt;
 use opentelemetry::{Context as OtelContext, KeyValue};
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 use tracing_core::field::{Field, FieldSet, ValueSet, Visit};
 use tracing_core::span::{Attributes, Id};
@@ -72,6 +73,7 @@ where
         let live = self.core.conversation(&own_id, Opening::Never);
         self.keep(id, &ctx, Ours::Joining(own_id.into()));
         let Found::Live(live) = live else {
+            self.core.joined_by_id_alone.store(true, Ordering::Relaxed);
             return undisturbed(|| self.inner.on_new_span(attributes, id, ctx));
         };
         let above = self.parent_context(attributes);
