@@ -11,9 +11,10 @@ use std::cell::Cell;
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::hash::{BuildHasher, RandomState};
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
-use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock, Weak};
 use std::sync::mpsc;
+use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock, Weak};
 use std::time::Duration;
+use tracing_core::Dispatch;
 use tracing_core::dispatcher::{self, WeakDispatch};
 use tracing_core::span;
 
@@ -89,6 +90,16 @@ impl Core {
             unknown_events: Mutex::default(),
             this: this.clone(),
         })
+    }
+
+    /// Keeps the way to the subscriber that the layer is part of, if `dispatch` is one. The first is as good as any other.
+    pub(crate) fn learn(&self, dispatch: &Dispatch) {
+        if dispatch
+            .downcast_ref::<Self>()
+            .is_some_and(|core| std::ptr::eq(core, self))
+        {
+            let _ = self.dispatch.set(dispatch.downgrade());
+        }
     }
 
     /// The OpenTelemetry context of an open span, which is started by asking.
@@ -391,3 +402,6 @@ pub(crate) fn undisturbed<R>(act: impl FnOnce() -> R) -> R {
     let _restore = Restore(OCCUPIED.replace(true));
     act()
 }
+
+#[cfg(test)]
+mod tests;

@@ -15,7 +15,7 @@ use std::any::TypeId;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 use tracing_core::span::{Attributes, Id, Record};
-use tracing_core::{Dispatch, Event, Interest, LevelFilter, Metadata, Subscriber};
+use tracing_core::{Dispatch, Event, Interest, LevelFilter, Metadata, Subscriber, dispatcher};
 use tracing_opentelemetry::OpenTelemetryLayer;
 use tracing_subscriber::Layer;
 use tracing_subscriber::layer::Context;
@@ -203,8 +203,7 @@ where
     S: Subscriber + for<'span> LookupSpan<'span>,
 {
     fn on_register_dispatch(&self, dispatch: &Dispatch) {
-        // One that comes second finds the layer in use elsewhere already; the first is as good.
-        let _ = self.core.dispatch.set(dispatch.downgrade());
+        self.core.learn(dispatch);
         self.inner.on_register_dispatch(dispatch);
     }
 
@@ -258,6 +257,10 @@ where
     }
 
     fn on_enter(&self, id: &Id, ctx: Context<'_, S>) {
+        if self.core.dispatch.get().is_none() {
+            // Some wrappers keep it from us, `Option` among them.
+            dispatcher::get_default(|dispatch| self.core.learn(dispatch));
+        }
         // It starts the span, under a lock: a sampler or processor that emits something must not lead back to it.
         undisturbed(|| self.inner.on_enter(id, ctx));
     }

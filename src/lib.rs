@@ -82,6 +82,7 @@
 //! queues cannot hold, and say so. A span is exported when its last handle is dropped; where a library keeps handles
 //! (connection pools do), the adapters of [`instrument`] end it in time.
 #![deny(unsafe_code)]
+#![warn(unreachable_pub)]
 
 #[cfg(feature = "attributes")]
 mod attributes;

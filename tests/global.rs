@@ -36,7 +36,10 @@ impl<S: tracing::Subscriber> Layer<S> for Warnings {
 impl Warnings {
     fn with(&self, text: &str) -> Vec<String> {
         let told = self.0.lock().unwrap();
-        told.iter().filter(|message| message.contains(text)).cloned().collect()
+        told.iter()
+            .filter(|message| message.contains(text))
+            .cloned()
+            .collect()
     }
 }
 
@@ -49,7 +52,10 @@ static INSTALLED: LazyLock<Installed> = LazyLock::new(|| {
     let warnings = Warnings::default();
     let (exporter, provider) = stage::exporter();
     let layer = layer(&provider).with_clock(ManualClock::new());
-    tracing_subscriber::registry().with(layer).with(warnings.clone()).init();
+    tracing_subscriber::registry()
+        .with(layer)
+        .with(warnings.clone())
+        .init();
     Installed { warnings, exporter }
 });
 
@@ -82,12 +88,21 @@ fn a_value_that_emits_while_it_is_formatted_waits_for_nobody() {
     struct Chatty(&'static str);
     impl std::fmt::Debug for Chatty {
         fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-            for event in ["bot_started_speaking", "user_started_speaking", "first_byte", "annotate"] {
+            for event in [
+                "bot_started_speaking",
+                "user_started_speaking",
+                "first_byte",
+                "annotate",
+            ] {
                 info!(conversation.event = event, conversation.id = self.0);
                 info!(conversation.event = event);
             }
             tracing::Span::current().record("output", "from within");
-            drop(info_span!("llm", gen_ai.operation.name = "chat", conversation.id = self.0));
+            drop(info_span!(
+                "llm",
+                gen_ai.operation.name = "chat",
+                conversation.id = self.0
+            ));
             f.write_str("chatty")
         }
     }
@@ -96,7 +111,9 @@ fn a_value_that_emits_while_it_is_formatted_waits_for_nobody() {
     std::thread::spawn(move || {
         let chatty = || Chatty("formatting");
         let _scope = info_span!("conversation", conversation.id = "formatting", mood = ?chatty(), output = Empty).entered();
-        let llm = info_span!("llm", gen_ai.operation.name = "chat", input = ?chatty(), output = Empty).entered();
+        let llm =
+            info_span!("llm", gen_ai.operation.name = "chat", input = ?chatty(), output = Empty)
+                .entered();
         llm.record("output", tracing::field::debug(chatty()));
         info!(conversation.event = "annotate", note = ?chatty());
         drop(llm);
@@ -105,7 +122,8 @@ fn a_value_that_emits_while_it_is_formatted_waits_for_nobody() {
         info!(conversation.event = "conversation_ended", reason = ?chatty());
         tell.send(()).unwrap();
     });
-    told.recv_timeout(Duration::from_secs(60)).expect("it waits for itself");
+    told.recv_timeout(Duration::from_secs(60))
+        .expect("it waits for itself");
     let spans = installed.exporter.get_finished_spans().unwrap();
     assert!(spans.iter().any(|span| span.name == "llm"));
 }
@@ -123,7 +141,8 @@ fn a_scope_handed_to_a_thread_ends_its_conversation_there() {
     .unwrap();
     let spans = installed.exporter.get_finished_spans().unwrap();
     let own = spans.iter().filter(|span| {
-        span.name == "conversation" && stage::attribute(span, "conversation.id").as_deref() == Some("handed over")
+        span.name == "conversation"
+            && stage::attribute(span, "conversation.id").as_deref() == Some("handed over")
     });
     assert_eq!(own.count(), 1);
 }

@@ -5,15 +5,18 @@ mod stage;
 use opentelemetry::trace::{SpanKind, TraceContextExt, TraceId};
 use opentelemetry::{Context, KeyValue};
 use opentelemetry_sdk::error::OTelSdkResult;
-use opentelemetry_sdk::trace::{Sampler, SamplingDecision, SamplingResult, ShouldSample, Span as SdkSpan, SpanData, SpanProcessor};
+use opentelemetry_sdk::trace::{
+    Sampler, SamplingDecision, SamplingResult, ShouldSample, Span as SdkSpan, SpanData,
+    SpanProcessor,
+};
 use stage::{Stage, exporter_with};
 use std::cell::Cell;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, mpsc};
 use std::time::Duration;
 use tracing::field::Empty;
-use tracing_conversation::Conversation;
 use tracing::{Span, info, info_span};
+use tracing_conversation::Conversation;
 
 /// Runs `act` on a thread of its own and fails if it does not come back.
 fn comes_back(act: impl FnOnce() + Send + 'static) {
@@ -50,18 +53,36 @@ impl Talkative {
 
     fn say(&self) {
         info!("an event of a hook");
-        for name in ["user_started_speaking", "bot_started_speaking", "annotate", "first_byte", "no such event"] {
+        for name in [
+            "user_started_speaking",
+            "bot_started_speaking",
+            "annotate",
+            "first_byte",
+            "no such event",
+        ] {
             info!(conversation.event = name, mood = "chatty");
             info!(conversation.event = name, conversation.id = "c1");
         }
-        let llm = info_span!("llm of a hook", gen_ai.operation.name = "chat", conversation.id = "c1", output = Empty);
+        let llm = info_span!(
+            "llm of a hook",
+            gen_ai.operation.name = "chat",
+            conversation.id = "c1",
+            output = Empty
+        );
         llm.record("output", "words");
         llm.in_scope(|| drop(info_span!("POST of a hook")));
         drop(info_span!("task of a hook", conversation.id = "c1"));
         drop(info_span!("conversation", conversation.id = "of a hook"));
-        info!(conversation.event = "conversation_ended", conversation.id = "of a hook");
+        info!(
+            conversation.event = "conversation_ended",
+            conversation.id = "of a hook"
+        );
         if let Some(conversation) = Conversation::by_id("c1").or_else(Conversation::current) {
-            let _ = (conversation.context(), conversation.turn_context(), conversation.turn_number());
+            let _ = (
+                conversation.context(),
+                conversation.turn_context(),
+                conversation.turn_number(),
+            );
             conversation.set_attribute("mood", "chatty");
             conversation.in_scope(|| info!(conversation.event = "interruption"));
         }
@@ -105,7 +126,10 @@ impl ShouldSample for Talkative {
 /// A conversation that is entered, interrupted, annotated, and moved about.
 fn program(stage: &Stage) {
     let scope = info_span!("conversation", conversation.id = "c1");
-    info!(conversation.event = "bot_started_speaking", conversation.id = "c1");
+    info!(
+        conversation.event = "bot_started_speaking",
+        conversation.id = "c1"
+    );
     scope.in_scope(|| {
         let stt = info_span!("stt", gen_ai.operation.name = "stt", transcript = Empty);
         info!(conversation.event = "user_started_speaking");
@@ -132,7 +156,12 @@ fn own_tree(spans: &[SpanData]) -> Vec<String> {
     stage::tree(spans, &["turn.number"])
         .into_iter()
         .map(|line| line.trim().to_owned())
-        .filter(|line| ["llm ", "stt ", "tts"].iter().any(|own| line.starts_with(own)) && !line.contains("hook"))
+        .filter(|line| {
+            ["llm ", "stt ", "tts"]
+                .iter()
+                .any(|own| line.starts_with(own))
+                && !line.contains("hook")
+        })
         .collect()
 }
 
@@ -142,7 +171,10 @@ fn a_processor_that_talks_in_its_hooks_stops_nothing() {
         let (exporter, provider) = exporter_with(|builder| builder.with_span_processor(Talkative));
         let stage = Stage::over(exporter, provider, |layer| layer);
         stage.play(|| program(&stage));
-        assert_eq!(own_tree(&stage.spans()), ["stt turn.number=2", "llm turn.number=2", "tts"]);
+        assert_eq!(
+            own_tree(&stage.spans()),
+            ["stt turn.number=2", "llm turn.number=2", "tts"]
+        );
     });
 }
 
@@ -152,7 +184,10 @@ fn a_sampler_that_talks_stops_nothing() {
         let (exporter, provider) = exporter_with(|builder| builder.with_sampler(Talkative));
         let stage = Stage::over(exporter, provider, |layer| layer);
         stage.play(|| program(&stage));
-        assert_eq!(own_tree(&stage.spans()), ["stt turn.number=2", "llm turn.number=2", "tts"]);
+        assert_eq!(
+            own_tree(&stage.spans()),
+            ["stt turn.number=2", "llm turn.number=2", "tts"]
+        );
     });
 }
 
@@ -195,7 +230,8 @@ fn a_processor_that_panics_takes_no_conversation_with_it() {
             Ok(())
         }
     }
-    let (exporter, provider) = exporter_with(|builder| builder.with_span_processor(Panics(AtomicUsize::new(0))));
+    let (exporter, provider) =
+        exporter_with(|builder| builder.with_span_processor(Panics(AtomicUsize::new(0))));
     let stage = Stage::over(exporter, provider, |layer| layer);
     stage.play(|| {
         let _scope = info_span!("conversation", conversation.id = "c1").entered();
@@ -207,7 +243,15 @@ fn a_processor_that_panics_takes_no_conversation_with_it() {
     });
     assert_eq!(stage.conversations.open(), 0);
     let turns: Vec<_> = stage.tree(&["turn.number"]);
-    assert_eq!(turns, ["conversation", "  turn turn.number=1", "  turn turn.number=2", "    tts turn.number=2"]);
+    assert_eq!(
+        turns,
+        [
+            "conversation",
+            "  turn turn.number=1",
+            "  turn turn.number=2",
+            "    tts turn.number=2"
+        ]
+    );
 }
 
 #[test]
@@ -222,8 +266,14 @@ fn a_panic_that_unwinds_through_the_spans_ends_them() {
         });
         unwound.unwrap_err();
         assert!(Span::current().is_none());
-        info!(conversation.event = "client_connected", conversation.id = "c2");
-        info!(conversation.event = "conversation_ended", conversation.id = "c2");
+        info!(
+            conversation.event = "client_connected",
+            conversation.id = "c2"
+        );
+        info!(
+            conversation.event = "conversation_ended",
+            conversation.id = "c2"
+        );
     });
     assert_eq!(stage.conversations.open(), 0);
     let mut tree = stage.tree(&["conversation.id"]);
@@ -246,16 +296,25 @@ fn a_value_that_emits_events_while_it_is_formatted_stops_nothing() {
     struct Chatty;
     impl std::fmt::Debug for Chatty {
         fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-            info!(conversation.event = "bot_started_speaking", conversation.id = "c1");
-            drop(info_span!("llm", gen_ai.operation.name = "chat", conversation.id = "c1"));
+            info!(
+                conversation.event = "bot_started_speaking",
+                conversation.id = "c1"
+            );
+            drop(info_span!(
+                "llm",
+                gen_ai.operation.name = "chat",
+                conversation.id = "c1"
+            ));
             f.write_str("chatty")
         }
     }
     comes_back(|| {
         let stage = Stage::new();
         stage.play(|| {
-            let _scope = info_span!("conversation", conversation.id = "c1", mood = ?Chatty).entered();
-            let tts = info_span!("tts", gen_ai.operation.name = "tts", text = ?Chatty, voice_id = Empty);
+            let _scope =
+                info_span!("conversation", conversation.id = "c1", mood = ?Chatty).entered();
+            let tts =
+                info_span!("tts", gen_ai.operation.name = "tts", text = ?Chatty, voice_id = Empty);
             tts.record("voice_id", tracing::field::debug(Chatty));
             info!(conversation.event = "annotate", note = ?Chatty);
             info!(conversation.event = "conversation_ended", reason = ?Chatty);
@@ -282,7 +341,11 @@ fn a_conversation_that_the_sampler_drops_is_dropped_whole_and_costs_nobody_else(
                 "conversation" => SamplingDecision::Drop,
                 _ => SamplingDecision::RecordAndSample,
             };
-            SamplingResult { decision, attributes: Vec::new(), trace_state: Default::default() }
+            SamplingResult {
+                decision,
+                attributes: Vec::new(),
+                trace_state: Default::default(),
+            }
         }
     }
     let sampler = Sampler::ParentBased(Box::new(NoConversations));
@@ -311,20 +374,44 @@ fn nothing_that_an_event_says_makes_the_layer_stumble() {
         info!(conversation.event = "");
         info!(conversation.event = %huge);
         info!(conversation.event = "User_Started_Speaking");
-        info!(conversation.event = "vad_user_stopped_speaking", stop_secs = "soon");
-        info!(conversation.event = "vad_user_stopped_speaking", stop_secs = -1.0);
-        info!(conversation.event = "vad_user_stopped_speaking", stop_secs = f64::MAX);
-        info!(conversation.event = "vad_user_stopped_speaking", stop_secs = u64::MAX);
-        info!(conversation.event = "vad_user_stopped_speaking", stop_secs = f64::NAN);
-        info!(conversation.event = "conversation_started", conversation.id = "");
-        info!(conversation.event = "conversation_started", conversation.id = Empty);
+        info!(
+            conversation.event = "vad_user_stopped_speaking",
+            stop_secs = "soon"
+        );
+        info!(
+            conversation.event = "vad_user_stopped_speaking",
+            stop_secs = -1.0
+        );
+        info!(
+            conversation.event = "vad_user_stopped_speaking",
+            stop_secs = f64::MAX
+        );
+        info!(
+            conversation.event = "vad_user_stopped_speaking",
+            stop_secs = u64::MAX
+        );
+        info!(
+            conversation.event = "vad_user_stopped_speaking",
+            stop_secs = f64::NAN
+        );
+        info!(
+            conversation.event = "conversation_started",
+            conversation.id = ""
+        );
+        info!(
+            conversation.event = "conversation_started",
+            conversation.id = Empty
+        );
         info!(conversation.event = "first_byte", text = "false");
         info!(conversation.event = "bot_stopped_speaking");
         info!(conversation.event = "conversation_ended", reason = 7);
         drop(scope);
     });
     assert_eq!(stage.conversations.open(), 0);
-    assert_eq!(stage.tree(&["turn.end_reason"]), ["conversation", "  turn turn.end_reason=conversation_ended"]);
+    assert_eq!(
+        stage.tree(&["turn.end_reason"]),
+        ["conversation", "  turn turn.end_reason=conversation_ended"]
+    );
 }
 
 #[test]
@@ -334,7 +421,10 @@ fn a_wrong_type_in_one_field_leaves_the_others_standing() {
         let _scope = info_span!("conversation", conversation.id = "c1").entered();
         stage.pass(1_000);
         // Silent since now, for all that can be understood.
-        info!(conversation.event = "vad_user_stopped_speaking", stop_secs = "0.2");
+        info!(
+            conversation.event = "vad_user_stopped_speaking",
+            stop_secs = "0.2"
+        );
         stage.pass(1_000);
         info!(conversation.event = "bot_started_speaking");
     });
@@ -350,12 +440,21 @@ fn whole_seconds_given_as_integers_are_seconds() {
     stage.play(|| {
         let _scope = info_span!("conversation", conversation.id = "c1").entered();
         stage.pass(5_000);
-        info!(conversation.event = "vad_user_stopped_speaking", stop_secs = 2_u64);
+        info!(
+            conversation.event = "vad_user_stopped_speaking",
+            stop_secs = 2_u64
+        );
         info!(conversation.event = "bot_started_speaking");
     });
     assert_eq!(
-        stage.tree(&["turn.user_bot_latency_seconds", "turn.latency.endpointing_wait"]),
-        ["conversation", "  turn turn.user_bot_latency_seconds=2.0 turn.latency.endpointing_wait=2.0"]
+        stage.tree(&[
+            "turn.user_bot_latency_seconds",
+            "turn.latency.endpointing_wait"
+        ]),
+        [
+            "conversation",
+            "  turn turn.user_bot_latency_seconds=2.0 turn.latency.endpointing_wait=2.0"
+        ]
     );
 }
 
@@ -363,19 +462,40 @@ fn whole_seconds_given_as_integers_are_seconds() {
 fn without_the_processor_the_rest_still_works() {
     use opentelemetry_sdk::trace::{InMemorySpanExporter, SdkTracerProvider};
     let exporter = InMemorySpanExporter::default();
-    let provider = SdkTracerProvider::builder().with_simple_exporter(exporter.clone()).build();
+    let provider = SdkTracerProvider::builder()
+        .with_simple_exporter(exporter.clone())
+        .build();
     let stage = Stage::over(exporter, provider, |layer| layer.with_inherited(["tier"]));
     stage.play(|| {
         let _scope = info_span!("conversation", conversation.id = "c1", tier = "premium").entered();
-        let llm = info_span!("llm", gen_ai.operation.name = "chat", tokens = 3_u64, tokens.late = Empty);
-        llm.record("tokens", 4_u64).record("tokens", 5_u64).record("tokens.late", 6_usize);
+        let llm = info_span!(
+            "llm",
+            gen_ai.operation.name = "chat",
+            tokens = 3_u64,
+            tokens.late = Empty
+        );
+        llm.record("tokens", 4_u64)
+            .record("tokens", 5_u64)
+            .record("tokens.late", 6_usize);
         llm.in_scope(|| drop(info_span!("POST")));
         drop(llm);
         info!(conversation.event = "bot_started_speaking");
         info!(conversation.event = "user_started_speaking");
-        drop(info_span!("tts", gen_ai.operation.name = "tts", otel.status_code = "ERROR"));
+        drop(info_span!(
+            "tts",
+            gen_ai.operation.name = "tts",
+            otel.status_code = "ERROR"
+        ));
     });
-    let mut tree = stage.tree(&["conversation.id", "turn.number", "tier", "tokens", "tokens.late", "error.type", "status"]);
+    let mut tree = stage.tree(&[
+        "conversation.id",
+        "turn.number",
+        "tier",
+        "tokens",
+        "tokens.late",
+        "error.type",
+        "status",
+    ]);
     tree.sort();
     assert_eq!(
         tree,

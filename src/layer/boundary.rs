@@ -36,7 +36,10 @@ impl Heard {
                 let name = given.text();
                 self.boundary = Boundary::named(&name);
                 // As much as a warning needs: a name may be anything, of any length.
-                self.unknown = self.boundary.is_none().then(|| name.chars().take(80).collect());
+                self.unknown = self
+                    .boundary
+                    .is_none()
+                    .then(|| name.chars().take(80).collect());
             }
             names::CONVERSATION_ID => {
                 self.conversation = Some(given.text().into_owned()).filter(|id| !id.is_empty());

@@ -15,7 +15,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 use tracing_core::field::{Field, FieldSet, ValueSet, Visit};
 use tracing_core::span::{Attributes, Id};
-use tracing_core::{Metadata, Subscriber};
+use tracing_core::{Metadata, Subscriber, dispatcher};
 use tracing_subscriber::Layer as _;
 use tracing_subscriber::layer::Context;
 use tracing_subscriber::registry::LookupSpan;
@@ -59,6 +59,9 @@ where
             return self.keep(id, &ctx, Ours::Joining(own_id.into()));
         }
         self.keep(id, &ctx, Ours::Scope(live.clone()));
+        if self.core.dispatch.get().is_none() {
+            dispatcher::get_default(|dispatch| self.core.learn(dispatch));
+        }
         if self.core.dispatch.get().is_none() {
             // Without a way back to the scope, its span has to be started here and now.
             self.inner_context(id, &ctx, |context| live.adopt(context));

@@ -152,10 +152,9 @@ where
     }
 
     pub(super) fn keep(&self, id: &Id, ctx: &Context<'_, S>, ours: Ours) {
-        if let Some(span) = ctx.span(id) {
-            if span.extensions_mut().replace(ours).is_none() {
-                self.core.ours.add(id);
-            }
+        let span = ctx.span(id);
+        if span.is_some_and(|span| span.extensions_mut().replace(ours).is_none()) {
+            self.core.ours.add(id);
         }
     }
 
