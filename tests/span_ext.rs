@@ -1,5 +1,12 @@
 //! `OpenTelemetrySpanExt` on every span, those of the layer included.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a test may fail"
+)]
+
 mod stage;
 
 use opentelemetry::trace::{
