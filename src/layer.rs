@@ -36,7 +36,8 @@ pub struct ConversationLayer<S> {
 
 /// A layer that makes its spans with `tracer`.
 ///
-/// It takes the place of `tracing_opentelemetry::layer().with_tracer(tracer)`, which it wraps. For everything that the
+/// It takes the place of `tracing_opentelemetry::layer().with_tracer(tracer)`, which it wraps. A registry has room for one
+/// of either: tracing-opentelemetry panics where two keep their data on the same span. For everything that the
 /// contract promises, the tracer's provider should have a [`ConversationProcessor`](crate::ConversationProcessor).
 ///
 /// ```
