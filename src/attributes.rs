@@ -137,3 +137,7 @@ pub use tracing_conversation_macros::traced_tts;
 /// # }
 /// ```
 pub use tracing_conversation_macros::traced_tool;
+
+#[cfg(doctest)]
+#[doc = include_str!("../docs/instrumenting.md")]
+struct Guide;

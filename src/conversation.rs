@@ -357,7 +357,9 @@ impl Live {
                     StringValue::from(self.identity.id.clone()),
                 ),
             ]);
-            own.extend(attributes);
+            for attribute in attributes {
+                fields::set(&mut own, attribute.key, attribute.value);
+            }
             span.set_attributes(own);
             HandedOver {
                 span: span.span_context().span_id(),

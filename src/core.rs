@@ -10,10 +10,12 @@ use opentelemetry_sdk::trace::SdkTracer;
 use std::cell::Cell;
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::hash::{BuildHasher, RandomState};
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::mpsc;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock, Weak};
 use std::time::Duration;
-use tracing_core::dispatcher::WeakDispatch;
+use tracing_core::Dispatch;
+use tracing_core::dispatcher::{self, WeakDispatch};
 use tracing_core::span;
 
 /// What is one trace.
@@ -63,6 +65,9 @@ pub(crate) struct Core {
     pub(crate) ours: OpenSpans,
     /// The subscriber that the layer is part of: the way to a span's context from outside the layer's hooks.
     pub(crate) dispatch: OnceLock<WeakDispatch>,
+    /// Whether there ever was a span that joined a conversation by an id that was not live, or not known yet: the context
+    /// that is active in it is not that conversation's.
+    pub(crate) joined_by_id_alone: AtomicBool,
     unknown_events: Mutex<HashSet<String>>,
     this: Weak<Core>,
 }
@@ -81,9 +86,20 @@ impl Core {
             table: Table::default(),
             ours: OpenSpans::default(),
             dispatch: OnceLock::new(),
+            joined_by_id_alone: AtomicBool::new(false),
             unknown_events: Mutex::default(),
             this: this.clone(),
         })
+    }
+
+    /// Keeps the way to the subscriber that the layer is part of, if `dispatch` is one. The first is as good as any other.
+    pub(crate) fn learn(&self, dispatch: &Dispatch) {
+        if dispatch
+            .downcast_ref::<Self>()
+            .is_some_and(|core| std::ptr::eq(core, self))
+        {
+            let _ = self.dispatch.set(dispatch.downgrade());
+        }
     }
 
     /// The OpenTelemetry context of an open span, which is started by asking.
@@ -96,6 +112,33 @@ impl Core {
     pub(crate) fn is_news(&self, name: &str) -> bool {
         let mut known = lock(&self.unknown_events);
         known.len() < 128 && known.insert(name.to_owned())
+    }
+
+    /// Warns that nothing is known of an event called `name`.
+    ///
+    /// From a thread of its own: `tracing` loses or misroutes what is emitted while it delivers something else. Waited
+    /// for, so that the warning stands by its cause, but not for long: a layer may hold a lock around this one.
+    pub(crate) fn warn_of(&self, name: String) {
+        let warn = move || {
+            tracing::warn!(
+                target: "tracing_conversation",
+                "conversation.event = {name:?} is unknown and ignored; \
+                 tracing_conversation::names::event lists what is known"
+            );
+        };
+        let dispatch = self.dispatch.get().and_then(WeakDispatch::upgrade);
+        let (done, is_done) = mpsc::channel::<()>();
+        let thread = std::thread::Builder::new().name("conversation-warning".into());
+        let warned = thread.spawn(move || {
+            match dispatch {
+                Some(dispatch) => dispatcher::with_default(&dispatch, warn),
+                None => warn(),
+            }
+            drop(done);
+        });
+        if warned.is_ok() {
+            let _ = is_done.recv_timeout(Duration::from_millis(100));
+        }
     }
 
     /// The conversation `id`, opened if `opening` allows.
@@ -359,3 +402,6 @@ pub(crate) fn undisturbed<R>(act: impl FnOnce() -> R) -> R {
     let _restore = Restore(OCCUPIED.replace(true));
     act()
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,7 +1,7 @@
 //! A handle to a live conversation, for code that is not inside it.
 
 use crate::conversation::{Live, Membership};
-use crate::core::{Core, Found};
+use crate::core::{Core, Found, occupied};
 use crate::layer::ConversationOf;
 use opentelemetry::trace::FutureExt as _;
 use opentelemetry::{Context, Key, KeyValue, Value};
@@ -97,14 +97,14 @@ impl Conversation {
     /// The OpenTelemetry context of the conversation's span, to inject `traceparent` or to start spans under.
     #[must_use]
     pub fn context(&self) -> Option<Context> {
-        let core = self.live.core().filter(|_| self.is_live())?;
+        let core = self.core()?;
         Some(self.live.context(&core).clone())
     }
 
     /// The OpenTelemetry context of the open turn's span; `None` between turns.
     #[must_use]
     pub fn turn_context(&self) -> Option<Context> {
-        let core = self.live.core().filter(|_| self.is_live())?;
+        let core = self.core()?;
         let turn = self.live.open_turn()?;
         Some(self.live.turn_context(&core, &turn).clone())
     }
@@ -149,6 +149,12 @@ impl Conversation {
         self.act(&key.clone(), |moment, limit| {
             moment.annotate(key, value, limit)
         });
+    }
+
+    /// What is needed to start spans. Not to be had where spans are being started: a sampler or processor that asks would
+    /// wait for itself.
+    fn core(&self) -> Option<Arc<Core>> {
+        self.live.core().filter(|_| self.is_live() && !occupied())
     }
 
     fn act(&self, key: &Key, act: impl FnOnce(&mut crate::conversation::Moment<'_>, usize)) {

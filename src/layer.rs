@@ -7,7 +7,7 @@ mod services;
 
 use crate::clock::ManualClock;
 use crate::content::ContentPolicy;
-use crate::core::{Core, Settings, TraceMode, occupied};
+use crate::core::{Core, Settings, TraceMode, occupied, undisturbed};
 use crate::recognise::CallSite;
 use crate::turns::EndReason;
 use opentelemetry_sdk::trace::SdkTracer;
@@ -15,7 +15,7 @@ use std::any::TypeId;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 use tracing_core::span::{Attributes, Id, Record};
-use tracing_core::{Dispatch, Event, Interest, LevelFilter, Metadata, Subscriber};
+use tracing_core::{Dispatch, Event, Interest, LevelFilter, Metadata, Subscriber, dispatcher};
 use tracing_opentelemetry::OpenTelemetryLayer;
 use tracing_subscriber::Layer;
 use tracing_subscriber::layer::Context;
@@ -203,8 +203,7 @@ where
     S: Subscriber + for<'span> LookupSpan<'span>,
 {
     fn on_register_dispatch(&self, dispatch: &Dispatch) {
-        // One that comes second finds the layer in use elsewhere already; the first is as good.
-        let _ = self.core.dispatch.set(dispatch.downgrade());
+        self.core.learn(dispatch);
         self.inner.on_register_dispatch(dispatch);
     }
 
@@ -234,7 +233,7 @@ where
             CallSite::Service if !occupied() => self.new_service(attributes, id, ctx, false),
             CallSite::NamedService if !occupied() => self.new_service(attributes, id, ctx, true),
             CallSite::Joining if !occupied() => self.join(attributes, id, ctx),
-            _ => self.inner.on_new_span(attributes, id, ctx),
+            _ => undisturbed(|| self.inner.on_new_span(attributes, id, ctx)),
         }
     }
 
@@ -246,7 +245,7 @@ where
     }
 
     fn on_follows_from(&self, id: &Id, follows: &Id, ctx: Context<'_, S>) {
-        self.inner.on_follows_from(id, follows, ctx);
+        undisturbed(|| self.inner.on_follows_from(id, follows, ctx));
     }
 
     fn on_event(&self, event: &Event<'_>, ctx: Context<'_, S>) {
@@ -258,7 +257,12 @@ where
     }
 
     fn on_enter(&self, id: &Id, ctx: Context<'_, S>) {
-        self.inner.on_enter(id, ctx);
+        if self.core.dispatch.get().is_none() {
+            // Some wrappers keep it from us, `Option` among them.
+            dispatcher::get_default(|dispatch| self.core.learn(dispatch));
+        }
+        // It starts the span, under a lock: a sampler or processor that emits something must not lead back to it.
+        undisturbed(|| self.inner.on_enter(id, ctx));
     }
 
     fn on_exit(&self, id: &Id, ctx: Context<'_, S>) {
@@ -268,7 +272,7 @@ where
     fn on_close(&self, id: Id, ctx: Context<'_, S>) {
         let has_ended = self.core.ours.may_have(&id) && self.close(&id, &ctx);
         if !has_ended {
-            self.inner.on_close(id, ctx);
+            undisturbed(|| self.inner.on_close(id, ctx));
         }
     }
 

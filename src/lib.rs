@@ -1,5 +1,88 @@
 //! Conversation, turn and service spans for voice agents, from plain `tracing`.
+//!
+//! A voice agent emits `tracing` spans and events. [`init`], [`Telemetry`] or [`layer`] make of them OpenTelemetry traces
+//! that tell what was said in which turn, where the time between the user's last word and the bot's first went, what it
+//! cost and who interrupted whom.
+//!
+//! ```no_run
+//! use tracing::{info, info_span};
+//!
+//! fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! #   #[cfg(feature = "console")]
+//!     let _telemetry = tracing_conversation::init()?;
+//!     let call = info_span!("conversation", conversation.id = "call-1");
+//!     call.in_scope(|| {
+//!         info!(conversation.event = "user_started_speaking");
+//!         let llm = info_span!("llm", gen_ai.operation.name = "chat", gen_ai.usage.output_tokens = 17);
+//!         llm.in_scope(|| info!(conversation.event = "first_byte"));
+//!         drop(llm);
+//!         info!(conversation.event = "bot_started_speaking");
+//!     });
+//!     Ok(())
+//! }
+//! ```
+//!
+//! # What goes in
+//!
+//! | emitted | means |
+//! |---|---|
+//! | a span named `conversation` with the field `conversation.id` | a conversation, from its creation to `conversation_ended` or its close; an empty id is replaced by a UUID; other fields become attributes |
+//! | `conversation.id` on an event or another span | belongs to that conversation, wherever it is emitted; an event or service span opens one that is unknown |
+//! | an event with `conversation.event` | one of [`names::event`], whatever its level, target and message; [`event`] has a function for each |
+//! | a span with `gen_ai.operation.name` | a service's work, of the kind that the value says: `stt`, `speech_to_text`, `transcription`; `chat`, `text_completion`, `generate_content`; `tts`, `text_to_speech`, `audio_generation`; `execute_tool`; `realtime`; any other keeps its own name |
+//!
+//! Fields of boundary events: `stop_secs`, `start_secs` (seconds that voice activity took to be confirmed), `reason`,
+//! `text` (of `first_byte`: `false` where a tool call begins), `ago_secs` (how many seconds before now it happened).
+//!
+//! A service records on its span what it knows, under the names of [`names`] and of OpenTelemetry's GenAI conventions.
+//! What it records as `metrics.ttfb` itself is taken over. `text` of a text-to-speech span adds up, sentence by sentence,
+//! as does `metrics.character_count`; anything else recorded again replaces what was there. A failure is told by
+//! `otel.status_code = "ERROR"`, `otel.status_description`, `error` or `error.type`.
+//!
+//! # What comes out
+//!
+//! A trace for each conversation: its turns as children of its span, service spans as children of the turn that is open
+//! when they begin, of the conversation between turns. Speech-to-text belongs to the turn in which its first transcript
+//! arrives. A service span inside another of the same turn stays there; ordinary spans stay where `tracing` has them.
+//!
+//! Turns follow Pipecat's rules. The first starts with the conversation; the next when the user speaks while or after the
+//! bot did; a turn also ends when the bot has been silent for the [turn-end
+//! timeout](ConversationLayer::with_turn_end_timeout), and then where the bot stopped. It leaves within a second of its
+//! end, without a further event and without a runtime.
+//!
+//! `turn.latency.*` splits the seconds from the end of the user's speech (from `client_connected`, for a greeting) to the
+//! bot's first audio into parts that sum to it: `endpointing_wait`, `transcription`, `turn_detection`, `first_request`,
+//! `llm_inference`, `llm_tool_call`, `function_handler`, `sentence_aggregation`, `speech_synthesis`, `output_transport`,
+//! and `pipeline` for the rest. They need the voice activity events; without those, `user_stopped_speaking` gives
+//! `turn.user_bot_latency_seconds` alone.
+//!
+//! # Set-up
+//!
+//! - [`init`] installs a whole registry from the environment.
+//! - [`Telemetry`] gives layer and guard for a registry of your own, from the environment and a [`Builder`].
+//! - [`layer`] and [`ConversationProcessor`] go into a program that has its own provider.
+//!
+//! A filter on the whole registry silences traces too; put it on the layer that it is meant for.
+//!
+//! # Features
+//!
+//! | feature | default | |
+//! |---|---|---|
+//! | `http` | yes | OTLP over HTTP, protobuf and JSON |
+//! | `grpc` | no | OTLP over gRPC |
+//! | `console` | yes | the tree view, OTLP/JSON lines, opentelemetry-stdout |
+//! | `attributes` | no | `#[traced_stt]`, `#[traced_llm]`, `#[traced_tts]`, `#[traced_tool]` |
+//!
+//! Without any of them, the layer is there alone.
+//!
+//! # What it does not do
+//!
+//! It never panics, never waits for I/O, and holds a bounded amount of memory: values are cut at 64 KiB, at most 65,536
+//! conversations are open at once, one of which nothing is heard for an hour is ended, and exporters drop what their
+//! queues cannot hold, and say so. A span is exported when its last handle is dropped; where a library keeps handles
+//! (connection pools do), the adapters of [`instrument`] end it in time.
 #![deny(unsafe_code)]
+#![warn(unreachable_pub)]
 
 #[cfg(feature = "attributes")]
 mod attributes;
@@ -51,9 +134,7 @@ pub use telemetry::{Builder, DeliveryError, Telemetry, init};
 /// What the macros expand to. Not part of the public interface.
 #[doc(hidden)]
 pub mod __private {
+    pub use crate::instrument::{returned, service::Service};
     pub use tracing;
     pub use tracing_conversation_macros::declare_span;
-
-    #[cfg(feature = "attributes")]
-    pub use crate::instrument::{returned, service::Service};
 }

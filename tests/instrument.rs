@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+use std::collections::BTreeSet;
 use std::future::{pending, ready};
 use std::time::Duration;
 
@@ -548,4 +549,111 @@ conversation
       · metrics.character_count=12
 "
     );
+}
+
+#[test]
+fn with_capture_off_these_are_all_the_declared_fields_that_keep_their_text() {
+    let exported = Exported::with_content(ContentPolicy::default().with_capture(false));
+    conversation_span!(conversation.id = "c1").in_scope(|| {
+        let spans = [
+            stt_span!(),
+            llm_span!(),
+            tts_span!(),
+            tool_span!(),
+            realtime_span!(),
+        ];
+        for span in spans {
+            for field in span.metadata().unwrap().fields() {
+                // Recorded, it would end the span before the rest is.
+                if field.name() != "service.ended" {
+                    span.record(&field, "secret");
+                }
+            }
+            span.record("service.ended", true);
+        }
+    });
+    let spans = exported.spans();
+    let keys: BTreeSet<&str> = spans
+        .iter()
+        .flat_map(|span| &span.attributes)
+        .filter(|attribute| attribute.value.as_str() == "secret")
+        .map(|attribute| attribute.key.as_str())
+        .filter(|key| !key.starts_with("gen_ai.usage.") && !key.starts_with("gen_ai.request."))
+        .collect();
+    assert_eq!(
+        keys.into_iter().collect::<Vec<_>>(),
+        [
+            "error.type",
+            "gen_ai.operation.name",
+            "gen_ai.output.type",
+            "gen_ai.provider.name",
+            "gen_ai.response.finish_reasons",
+            "gen_ai.response.id",
+            "gen_ai.response.model",
+            "gen_ai.tool.call.id",
+            "gen_ai.tool.name",
+            "gen_ai.tool.type",
+            "is_final",
+            "language",
+            "metrics.audio_seconds",
+            "metrics.character_count",
+            "stt.incomplete",
+            "tool_choice",
+            "tool_count",
+            "user_id",
+            "voice_id",
+        ]
+    );
+    for span in &spans {
+        assert!(!span.name.contains("secret"));
+        assert!(!format!("{:?} {:?}", span.status, span.events).contains("secret"));
+    }
+}
+
+#[cfg(feature = "console")]
+#[test]
+fn the_tree_view_shows_no_word_with_capture_off() {
+    use opentelemetry::trace::TracerProvider as _;
+    use opentelemetry_sdk::trace::{SdkTracerProvider, SimpleSpanProcessor};
+    use std::io::Write;
+    use std::sync::{Arc, Mutex};
+    use tracing_conversation::{ConversationProcessor, TreeExporter};
+    use tracing_subscriber::prelude::*;
+
+    #[derive(Clone, Default)]
+    struct Shown(Arc<Mutex<Vec<u8>>>);
+    impl Write for Shown {
+        fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+            self.0.lock().unwrap().write(bytes)
+        }
+        fn flush(&mut self) -> std::io::Result<()> {
+            Ok(())
+        }
+    }
+
+    for capture in [true, false] {
+        let policy = ContentPolicy::default().with_capture(capture);
+        let shown = Shown::default();
+        let tree = SimpleSpanProcessor::new(TreeExporter::to_writer(shown.clone()));
+        let provider = SdkTracerProvider::builder()
+            .with_span_processor(ConversationProcessor::new(tree).with_content(policy.clone()))
+            .build();
+        let layer = tracing_conversation::layer(provider.tracer("test")).with_content(policy);
+        let _default = tracing_subscriber::registry().with(layer).set_default();
+        conversation_span!(conversation.id = "c1").in_scope(|| {
+            event::user_started_speaking();
+            drain(
+                stream::iter(["secret"]).traced_with(stt_span!(), |words, seen| {
+                    seen.transcript(words, true);
+                }),
+            );
+            let failed = ready(Err::<(), _>("secret")).try_traced(llm_span!(input = "secret"));
+            failed.now_or_never().unwrap().unwrap_err();
+            drop(tts_span!(text = "secret"));
+        });
+        provider.shutdown().unwrap();
+        let shown = String::from_utf8(shown.0.lock().unwrap().clone()).unwrap();
+        assert!(shown.contains("llm"), "{shown}");
+        assert_eq!(shown.contains("secret"), capture, "{shown}");
+    }
 }

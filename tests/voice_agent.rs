@@ -21,6 +21,7 @@ fn program() -> &'static PathBuf {
     static PROGRAM: OnceLock<PathBuf> = OnceLock::new();
     PROGRAM.get_or_init(|| {
         let given = [
+            (cfg!(feature = "default"), "default"),
             (cfg!(feature = "http"), "http"),
             (cfg!(feature = "grpc"), "grpc"),
             (cfg!(feature = "console"), "console"),

@@ -5,7 +5,7 @@
 
 use serde_json::{Map, Value};
 use std::collections::HashMap;
-use std::sync::{LazyLock, Mutex, OnceLock};
+use std::sync::{LazyLock, Mutex, OnceLock, PoisonError};
 use tracing::callsite::Callsite;
 use tracing::field::FieldSet;
 use tracing::metadata::Kind;
@@ -17,7 +17,10 @@ struct AnyCallsite(OnceLock<Metadata<'static>>);
 impl Callsite for AnyCallsite {
     fn set_interest(&self, _: Interest) {}
     fn metadata(&self) -> &Metadata<'_> {
-        self.0.get().expect("set when it was made")
+        match self.0.get() {
+            Some(metadata) => metadata,
+            None => unreachable!("it is set when it is made"),
+        }
     }
 }
 
@@ -25,7 +28,7 @@ fn metadata(name: &str, is_span: bool, fields: &Map<String, Value>) -> &'static 
     static KNOWN: LazyLock<Mutex<HashMap<String, &'static Metadata<'static>>>> =
         LazyLock::new(Mutex::default);
     let names: Vec<&str> = fields.keys().map(String::as_str).collect();
-    let mut known = KNOWN.lock().expect("nothing panics while it is held");
+    let mut known = KNOWN.lock().unwrap_or_else(PoisonError::into_inner);
     let key = format!("{is_span} {name} {names:?}");
     known.entry(key).or_insert_with(|| {
         let names: Vec<&'static str> = names.iter().map(|name| &*name.to_string().leak()).collect();
@@ -37,6 +40,11 @@ fn metadata(name: &str, is_span: bool, fields: &Map<String, Value>) -> &'static 
             Metadata::new(name, "replay", Level::INFO, None, None, None, fields, kind)
         })
     })
+}
+
+/// Asks the layers' filters, as the macros do.
+fn is_enabled(metadata: &'static Metadata<'static>) -> bool {
+    tracing::dispatcher::get_default(|dispatch| dispatch.enabled(metadata))
 }
 
 /// Hands the fields over in the form that `tracing` wants them in, each with its own type.
@@ -72,9 +80,11 @@ fn with_values(
 pub(crate) fn span(name: &str, fields: &Map<String, Value>) -> Span {
     let metadata = metadata(name, true, fields);
     let mut span = Span::none();
-    with_values(metadata, fields, |values| {
-        span = Span::new(metadata, values)
-    });
+    if is_enabled(metadata) {
+        with_values(metadata, fields, |values| {
+            span = Span::new(metadata, values);
+        });
+    }
     span
 }
 
@@ -101,5 +111,9 @@ pub(crate) fn record(span: &Span, fields: &Map<String, Value>) {
 /// An event with `fields`.
 pub(crate) fn event(fields: &Map<String, Value>) {
     let metadata = metadata("event", false, fields);
-    with_values(metadata, fields, |values| Event::dispatch(metadata, values));
+    if is_enabled(metadata) {
+        with_values(metadata, fields, |values| {
+            Event::dispatch(metadata, values);
+        });
+    }
 }

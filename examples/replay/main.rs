@@ -3,6 +3,8 @@
 //!
 //!     cargo run --release --example replay -- [--turn-end-timeout SECS] TIMELINE.jsonl
 
+#![allow(clippy::print_stderr)] // its way to tell a user what is wrong
+
 mod any_fields;
 mod player;
 mod timeline;

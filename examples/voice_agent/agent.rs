@@ -15,7 +15,9 @@ use crate::services::{Patience, cartesia, deepgram, openai};
 use crate::tools::{Tools, Weather};
 use crate::transport::Connection;
 use crate::vad::Vad;
+use std::time::Duration;
 use tokio::sync::mpsc;
+use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tracing::{Instrument, info, info_span};
 
@@ -29,6 +31,9 @@ const STOP_SECS: f64 = 0.3;
 /// Frames, words and sentences that wait between two stages at most. Speech has more room: it is made faster than played.
 const QUEUE: usize = 64;
 const SPEECH_QUEUE: usize = 1024;
+
+/// How long the stages may take to end.
+const FAREWELL: Duration = Duration::from_secs(1);
 
 /// What every conversation of a process shares.
 #[derive(Clone)]
@@ -124,6 +129,10 @@ impl Agent {
         }
         info!(conversation.event = "client_disconnected");
         conversation.cancel();
-        stages.shutdown().await;
+        // Each stage ends when the one before it has, and says goodbye to its provider. None is waited for long.
+        let ended = async { while stages.join_next().await.is_some() {} };
+        if timeout(FAREWELL, ended).await.is_err() {
+            stages.shutdown().await;
+        }
     }
 }

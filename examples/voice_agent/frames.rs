@@ -114,3 +114,11 @@ impl PartialEq for Response {
         Arc::ptr_eq(&self.0, &other.0)
     }
 }
+
+/// Waits until `response` is cancelled; for ever if there is none.
+pub(crate) async fn cut_off(response: Option<&Response>) {
+    match response {
+        Some(response) => response.cancelled().await,
+        None => std::future::pending().await,
+    }
+}

@@ -41,7 +41,12 @@ fn main() -> ExitCode {
         Ok(arguments) => arguments,
         Err(text) => {
             say(&text);
-            return ExitCode::from(2);
+            let asked_for = text == arguments::HELP;
+            return if asked_for {
+                ExitCode::SUCCESS
+            } else {
+                ExitCode::from(2)
+            };
         }
     };
     match run(&arguments) {
@@ -63,7 +68,9 @@ fn say(text: &str) {
 async fn run(arguments: &Arguments) -> Result<(), Box<dyn Error>> {
     let live =
         matches!(arguments.user, User::Browser(_)).then(|| Live(broadcast::Sender::new(1024)));
-    let _telemetry = telemetry::start(live.clone())?;
+    let telemetry = telemetry::start(live.clone())?;
+    // Ctrl-c in the middle of a call loses nothing of it.
+    telemetry.exit_on_signal()?;
     let agent = prepare(arguments).await?;
     match (&arguments.user, live) {
         (User::Browser(address), Some(live)) => serve(address, agent, live).await,
@@ -128,10 +135,7 @@ async fn serve(address: &str, agent: Agent, live: Live) -> Result<(), Box<dyn Er
         "Open http://{} and press Call; ctrl-c ends.",
         listener.local_addr()?
     ));
-    tokio::select! {
-        served = web::serve(listener, agent, live.0) => Ok(served?),
-        interrupted = tokio::signal::ctrl_c() => Ok(interrupted?),
-    }
+    Ok(web::serve(listener, agent, live.0).await?)
 }
 
 /// Holds the calls that the arguments ask for.

@@ -5,7 +5,7 @@ use crate::pace::Pace;
 use crate::services::Patience;
 use crate::stand_in::faults::{Fault, Kind, Provider};
 use crate::stand_in::{Behaviour, Delays, StandIns};
-use crate::transport::caller;
+use crate::transport::{Connection, Playback, caller};
 use opentelemetry::Value;
 use opentelemetry::trace::{SpanId, Status, TracerProvider as _};
 use opentelemetry_sdk::trace::{
@@ -13,6 +13,7 @@ use opentelemetry_sdk::trace::{
 };
 use std::fmt::Write;
 use std::time::Duration;
+use tokio::sync::mpsc;
 use tracing_conversation::ConversationProcessor;
 use tracing_subscriber::prelude::*;
 
@@ -50,6 +51,15 @@ impl Collected {
 
 /// Runs the bundled caller's conversation at 8 times the speed, with `faults`; returns what was exported.
 async fn converse(id: &str, faults: Vec<Fault>) -> (Vec<SpanData>, StandIns) {
+    let call = |pace| caller::call(&caller::script(), pace).unwrap();
+    converse_with(id, faults, call).await
+}
+
+async fn converse_with(
+    id: &str,
+    faults: Vec<Fault>,
+    call: impl FnOnce(Pace) -> Connection,
+) -> (Vec<SpanData>, StandIns) {
     let (collected, _installed) = Collected::install();
     let pace = Pace::times(8.0);
     let behaviour = Behaviour {
@@ -68,10 +78,9 @@ async fn converse(id: &str, faults: Vec<Fault>) -> (Vec<SpanData>, StandIns) {
         patience: Patience::default(),
         pace,
     };
-    let connection = caller::call(&caller::script(), pace).unwrap();
     tokio::time::timeout(
         Duration::from_secs(60),
-        agent.converse(id.to_owned(), "test", connection),
+        agent.converse(id.to_owned(), "test", call(pace)),
     )
     .await
     .unwrap();
@@ -318,6 +327,42 @@ async fn a_language_model_that_stays_away_is_apologised_for() {
     llm server_error | ERROR
       POST /chat/completions
     tts I am sorry, I cannot think straight right now. Please ask me again in a moment.
+"
+    );
+}
+
+/// A client that is gone as soon as it hears the bot.
+fn hang_up_on_the_bot(_: Pace) -> Connection {
+    let (said, microphone) = mpsc::channel(64);
+    let (speaker, mut heard) = mpsc::channel(64);
+    tokio::spawn(async move {
+        let first = heard.recv().await;
+        assert!(matches!(first, Some(Playback::Audio(_))), "{first:?}");
+        drop(said);
+    });
+    Connection {
+        microphone,
+        speaker,
+    }
+}
+
+#[tokio::test]
+async fn a_disconnect_ends_the_conversation_at_once_and_cuts_off_what_is_under_way() {
+    let (spans, _) = converse_with("gone", Vec::new(), hang_up_on_the_bot).await;
+    let essence = |span: &SpanData| match &*span.name {
+        // How much of the answer had come by then is up to the machine.
+        "llm" => String::new(),
+        "tts" => (get(span, "interrupted") == Some(&Value::Bool(true))).to_string(),
+        _ => essence(span),
+    };
+    assert_eq!(
+        tree(&spans, essence),
+        "
+conversation
+  turn 1 | conversation_ended | client_connected | turn.was_interrupted
+    llm
+      POST /chat/completions
+    tts true
 "
     );
 }

@@ -136,6 +136,7 @@ fn otel_exporter_otlp_endpoint() {
         url(&[(GENERAL, "http://c:4318/")]),
         "http://c:4318/v1/traces"
     );
+    assert_eq!(url(&[(TRACES, "HTTPS://C/In")]), "https://C/In");
     assert_eq!(
         url(&[(GENERAL, "http://[::1]:4318/base?key=1")]),
         "http://[::1]:4318/base/v1/traces?key=1"

@@ -123,29 +123,42 @@ impl<S, O> TracedStream<S, O> {
 impl<S: Stream, O: Observe<S::Item>> Stream for TracedStream<S, O> {
     type Item = S::Item;
 
+    #[inline]
     fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<S::Item>> {
         let this = self.project();
-        let Some(live) = this.service.live() else {
-            return this.stream.poll_next(cx);
-        };
-        let polled = {
-            let Live { span, state } = live;
-            let _entered = span.enter();
-            let polled = this.stream.poll_next(cx);
-            if let Poll::Ready(Some(item)) = &polled {
-                state.item(span, |seen| this.look.observe(item, seen));
-            }
-            polled
-        };
-        if let Poll::Ready(None) = &polled {
-            this.service.finish();
+        if this.service.is_idle() {
+            this.stream.poll_next(cx)
+        } else {
+            poll_inside(this.service, this.stream, this.look, cx)
         }
-        polled
     }
 
     fn size_hint(&self) -> (usize, Option<usize>) {
         self.stream.size_hint()
     }
+}
+
+/// Apart, so that the compiler may inline the way of those that nobody listens to.
+#[inline(never)]
+fn poll_inside<S: Stream, O: Observe<S::Item>>(
+    service: &mut Service,
+    stream: Pin<&mut S>,
+    look: &mut O,
+    cx: &mut Context<'_>,
+) -> Poll<Option<S::Item>> {
+    let Some(Live { span, state }) = service.live() else {
+        return stream.poll_next(cx);
+    };
+    let entered = span.enter();
+    let polled = stream.poll_next(cx);
+    if let Poll::Ready(Some(item)) = &polled {
+        state.item(span, |seen| look.observe(item, seen));
+    }
+    drop(entered);
+    if let Poll::Ready(None) = &polled {
+        service.finish();
+    }
+    polled
 }
 
 impl<S: fmt::Debug, O> fmt::Debug for TracedStream<S, O> {

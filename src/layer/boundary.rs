@@ -1,7 +1,9 @@
 //! Events that are addressed to the layer.
 
 use super::ConversationLayer;
-use crate::core::{Found, Opening};
+use super::place::Place;
+use crate::conversation::Membership;
+use crate::core::{Found, Opening, undisturbed};
 use crate::fields::{Fields, Given};
 use crate::latency::FirstByte;
 use crate::names;
@@ -9,6 +11,7 @@ use crate::recognise::Boundary;
 use crate::service::is_attribute;
 use crate::turns::EndReason;
 use opentelemetry::KeyValue;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 use tracing_core::{Event, Subscriber};
 use tracing_subscriber::layer::Context;
@@ -32,7 +35,11 @@ impl Heard {
             names::CONVERSATION_EVENT => {
                 let name = given.text();
                 self.boundary = Boundary::named(&name);
-                self.unknown = self.boundary.is_none().then(|| name.into_owned());
+                // As much as a warning needs: a name may be anything, of any length.
+                self.unknown = self
+                    .boundary
+                    .is_none()
+                    .then(|| name.chars().take(80).collect());
             }
             names::CONVERSATION_ID => {
                 self.conversation = Some(given.text().into_owned()).filter(|id| !id.is_empty());
@@ -65,19 +72,17 @@ where
         }));
         let Some(boundary) = heard.boundary else {
             if let Some(name) = heard.unknown.filter(|name| self.core.is_news(name)) {
-                tracing::warn!(
-                    target: "tracing_conversation",
-                    "conversation.event = {name:?} is unknown and ignored; \
-                     tracing_conversation::names::event lists what is known"
-                );
+                self.core.warn_of(name);
             }
             return;
         };
-        let span = ctx.event_span(event);
-        let place = if event.is_contextual() {
-            self.contextual_place(span)
-        } else {
-            self.place_of(span)
+        let about_a_service = matches!(boundary, Boundary::FirstByte | Boundary::Annotate);
+        let by_context = !about_a_service && !self.core.joined_by_id_alone.load(Ordering::Relaxed);
+        let place = match Membership::current().filter(|live| live.is_of(&self.core)) {
+            // The nearest conversation is all there is to know.
+            Some(live) if event.is_contextual() && by_context => Place::within(live),
+            _ if event.is_contextual() => self.contextual_place(ctx.event_span(event)),
+            _ => self.place_of(ctx.event_span(event)),
         };
         // What names another conversation is not about the service that it is said in.
         let service = place.service.as_ref().filter(|(_, service)| {
@@ -126,14 +131,17 @@ where
             Boundary::BotStarted => moment.bot_started(),
             Boundary::BotStopped => moment.bot_stopped(),
             Boundary::Interruption => moment.interrupted(),
-            Boundary::Annotate => event.record(&mut Fields(|field, given: Given<'_>| {
-                if is_attribute(field)
-                    && content.admits(field)
-                    && let Some(value) = given.value(|text| content.bound(text))
-                {
-                    moment.annotate(field.into(), value, content.max_value_bytes());
-                }
-            })),
+            // A value that emits something while it is formatted must not lead back to the conversation.
+            Boundary::Annotate => undisturbed(|| {
+                event.record(&mut Fields(|field, given: Given<'_>| {
+                    if is_attribute(field)
+                        && content.admits(field)
+                        && let Some(value) = given.value(|text| content.bound(text))
+                    {
+                        moment.annotate(field.into(), value, content.max_value_bytes());
+                    }
+                }));
+            }),
             Boundary::ConversationEnded | Boundary::ClientDisconnected => {
                 let reason = heard
                     .reason

@@ -11,10 +11,11 @@ use crate::turns::EndReason;
 use opentelemetry::trace::TraceContextExt;
 use opentelemetry::{Context as OtelContext, KeyValue};
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 use tracing_core::field::{Field, FieldSet, ValueSet, Visit};
 use tracing_core::span::{Attributes, Id};
-use tracing_core::{Metadata, Subscriber};
+use tracing_core::{Metadata, Subscriber, dispatcher};
 use tracing_subscriber::Layer as _;
 use tracing_subscriber::layer::Context;
 use tracing_subscriber::registry::LookupSpan;
@@ -59,6 +60,9 @@ where
         }
         self.keep(id, &ctx, Ours::Scope(live.clone()));
         if self.core.dispatch.get().is_none() {
+            dispatcher::get_default(|dispatch| self.core.learn(dispatch));
+        }
+        if self.core.dispatch.get().is_none() {
             // Without a way back to the scope, its span has to be started here and now.
             self.inner_context(id, &ctx, |context| live.adopt(context));
         }
@@ -69,7 +73,8 @@ where
         let live = self.core.conversation(&own_id, Opening::Never);
         self.keep(id, &ctx, Ours::Joining(own_id.into()));
         let Found::Live(live) = live else {
-            return self.inner.on_new_span(attributes, id, ctx);
+            self.core.joined_by_id_alone.store(true, Ordering::Relaxed);
+            return undisturbed(|| self.inner.on_new_span(attributes, id, ctx));
         };
         let above = self.parent_context(attributes);
         let parent = if above.has_active_span() {
@@ -79,7 +84,7 @@ where
         };
         let _attached = parent.attach();
         let attributes = Attributes::new(attributes.metadata(), attributes.values());
-        self.inner.on_new_span(&attributes, id, ctx);
+        undisturbed(|| self.inner.on_new_span(&attributes, id, ctx));
     }
 
     /// Sets the fields of a conversation's scope.
@@ -166,7 +171,7 @@ where
             None if attributes.is_contextual() => Attributes::new(metadata, values),
             None => Attributes::new_root(metadata, values),
         };
-        self.inner.on_new_span(&made, id, ctx);
+        undisturbed(|| self.inner.on_new_span(&made, id, ctx));
     }
 
     /// Gives the context of a span that is open here, which is started by asking.

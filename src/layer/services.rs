@@ -53,6 +53,7 @@ where
             _ => work.note(field, given, &core.settings.content, &mut news),
         }));
         work.is_new = false;
+        news.service = false;
 
         let own_id = own_id.filter(|id| !id.is_empty());
         let place = self.place_of_new(attributes, &ctx);
@@ -123,9 +124,12 @@ where
             Some(Ours::Service(service)) => {
                 let mut news = News::default();
                 if let Some(work) = &mut *lock(&service.work) {
-                    record(&mut Fields(|field, given: Given<'_>| {
-                        work.note(field, given, &self.core.settings.content, &mut news);
-                    }));
+                    // A value that emits something while it is formatted must not lead back to this lock.
+                    undisturbed(|| {
+                        record(&mut Fields(|field, given: Given<'_>| {
+                            work.note(field, given, &self.core.settings.content, &mut news);
+                        }));
+                    });
                     if let Some(live) = service.conversation.as_ref().filter(|_| news.is_any()) {
                         let now = self.core.clock.now();
                         live.act(&self.core, now, |moment| {

@@ -3,19 +3,19 @@
 use std::{
     collections::HashMap,
     fmt, io,
-    io::IsTerminal,
     sync::{Arc, Mutex, OnceLock},
     time::Duration,
 };
 
 use opentelemetry::global;
 use opentelemetry_sdk::trace::{SdkTracerProvider, SpanExporter};
-use tracing_subscriber::{EnvFilter, Layer, filter::LevelFilter, layer::SubscriberExt};
+use tracing_subscriber::{filter::LevelFilter, layer::SubscriberExt};
 
 use super::{
     Inner, Telemetry,
     destinations::{self, start_exporter},
     filter::ConversationFilter,
+    log::Log,
 };
 use crate::{
     ContentPolicy, ConversationProcessor, ManualClock, TraceMode,
@@ -200,19 +200,10 @@ impl Builder {
     ///
     /// Those of [`build`](Self::build); a global subscriber is installed already; `RUST_LOG` cannot be read.
     pub fn init(self) -> Result<Telemetry, SetupError> {
-        let log_filter = log_filter(&Variables::new(&self.variables, &environment))?;
-        let log = tracing_subscriber::fmt::layer()
-            .with_writer(io::stderr)
-            .with_ansi(
-                io::stderr().is_terminal()
-                    && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty()),
-            )
-            // Its complaint about a closed standard error would go there, and panic.
-            .log_internal_errors(false)
-            .with_filter(log_filter);
+        let log = Log::read(&Variables::new(&self.variables, &environment))?;
         let telemetry = self.build()?;
         let registry = tracing_subscriber::registry()
-            .with(log)
+            .with(log.layer(&telemetry.inner.layer.content))
             .with(telemetry.layer());
         tracing::subscriber::set_global_default(registry)
             .map_err(|_| SetupError::AlreadyInstalled)?;
@@ -272,20 +263,6 @@ impl fmt::Debug for Builder {
 fn environment(name: &str) -> Option<String> {
     // What is no Unicode is no value that could be used, and is to be said as such.
     std::env::var_os(name).map(|value| value.to_string_lossy().into_owned())
-}
-
-fn log_filter(variables: &Variables<'_>) -> Result<EnvFilter, SetupError> {
-    const NAME: &str = "RUST_LOG";
-    let Some(value) = variables.get(NAME) else {
-        return Ok(EnvFilter::new("info"));
-    };
-    EnvFilter::builder().parse(&value).map_err(|_| {
-        SetupError::variable(
-            NAME,
-            &value,
-            "levels and targets such as info or warn,my_crate=debug",
-        )
-    })
 }
 
 /// Percent-encodes what `key=value,key=value` could not carry otherwise.

@@ -2,7 +2,7 @@
 //! cut off.
 
 use crate::audio::{FRAME, FRAME_SECS, seconds};
-use crate::frames::{Floor, Response, Speech};
+use crate::frames::{Floor, Response, Speech, cut_off};
 use crate::pace::Pace;
 use crate::transport::Playback;
 use std::collections::VecDeque;
@@ -161,12 +161,5 @@ impl Speaker {
             .send(Playback::Audio(frame.into()))
             .await
             .is_ok()
-    }
-}
-
-async fn cut_off(response: Option<&Response>) {
-    match response {
-        Some(response) => response.cancelled().await,
-        None => std::future::pending().await,
     }
 }

@@ -38,13 +38,14 @@ struct State {
 }
 
 impl Turns {
-    /// Greets, then takes turns until `floor` ends.
+    /// Greets, then takes turns until the conversation ends.
     pub(crate) async fn run(self, mut floor: mpsc::Receiver<Floor>) {
         let mut state = State::default();
         self.respond(&mut state).await;
         loop {
             let release = state.release;
             tokio::select! {
+                () = self.conversation.cancelled() => break,
                 event = floor.recv() => match event {
                     Some(event) => self.event(&mut state, event),
                     None => break,

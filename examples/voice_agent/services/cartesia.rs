@@ -7,7 +7,7 @@
 use super::socket::{Incoming, Socket};
 use super::{Attempt, Patience, ServiceError};
 use crate::audio::{self, RATE};
-use crate::frames::{Response, Sentence, Speech};
+use crate::frames::{Response, Sentence, Speech, cut_off};
 use crate::settings::Secret;
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
@@ -93,7 +93,7 @@ pub(crate) async fn synthesise(
         tokio::select! {
             // What cuts a response off goes before what continues it.
             biased;
-            () = cancelled(response.as_ref()) => this.cut_off().await,
+            () = cut_off(response.as_ref()) => this.cut_off().await,
             incoming = incoming(&mut this.socket) => this.incoming(incoming).await,
             sentence = sentences.recv() => match sentence {
                 Some(sentence) => this.sentence(sentence).await,
@@ -106,13 +106,6 @@ pub(crate) async fn synthesise(
     }
     if let Some(socket) = this.socket.take() {
         socket.close().await;
-    }
-}
-
-async fn cancelled(response: Option<&Response>) {
-    match response {
-        Some(response) => response.cancelled().await,
-        None => std::future::pending().await,
     }
 }
 

@@ -32,14 +32,22 @@ pub(super) async fn listen(
     upgrade: WebSocketUpgrade,
 ) -> Response {
     let refuse = |status: StatusCode, code: &str, why: String| {
-        (status, Json(json!({"err_code": code, "err_msg": why, "request_id": "stand-in"}))).into_response()
+        (
+            status,
+            Json(json!({"err_code": code, "err_msg": why, "request_id": "stand-in"})),
+        )
+            .into_response()
     };
     if !authorised(&headers, "Token") {
         let why = format!("Invalid credentials: {}.", super::given_key(&headers));
         return refuse(StatusCode::UNAUTHORIZED, "INVALID_AUTH", why);
     }
     if parameters.encoding != "linear16" || parameters.sample_rate != audio::RATE {
-        return refuse(StatusCode::BAD_REQUEST, "Bad Request", "only linear16 at 16000 Hz is stood in for".to_owned());
+        return refuse(
+            StatusCode::BAD_REQUEST,
+            "Bad Request",
+            "only linear16 at 16000 Hz is stood in for".to_owned(),
+        );
     }
     let fault = shared.faults.next(Provider::Deepgram, &parameters.tag);
     if let Some(Kind::Status(status)) = fault {
@@ -72,7 +80,9 @@ async fn serve(shared: Arc<Shared>, tag: String, mut socket: WebSocket, fault: O
             Some(Kind::Disconnect(after)) if messages > after => return,
             // Whether it arrives shows in what comes back.
             Some(Kind::Malformed) if messages == 10 => {
-                let _ = socket.send(Message::Text("{\"type\": Results".into())).await;
+                let _ = socket
+                    .send(Message::Text("{\"type\": Results".into()))
+                    .await;
             }
             _ => {}
         }
@@ -83,18 +93,31 @@ async fn serve(shared: Arc<Shared>, tag: String, mut socket: WebSocket, fault: O
                 if heard.seconds() >= told + 1.0 {
                     told = heard.seconds();
                     let guess = results(&tag, "", told, false, false);
-                    if fault != Some(Kind::Silence) && socket.send(Message::Text(guess.to_string().into())).await.is_err() {
+                    if fault != Some(Kind::Silence)
+                        && socket
+                            .send(Message::Text(guess.to_string().into()))
+                            .await
+                            .is_err()
+                    {
                         return;
                     }
                 }
             }
-            Message::Text(text) => match serde_json::from_str::<Value>(&text).ok().as_ref().map(|v| &v["type"]) {
+            Message::Text(text) => match serde_json::from_str::<Value>(&text)
+                .ok()
+                .as_ref()
+                .map(|v| &v["type"])
+            {
                 Some(kind) if kind == "Finalize" && fault != Some(Kind::Silence) => {
                     let heard = std::mem::take(&mut heard);
                     told = 0.0;
                     let transcript = shared.ear.transcript(&heard).unwrap_or(NOT_KNOWN);
-                    shared.account(&tag, |account| account.transcripts.push(transcript.to_owned()));
-                    let mut wait = shared.chance(Provider::Deepgram, &tag).around(shared.behaviour.delays.transcript);
+                    shared.account(&tag, |account| {
+                        account.transcripts.push(transcript.to_owned())
+                    });
+                    let mut wait = shared
+                        .chance(Provider::Deepgram, &tag)
+                        .around(shared.behaviour.delays.transcript);
                     if let Some(Kind::Slow(secs)) = fault {
                         wait += secs;
                     }
@@ -103,7 +126,9 @@ async fn serve(shared: Arc<Shared>, tag: String, mut socket: WebSocket, fault: O
                 }
                 Some(kind) if kind == "CloseStream" => {
                     let metadata = json!({"type": "Metadata", "request_id": tag, "duration": heard.seconds(), "channels": 1});
-                    let _ = socket.send(Message::Text(metadata.to_string().into())).await;
+                    let _ = socket
+                        .send(Message::Text(metadata.to_string().into()))
+                        .await;
                     let _ = socket.send(Message::Close(None)).await;
                     return;
                 }
@@ -115,7 +140,13 @@ async fn serve(shared: Arc<Shared>, tag: String, mut socket: WebSocket, fault: O
     }
 }
 
-fn results(request: &str, transcript: &str, duration: f64, is_final: bool, from_finalize: bool) -> Value {
+fn results(
+    request: &str,
+    transcript: &str,
+    duration: f64,
+    is_final: bool,
+    from_finalize: bool,
+) -> Value {
     let words: Vec<Value> = transcript
         .split_whitespace()
         .map(|word| json!({"word": word.trim_matches(['.', ',', '?']).to_lowercase(), "punctuated_word": word, "confidence": 0.99}))

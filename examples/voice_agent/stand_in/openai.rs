@@ -34,11 +34,18 @@ pub(super) async fn complete(
 ) -> Response {
     let request = Arc::new(request);
     if !authorised(&headers, "Bearer") {
-        let why = format!("Incorrect API key provided: {}.", super::given_key(&headers));
+        let why = format!(
+            "Incorrect API key provided: {}.",
+            super::given_key(&headers)
+        );
         return refuse(StatusCode::UNAUTHORIZED, "invalid_api_key", &why);
     }
     if !request.stream {
-        return refuse(StatusCode::BAD_REQUEST, "unsupported", "only streamed answers are stood in for");
+        return refuse(
+            StatusCode::BAD_REQUEST,
+            "unsupported",
+            "only streamed answers are stood in for",
+        );
     }
     let mut chance = shared.chance(Provider::OpenAi, &request.user);
     let mut first = chance.around(shared.behaviour.delays.first_token);
@@ -52,7 +59,11 @@ pub(super) async fn complete(
         }
         Some(Kind::Status(status)) => {
             let status = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-            return refuse(status, "server_error", "The server had an error while processing your request.");
+            return refuse(
+                status,
+                "server_error",
+                "The server had an error while processing your request.",
+            );
         }
         Some(Kind::Silence) => return std::future::pending::<Response>().await,
         Some(Kind::Slow(secs)) => first += secs,
@@ -69,35 +80,53 @@ pub(super) async fn complete(
     }
     let broken = matches!(fault, Some(Kind::Disconnect(_)));
     let waits = (0.1 * first, shared.behaviour.delays.token);
-    let body = stream::unfold((events.into_iter().enumerate(), chance), move |(mut events, mut chance)| {
-        let (shared, request) = (shared.clone(), request.clone());
-        let pace = shared.pace();
-        async move {
-            let Some((index, event)) = events.next() else {
-                // An error here closes the connection in the middle of the body; what came before it has left by then.
-                pace.sleep(chance.around(waits.1)).await;
-                return broken.then(|| (Err(io::Error::other("planned")), (events, chance)));
-            };
-            if index == usage {
-                shared.account(&request.user, |account| {
-                    account.input_tokens += input;
-                    account.output_tokens += output;
-                });
+    let body = stream::unfold(
+        (events.into_iter().enumerate(), chance),
+        move |(mut events, mut chance)| {
+            let (shared, request) = (shared.clone(), request.clone());
+            let pace = shared.pace();
+            async move {
+                let Some((index, event)) = events.next() else {
+                    // An error here closes the connection in the middle of the body; what came before it has left by then.
+                    pace.sleep(chance.around(waits.1)).await;
+                    return broken.then(|| (Err(io::Error::other("planned")), (events, chance)));
+                };
+                if index == usage {
+                    shared.account(&request.user, |account| {
+                        account.input_tokens += input;
+                        account.output_tokens += output;
+                    });
+                }
+                match index {
+                    0 => {}
+                    1 => pace.sleep(waits.0).await,
+                    _ => pace.sleep(chance.around(waits.1)).await,
+                }
+                Some((
+                    Ok::<_, io::Error>(format!("data: {event}\n\n")),
+                    (events, chance),
+                ))
             }
-            match index {
-                0 => {}
-                1 => pace.sleep(waits.0).await,
-                _ => pace.sleep(chance.around(waits.1)).await,
-            }
-            Some((Ok::<_, io::Error>(format!("data: {event}\n\n")), (events, chance)))
-        }
-    });
-    ([(header::CONTENT_TYPE, "text/event-stream")], Body::from_stream(body)).into_response()
+        },
+    );
+    (
+        [(header::CONTENT_TYPE, "text/event-stream")],
+        Body::from_stream(body),
+    )
+        .into_response()
 }
 
 fn refuse(status: StatusCode, code: &str, why: &str) -> Response {
-    let kind = if status.is_client_error() { "invalid_request_error" } else { "server_error" };
-    (status, Json(json!({"error": {"message": why, "type": kind, "param": null, "code": code}}))).into_response()
+    let kind = if status.is_client_error() {
+        "invalid_request_error"
+    } else {
+        "server_error"
+    };
+    (
+        status,
+        Json(json!({"error": {"message": why, "type": kind, "param": null, "code": code}})),
+    )
+        .into_response()
 }
 
 /// The whole answer, event by event: the role, the tokens or the tool call, the reason it ended, the usage, the end; and
@@ -115,9 +144,15 @@ fn answer(request: &Request) -> (Vec<String>, u64, u64) {
         .to_string()
     };
     let delta = |delta: Value, finish: Value| {
-        chunk(json!([{"index": 0, "delta": delta, "logprobs": null, "finish_reason": finish}]), Value::Null)
+        chunk(
+            json!([{"index": 0, "delta": delta, "logprobs": null, "finish_reason": finish}]),
+            Value::Null,
+        )
     };
-    let mut events = vec![delta(json!({"role": "assistant", "content": ""}), Value::Null)];
+    let mut events = vec![delta(
+        json!({"role": "assistant", "content": ""}),
+        Value::Null,
+    )];
     let finish = match reply(&request.messages, !request.tools.is_empty()) {
         Reply::Says(text) => {
             // A token is a word with the space before it, as in most tokenisers.
@@ -154,6 +189,12 @@ fn answer(request: &Request) -> (Vec<String>, u64, u64) {
 
 /// About four characters to a token, and four tokens to frame a message.
 fn tokens(message: &Message) -> u64 {
-    message.content.as_deref().unwrap_or_default().chars().count() as u64 / 4 + 4
+    message
+        .content
+        .as_deref()
+        .unwrap_or_default()
+        .chars()
+        .count() as u64
+        / 4
+        + 4
 }
-

@@ -1,0 +1,68 @@
+//! The log of a program whose registry this crate sets up: standard error, in `fmt`'s form.
+
+use std::io::{self, IsTerminal as _};
+
+use tracing::{Metadata, Subscriber};
+use tracing_subscriber::{
+    EnvFilter, Layer,
+    field::MakeExt as _,
+    filter::{FilterExt as _, filter_fn},
+    fmt::format,
+    registry::LookupSpan,
+};
+
+use crate::{
+    ContentPolicy,
+    environment::{SetupError, Variables},
+    names,
+};
+
+/// What is logged, from `RUST_LOG`.
+pub(super) struct Log {
+    filter: EnvFilter,
+    /// Nobody has asked for anything: boundary events, which a trace shows better, would drown what is worth reading.
+    brief: bool,
+}
+
+impl Log {
+    pub(super) fn read(variables: &Variables<'_>) -> Result<Self, SetupError> {
+        const NAME: &str = "RUST_LOG";
+        let Some(value) = variables.get(NAME) else {
+            return Ok(Self { filter: EnvFilter::new("info"), brief: true });
+        };
+        let filter = EnvFilter::builder().parse(&value).map_err(|_| {
+            let allowed = "levels and targets such as info or warn,my_crate=debug";
+            SetupError::variable(NAME, &value, allowed)
+        })?;
+        Ok(Self { filter, brief: false })
+    }
+
+    /// The layer that logs. Where content is not to leave the process, fields that carry it are not logged either.
+    pub(super) fn layer<S>(self, content: &ContentPolicy) -> Box<dyn Layer<S> + Send + Sync>
+    where
+        S: Subscriber + for<'a> LookupSpan<'a>,
+    {
+        let no_color = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
+        let layer = tracing_subscriber::fmt::layer()
+            .with_writer(io::stderr)
+            .with_ansi(io::stderr().is_terminal() && !no_color)
+            // Its complaint about a closed standard error would go there, and panic.
+            .log_internal_errors(false);
+        let brief = self.brief;
+        let filter = self.filter.and(filter_fn(move |callsite| !(brief && is_boundary(callsite))));
+        if content.captures() {
+            return layer.with_filter(filter).boxed();
+        }
+        let content = content.clone();
+        let fields = format::debug_fn(move |writer, field, value| match field.name() {
+            "message" => write!(writer, "{value:?}"),
+            name if content.admits(name) => write!(writer, "{name}={value:?}"),
+            _ => Ok(()),
+        });
+        layer.fmt_fields(fields.delimited(" ")).with_filter(filter).boxed()
+    }
+}
+
+fn is_boundary(callsite: &Metadata<'_>) -> bool {
+    callsite.is_event() && callsite.fields().field(names::CONVERSATION_EVENT).is_some()
+}

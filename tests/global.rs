@@ -1,0 +1,148 @@
+//! What differs where the subscriber is the global default, as in most programs: events can be emitted from within
+//! others. One test binary of its own, for there is one global subscriber to a process.
+
+mod stage;
+
+use opentelemetry_sdk::trace::InMemorySpanExporter;
+use stage::layer;
+use std::sync::{Arc, LazyLock, Mutex, mpsc};
+use std::time::Duration;
+use tracing::field::Empty;
+use tracing::{info, info_span};
+use tracing_conversation::ManualClock;
+use tracing_subscriber::Layer;
+use tracing_subscriber::layer::Context;
+use tracing_subscriber::prelude::*;
+
+/// Collects the messages of warnings.
+#[derive(Clone, Default)]
+struct Warnings(Arc<Mutex<Vec<String>>>);
+
+impl<S: tracing::Subscriber> Layer<S> for Warnings {
+    fn on_event(&self, event: &tracing::Event<'_>, _: Context<'_, S>) {
+        if *event.metadata().level() == tracing::Level::WARN {
+            let mut message = String::new();
+            let mut visit = |field: &tracing::field::Field, value: &dyn std::fmt::Debug| {
+                if field.name() == "message" {
+                    message = format!("{value:?}");
+                }
+            };
+            event.record(&mut visit);
+            self.0.lock().unwrap().push(message);
+        }
+    }
+}
+
+impl Warnings {
+    fn with(&self, text: &str) -> Vec<String> {
+        let told = self.0.lock().unwrap();
+        told.iter()
+            .filter(|message| message.contains(text))
+            .cloned()
+            .collect()
+    }
+}
+
+struct Installed {
+    warnings: Warnings,
+    exporter: InMemorySpanExporter,
+}
+
+static INSTALLED: LazyLock<Installed> = LazyLock::new(|| {
+    let warnings = Warnings::default();
+    let (exporter, provider) = stage::exporter();
+    let layer = layer(&provider).with_clock(ManualClock::new());
+    tracing_subscriber::registry()
+        .with(layer)
+        .with(warnings.clone())
+        .init();
+    Installed { warnings, exporter }
+});
+
+#[test]
+fn an_unknown_event_name_is_warned_of_once() {
+    let installed = &*INSTALLED;
+    let _scope = info_span!("conversation", conversation.id = "unknown names").entered();
+    for _ in 0..5 {
+        info!(conversation.event = "user_startet_speaking");
+        info!(conversation.event = "bot_startet_speaking");
+    }
+    for name in ["user_startet_speaking", "bot_startet_speaking"] {
+        let warning = format!("conversation.event = {name:?} is unknown");
+        assert_eq!(installed.warnings.with(&warning).len(), 1, "{name}");
+    }
+}
+
+#[test]
+fn a_huge_unknown_name_is_warned_of_in_brief() {
+    let installed = &*INSTALLED;
+    let name = "é".repeat(1 << 19);
+    info!(conversation.event = %name);
+    let warning = installed.warnings.with("ééé");
+    assert_eq!(warning.len(), 1);
+    assert!(warning[0].len() < 1_000, "{} bytes", warning[0].len());
+}
+
+#[test]
+fn a_value_that_emits_while_it_is_formatted_waits_for_nobody() {
+    struct Chatty(&'static str);
+    impl std::fmt::Debug for Chatty {
+        fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+            for event in [
+                "bot_started_speaking",
+                "user_started_speaking",
+                "first_byte",
+                "annotate",
+            ] {
+                info!(conversation.event = event, conversation.id = self.0);
+                info!(conversation.event = event);
+            }
+            tracing::Span::current().record("output", "from within");
+            drop(info_span!(
+                "llm",
+                gen_ai.operation.name = "chat",
+                conversation.id = self.0
+            ));
+            f.write_str("chatty")
+        }
+    }
+    let installed = &*INSTALLED;
+    let (tell, told) = mpsc::channel();
+    std::thread::spawn(move || {
+        let chatty = || Chatty("formatting");
+        let _scope = info_span!("conversation", conversation.id = "formatting", mood = ?chatty(), output = Empty).entered();
+        let llm =
+            info_span!("llm", gen_ai.operation.name = "chat", input = ?chatty(), output = Empty)
+                .entered();
+        llm.record("output", tracing::field::debug(chatty()));
+        info!(conversation.event = "annotate", note = ?chatty());
+        drop(llm);
+        info!(conversation.event = "annotate", note = ?chatty());
+        info!(conversation.event = "bot_started_speaking", ago_secs = ?chatty());
+        info!(conversation.event = "conversation_ended", reason = ?chatty());
+        tell.send(()).unwrap();
+    });
+    told.recv_timeout(Duration::from_secs(60))
+        .expect("it waits for itself");
+    let spans = installed.exporter.get_finished_spans().unwrap();
+    assert!(spans.iter().any(|span| span.name == "llm"));
+}
+
+#[test]
+fn a_scope_handed_to_a_thread_ends_its_conversation_there() {
+    let installed = &*INSTALLED;
+    let scope = info_span!("conversation", conversation.id = "handed over");
+    let llm = scope.in_scope(|| info_span!("llm", gen_ai.operation.name = "chat"));
+    std::thread::spawn(move || {
+        drop(scope);
+        drop(llm);
+    })
+    .join()
+    .unwrap();
+    let spans = installed.exporter.get_finished_spans().unwrap();
+    let own = spans.iter().filter(|span| {
+        span.name == "conversation"
+            && stage::attribute(span, "conversation.id").as_deref() == Some("handed over")
+    });
+    assert_eq!(own.count(), 1);
+}

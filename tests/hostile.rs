@@ -1,0 +1,539 @@
+//! Programs and processors that do odd things at odd moments: nothing panics, waits for itself, or is lost.
+
+mod stage;
+
+use opentelemetry::trace::{SpanKind, TraceContextExt, TraceId};
+use opentelemetry::{Context, KeyValue};
+use opentelemetry_sdk::error::OTelSdkResult;
+use opentelemetry_sdk::trace::{
+    Sampler, SamplingDecision, SamplingResult, ShouldSample, Span as SdkSpan, SpanData,
+    SpanProcessor,
+};
+use stage::{Stage, exporter_with};
+use std::cell::Cell;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, mpsc};
+use std::time::Duration;
+use tracing::field::Empty;
+use tracing::{Span, info, info_span};
+use tracing_conversation::Conversation;
+
+/// Runs `act` on a thread of its own and fails if it does not come back.
+fn comes_back(act: impl FnOnce() + Send + 'static) {
+    let (tell, told) = mpsc::channel();
+    let thread = std::thread::spawn(move || {
+        act();
+        tell.send(()).unwrap();
+    });
+    match told.recv_timeout(Duration::from_secs(20)) {
+        Ok(()) => thread.join().unwrap(),
+        Err(mpsc::RecvTimeoutError::Disconnected) => {
+            std::panic::resume_unwind(thread.join().unwrap_err());
+        }
+        Err(mpsc::RecvTimeoutError::Timeout) => panic!("it waits for itself"),
+    }
+}
+
+/// Does in every hook what a program might do anywhere.
+#[derive(Clone, Copy, Debug)]
+struct Talkative;
+
+thread_local! {
+    static TALKING: Cell<bool> = const { Cell::new(false) };
+}
+
+impl Talkative {
+    fn talk(&self) {
+        // What it says is traced as well, and would have it talk on without end.
+        if !TALKING.replace(true) {
+            self.say();
+            TALKING.set(false);
+        }
+    }
+
+    fn say(&self) {
+        info!("an event of a hook");
+        for name in [
+            "user_started_speaking",
+            "bot_started_speaking",
+            "annotate",
+            "first_byte",
+            "no such event",
+        ] {
+            info!(conversation.event = name, mood = "chatty");
+            info!(conversation.event = name, conversation.id = "c1");
+        }
+        let llm = info_span!(
+            "llm of a hook",
+            gen_ai.operation.name = "chat",
+            conversation.id = "c1",
+            output = Empty
+        );
+        llm.record("output", "words");
+        llm.in_scope(|| drop(info_span!("POST of a hook")));
+        drop(info_span!("task of a hook", conversation.id = "c1"));
+        drop(info_span!("conversation", conversation.id = "of a hook"));
+        info!(
+            conversation.event = "conversation_ended",
+            conversation.id = "of a hook"
+        );
+        if let Some(conversation) = Conversation::by_id("c1").or_else(Conversation::current) {
+            let _ = (
+                conversation.context(),
+                conversation.turn_context(),
+                conversation.turn_number(),
+            );
+            conversation.set_attribute("mood", "chatty");
+            conversation.in_scope(|| info!(conversation.event = "interruption"));
+        }
+    }
+}
+
+impl SpanProcessor for Talkative {
+    fn on_start(&self, _: &mut SdkSpan, _: &Context) {
+        self.talk();
+    }
+    fn on_end(&self, _: SpanData) {
+        self.talk();
+    }
+    fn force_flush(&self) -> OTelSdkResult {
+        Ok(())
+    }
+    fn shutdown_with_timeout(&self, _: Duration) -> OTelSdkResult {
+        Ok(())
+    }
+}
+
+impl ShouldSample for Talkative {
+    fn should_sample(
+        &self,
+        _: Option<&Context>,
+        _: TraceId,
+        _: &str,
+        _: &SpanKind,
+        _: &[KeyValue],
+        _: &[opentelemetry::trace::Link],
+    ) -> SamplingResult {
+        self.talk();
+        SamplingResult {
+            decision: SamplingDecision::RecordAndSample,
+            attributes: Vec::new(),
+            trace_state: Default::default(),
+        }
+    }
+}
+
+/// A conversation that is entered, interrupted, annotated, and moved about.
+fn program(stage: &Stage) {
+    let scope = info_span!("conversation", conversation.id = "c1");
+    info!(
+        conversation.event = "bot_started_speaking",
+        conversation.id = "c1"
+    );
+    scope.in_scope(|| {
+        let stt = info_span!("stt", gen_ai.operation.name = "stt", transcript = Empty);
+        info!(conversation.event = "user_started_speaking");
+        stt.record("transcript", "hello");
+        drop(stt);
+        let llm = info_span!("llm", gen_ai.operation.name = "chat", service.ended = Empty);
+        llm.in_scope(|| {
+            info!(conversation.event = "first_byte");
+            let post = info_span!("POST").entered();
+            drop(post);
+        });
+        llm.record("service.ended", true);
+        info!(conversation.event = "bot_started_speaking");
+        info!(conversation.event = "bot_stopped_speaking");
+        stage.pass(3_000);
+        drop(info_span!("tts", gen_ai.operation.name = "tts"));
+        // What a hook made under the scope may keep it open: a scoped subscriber is not there for hooks, also to close.
+        info!(conversation.event = "conversation_ended");
+    });
+}
+
+/// The program's own spans among those exported; what a hook said may or may not be among them.
+fn own_tree(spans: &[SpanData]) -> Vec<String> {
+    stage::tree(spans, &["turn.number"])
+        .into_iter()
+        .map(|line| line.trim().to_owned())
+        .filter(|line| {
+            ["llm ", "stt ", "tts"]
+                .iter()
+                .any(|own| line.starts_with(own))
+                && !line.contains("hook")
+        })
+        .collect()
+}
+
+#[test]
+fn a_processor_that_talks_in_its_hooks_stops_nothing() {
+    comes_back(|| {
+        let (exporter, provider) = exporter_with(|builder| builder.with_span_processor(Talkative));
+        let stage = Stage::over(exporter, provider, |layer| layer);
+        stage.play(|| program(&stage));
+        assert_eq!(
+            own_tree(&stage.spans()),
+            ["stt turn.number=2", "llm turn.number=2", "tts"]
+        );
+    });
+}
+
+#[test]
+fn a_sampler_that_talks_stops_nothing() {
+    comes_back(|| {
+        let (exporter, provider) = exporter_with(|builder| builder.with_sampler(Talkative));
+        let stage = Stage::over(exporter, provider, |layer| layer);
+        stage.play(|| program(&stage));
+        assert_eq!(
+            own_tree(&stage.spans()),
+            ["stt turn.number=2", "llm turn.number=2", "tts"]
+        );
+    });
+}
+
+#[test]
+fn a_processor_that_talks_on_many_threads_stops_nothing() {
+    comes_back(|| {
+        let (exporter, provider) = exporter_with(|builder| builder.with_span_processor(Talkative));
+        let stage = Arc::new(Stage::over(exporter, provider, |layer| layer));
+        let threads: Vec<_> = (0..4)
+            .map(|_| {
+                let stage = stage.clone();
+                std::thread::spawn(move || {
+                    for _ in 0..20 {
+                        stage.play(|| program(&stage));
+                    }
+                })
+            })
+            .collect();
+        for thread in threads {
+            thread.join().unwrap();
+        }
+    });
+}
+
+#[test]
+fn a_processor_that_panics_takes_no_conversation_with_it() {
+    #[derive(Debug)]
+    struct Panics(AtomicUsize);
+    impl SpanProcessor for Panics {
+        fn on_start(&self, _: &mut SdkSpan, _: &Context) {}
+        fn on_end(&self, _: SpanData) {
+            if self.0.fetch_add(1, Ordering::Relaxed) == 0 {
+                panic!("the first span");
+            }
+        }
+        fn force_flush(&self) -> OTelSdkResult {
+            Ok(())
+        }
+        fn shutdown_with_timeout(&self, _: Duration) -> OTelSdkResult {
+            Ok(())
+        }
+    }
+    let (exporter, provider) =
+        exporter_with(|builder| builder.with_span_processor(Panics(AtomicUsize::new(0))));
+    let stage = Stage::over(exporter, provider, |layer| layer);
+    stage.play(|| {
+        let _scope = info_span!("conversation", conversation.id = "c1").entered();
+        let llm = info_span!("llm", gen_ai.operation.name = "chat");
+        std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| drop(llm))).unwrap_err();
+        info!(conversation.event = "bot_started_speaking");
+        info!(conversation.event = "user_started_speaking");
+        drop(info_span!("tts", gen_ai.operation.name = "tts"));
+    });
+    assert_eq!(stage.conversations.open(), 0);
+    let turns: Vec<_> = stage.tree(&["turn.number"]);
+    assert_eq!(
+        turns,
+        [
+            "conversation",
+            "  turn turn.number=1",
+            "  turn turn.number=2",
+            "    tts turn.number=2"
+        ]
+    );
+}
+
+#[test]
+fn a_panic_that_unwinds_through_the_spans_ends_them() {
+    let stage = Stage::new();
+    stage.play(|| {
+        let unwound = std::panic::catch_unwind(|| {
+            let _scope = info_span!("conversation", conversation.id = "c1").entered();
+            let _llm = info_span!("llm", gen_ai.operation.name = "chat").entered();
+            let _post = info_span!("POST").entered();
+            panic!("on purpose");
+        });
+        unwound.unwrap_err();
+        assert!(Span::current().is_none());
+        info!(
+            conversation.event = "client_connected",
+            conversation.id = "c2"
+        );
+        info!(
+            conversation.event = "conversation_ended",
+            conversation.id = "c2"
+        );
+    });
+    assert_eq!(stage.conversations.open(), 0);
+    let mut tree = stage.tree(&["conversation.id"]);
+    tree.sort();
+    assert_eq!(
+        tree,
+        [
+            "      POST conversation.id=c1",
+            "    llm conversation.id=c1",
+            "  turn conversation.id=c1",
+            "  turn conversation.id=c2",
+            "conversation conversation.id=c1",
+            "conversation conversation.id=c2",
+        ]
+    );
+}
+
+#[test]
+fn a_value_that_emits_events_while_it_is_formatted_stops_nothing() {
+    struct Chatty;
+    impl std::fmt::Debug for Chatty {
+        fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+            info!(
+                conversation.event = "bot_started_speaking",
+                conversation.id = "c1"
+            );
+            drop(info_span!(
+                "llm",
+                gen_ai.operation.name = "chat",
+                conversation.id = "c1"
+            ));
+            f.write_str("chatty")
+        }
+    }
+    comes_back(|| {
+        let stage = Stage::new();
+        stage.play(|| {
+            let _scope =
+                info_span!("conversation", conversation.id = "c1", mood = ?Chatty).entered();
+            let tts =
+                info_span!("tts", gen_ai.operation.name = "tts", text = ?Chatty, voice_id = Empty);
+            tts.record("voice_id", tracing::field::debug(Chatty));
+            info!(conversation.event = "annotate", note = ?Chatty);
+            info!(conversation.event = "conversation_ended", reason = ?Chatty);
+        });
+        assert_eq!(stage.conversations.open(), 0);
+    });
+}
+
+#[test]
+fn a_conversation_that_the_sampler_drops_is_dropped_whole_and_costs_nobody_else() {
+    #[derive(Clone, Debug)]
+    struct NoConversations;
+    impl ShouldSample for NoConversations {
+        fn should_sample(
+            &self,
+            _: Option<&Context>,
+            _: TraceId,
+            name: &str,
+            _: &SpanKind,
+            _: &[KeyValue],
+            _: &[opentelemetry::trace::Link],
+        ) -> SamplingResult {
+            let decision = match name {
+                "conversation" => SamplingDecision::Drop,
+                _ => SamplingDecision::RecordAndSample,
+            };
+            SamplingResult {
+                decision,
+                attributes: Vec::new(),
+                trace_state: Default::default(),
+            }
+        }
+    }
+    let sampler = Sampler::ParentBased(Box::new(NoConversations));
+    let (exporter, provider) = exporter_with(|builder| builder.with_sampler(sampler));
+    let stage = Stage::over(exporter, provider, |layer| layer);
+    stage.play(|| {
+        program(&stage);
+        drop(info_span!("elsewhere"));
+    });
+    assert_eq!(stage.conversations.open(), 0);
+    assert_eq!(stage.tree(&[]), ["elsewhere"]);
+}
+
+#[test]
+fn nothing_that_an_event_says_makes_the_layer_stumble() {
+    let stage = Stage::new();
+    let huge = "x".repeat(1 << 20);
+    stage.play(|| {
+        let scope = info_span!("conversation", conversation.id = "c1").entered();
+        info!(conversation.event = 7);
+        info!(conversation.event = true);
+        info!(conversation.event = 0.5);
+        info!(conversation.event = ?Some("user_started_speaking"));
+        info!(conversation.event = %"user_started_speaking");
+        info!(conversation.event = Empty);
+        info!(conversation.event = "");
+        info!(conversation.event = %huge);
+        info!(conversation.event = "User_Started_Speaking");
+        info!(
+            conversation.event = "vad_user_stopped_speaking",
+            stop_secs = "soon"
+        );
+        info!(
+            conversation.event = "vad_user_stopped_speaking",
+            stop_secs = -1.0
+        );
+        info!(
+            conversation.event = "vad_user_stopped_speaking",
+            stop_secs = f64::MAX
+        );
+        info!(
+            conversation.event = "vad_user_stopped_speaking",
+            stop_secs = u64::MAX
+        );
+        info!(
+            conversation.event = "vad_user_stopped_speaking",
+            stop_secs = f64::NAN
+        );
+        info!(
+            conversation.event = "conversation_started",
+            conversation.id = ""
+        );
+        info!(
+            conversation.event = "conversation_started",
+            conversation.id = Empty
+        );
+        info!(conversation.event = "first_byte", text = "false");
+        info!(conversation.event = "bot_stopped_speaking");
+        info!(conversation.event = "conversation_ended", reason = 7);
+        drop(scope);
+    });
+    assert_eq!(stage.conversations.open(), 0);
+    assert_eq!(
+        stage.tree(&["turn.end_reason"]),
+        ["conversation", "  turn turn.end_reason=conversation_ended"]
+    );
+}
+
+#[test]
+fn a_wrong_type_in_one_field_leaves_the_others_standing() {
+    let stage = Stage::new();
+    stage.play(|| {
+        let _scope = info_span!("conversation", conversation.id = "c1").entered();
+        stage.pass(1_000);
+        // Silent since now, for all that can be understood.
+        info!(
+            conversation.event = "vad_user_stopped_speaking",
+            stop_secs = "0.2"
+        );
+        stage.pass(1_000);
+        info!(conversation.event = "bot_started_speaking");
+    });
+    assert_eq!(
+        stage.tree(&["turn.user_bot_latency_seconds"]),
+        ["conversation", "  turn turn.user_bot_latency_seconds=1.0"]
+    );
+}
+
+#[test]
+fn whole_seconds_given_as_integers_are_seconds() {
+    let stage = Stage::new();
+    stage.play(|| {
+        let _scope = info_span!("conversation", conversation.id = "c1").entered();
+        stage.pass(5_000);
+        info!(
+            conversation.event = "vad_user_stopped_speaking",
+            stop_secs = 2_u64
+        );
+        info!(conversation.event = "bot_started_speaking");
+    });
+    assert_eq!(
+        stage.tree(&[
+            "turn.user_bot_latency_seconds",
+            "turn.latency.endpointing_wait"
+        ]),
+        [
+            "conversation",
+            "  turn turn.user_bot_latency_seconds=2.0 turn.latency.endpointing_wait=2.0"
+        ]
+    );
+}
+
+#[test]
+fn without_the_processor_the_rest_still_works() {
+    use opentelemetry_sdk::trace::{InMemorySpanExporter, SdkTracerProvider};
+    let exporter = InMemorySpanExporter::default();
+    let provider = SdkTracerProvider::builder()
+        .with_simple_exporter(exporter.clone())
+        .build();
+    let stage = Stage::over(exporter, provider, |layer| layer.with_inherited(["tier"]));
+    stage.play(|| {
+        let _scope = info_span!("conversation", conversation.id = "c1", tier = "premium").entered();
+        let llm = info_span!(
+            "llm",
+            gen_ai.operation.name = "chat",
+            tokens = 3_u64,
+            tokens.late = Empty
+        );
+        llm.record("tokens", 4_u64)
+            .record("tokens", 5_u64)
+            .record("tokens.late", 6_usize);
+        llm.in_scope(|| drop(info_span!("POST")));
+        drop(llm);
+        info!(conversation.event = "bot_started_speaking");
+        info!(conversation.event = "user_started_speaking");
+        drop(info_span!(
+            "tts",
+            gen_ai.operation.name = "tts",
+            otel.status_code = "ERROR"
+        ));
+    });
+    let mut tree = stage.tree(&[
+        "conversation.id",
+        "turn.number",
+        "tier",
+        "tokens",
+        "tokens.late",
+        "error.type",
+        "status",
+    ]);
+    tree.sort();
+    assert_eq!(
+        tree,
+        [
+            "      POST",
+            "    llm conversation.id=c1 turn.number=1 tier=premium tokens=5 tokens.late=6",
+            "    tts conversation.id=c1 turn.number=2 tier=premium error.type=_OTHER status=error()",
+            "  turn conversation.id=c1 turn.number=1 tier=premium",
+            "  turn conversation.id=c1 turn.number=2 tier=premium",
+            "conversation conversation.id=c1 tier=premium",
+        ]
+    );
+    stage::assert_each_key_once(&stage.spans());
+}
+
+#[test]
+fn a_span_entered_on_several_threads_at_once_stays_what_it_is() {
+    let stage = Stage::new();
+    stage.play(|| {
+        let scope = info_span!("conversation", conversation.id = "c1");
+        let llm = scope.in_scope(|| info_span!("llm", gen_ai.operation.name = "chat"));
+        std::thread::scope(|threads| {
+            for _ in 0..4 {
+                threads.spawn(|| {
+                    stage.play(|| {
+                        for _ in 0..100 {
+                            let _entered = llm.enter();
+                            assert!(Context::current().span().span_context().is_valid());
+                            drop(info_span!("POST"));
+                        }
+                    });
+                });
+            }
+        });
+    });
+    let spans = stage.spans();
+    let llm = stage::one(&spans, "llm").span_context.span_id();
+    let posts: Vec<_> = spans.iter().filter(|span| span.name == "POST").collect();
+    assert_eq!(posts.len(), 400);
+    assert!(posts.iter().all(|post| post.parent_span_id == llm));
+}
