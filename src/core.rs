@@ -68,6 +68,11 @@ pub(crate) struct Core {
     /// Whether there ever was a span that joined a conversation by an id that was not live, or not known yet: the context
     /// that is active in it is not that conversation's.
     pub(crate) joined_by_id_alone: AtomicBool,
+    /// How many scopes have not been entered yet.
+    pub(crate) unentered: AtomicU32,
+    /// Whether there ever was a scope with a parent that knows nothing of the conversation: what is in it cannot tell by
+    /// its context where it belongs.
+    pub(crate) astray: AtomicBool,
     unknown_events: Mutex<HashSet<String>>,
     this: Weak<Core>,
 }
@@ -87,6 +92,8 @@ impl Core {
             ours: OpenSpans::default(),
             dispatch: OnceLock::new(),
             joined_by_id_alone: AtomicBool::new(false),
+            unentered: AtomicU32::new(0),
+            astray: AtomicBool::new(false),
             unknown_events: Mutex::default(),
             this: this.clone(),
         })

@@ -2,6 +2,12 @@
 //!
 //! Beside each `tests/timelines/NAME.jsonl` stands `NAME.txt`, the tree that it makes.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a test may fail"
+)]
 #![cfg(all(feature = "console", feature = "http"))]
 
 use serde_json::Value;

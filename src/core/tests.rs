@@ -26,6 +26,10 @@ fn a_thousand_conversations_that_ended_leave_nothing_behind() {
     let mut lives = Vec::new();
     tracing::dispatcher::with_default(&dispatch, || {
         for n in 0..1_000 {
+            drop(info_span!(
+                "conversation",
+                conversation.id = "never entered"
+            ));
             let scope = info_span!("conversation", conversation.id = n);
             let Found::Live(live) = core.table.find(&n.to_string()) else {
                 panic!("{n} is open");
@@ -54,8 +58,9 @@ fn a_thousand_conversations_that_ended_leave_nothing_behind() {
     });
     assert_eq!(core.table.len(), 0);
     assert!(core.ours.is_empty());
+    assert_eq!(core.unentered.load(Ordering::Relaxed), 0);
     assert!(lives.iter().all(|live| live.strong_count() == 0));
-    assert!(lock(&core.table.ended).order.len() <= 1_000);
+    assert!(lock(&core.table.ended).order.len() <= 1_001);
     // What still waits for its time waits for nobody, and goes.
     clock.advance(Duration::from_secs(24 * 60 * 60));
     assert!(core.timer.is_idle());

@@ -220,21 +220,6 @@ fn a_protocol_that_is_not_built_is_named_as_such() {
     );
 }
 
-#[cfg(not(feature = "otlp"))]
-#[test]
-fn without_otlp_somebody_has_to_say_where_spans_go() {
-    assert!(
-        complaint(&[]).starts_with(
-            "OTEL_TRACES_EXPORTER=\"otlp\" cannot be used: allowed is none or console"
-        )
-    );
-    assert_eq!(
-        destinations(&[("OTEL_TRACES_EXPORTER", "none")]),
-        (None, false)
-    );
-}
-
-#[cfg(feature = "otlp")]
 #[test]
 fn otel_exporter_otlp_headers() {
     const GENERAL: &str = "OTEL_EXPORTER_OTLP_HEADERS";
@@ -264,7 +249,6 @@ fn otel_exporter_otlp_headers() {
     }
 }
 
-#[cfg(feature = "otlp")]
 #[test]
 fn otel_exporter_otlp_timeout() {
     const GENERAL: &str = "OTEL_EXPORTER_OTLP_TIMEOUT";
@@ -287,7 +271,6 @@ fn otel_exporter_otlp_timeout() {
     }
 }
 
-#[cfg(feature = "otlp")]
 #[test]
 fn otel_exporter_otlp_compression() {
     const GENERAL: &str = "OTEL_EXPORTER_OTLP_COMPRESSION";
@@ -302,7 +285,6 @@ fn otel_exporter_otlp_compression() {
     );
 }
 
-#[cfg(feature = "otlp")]
 #[test]
 fn otel_exporter_otlp_certificate_and_client_certificate_and_key() {
     let file = |name: &str| {
