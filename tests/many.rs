@@ -12,14 +12,26 @@ const CONVERSATIONS: usize = 1_000;
 
 /// Holds every span of `spans` against the conversation and turn that its own attributes tell.
 fn assert_each_in_its_place(spans: &[SpanData]) {
-    let by_id: HashMap<SpanId, &SpanData> = spans.iter().map(|span| (span.span_context.span_id(), span)).collect();
+    let by_id: HashMap<SpanId, &SpanData> = spans
+        .iter()
+        .map(|span| (span.span_context.span_id(), span))
+        .collect();
     let mut counts: BTreeMap<String, BTreeMap<String, usize>> = BTreeMap::new();
     let mut traces = HashMap::new();
     for span in spans {
-        let conversation = attribute(span, "conversation.id").expect("every span has a conversation");
-        *counts.entry(conversation.clone()).or_default().entry(span.name.to_string()).or_default() += 1;
+        let conversation =
+            attribute(span, "conversation.id").expect("every span has a conversation");
+        *counts
+            .entry(conversation.clone())
+            .or_default()
+            .entry(span.name.to_string())
+            .or_default() += 1;
         let trace = span.span_context.trace_id();
-        assert_eq!(*traces.entry(conversation.clone()).or_insert(trace), trace, "{conversation} is one trace");
+        assert_eq!(
+            *traces.entry(conversation.clone()).or_insert(trace),
+            trace,
+            "{conversation} is one trace"
+        );
         let parent = by_id.get(&span.parent_span_id);
         match &*span.name {
             "conversation" => assert!(parent.is_none()),
@@ -28,8 +40,14 @@ fn assert_each_in_its_place(spans: &[SpanData]) {
                 let parent = parent.unwrap();
                 let under = if name == "POST" { "llm" } else { "turn" };
                 assert_eq!(parent.name, under, "{name}");
-                assert_eq!(attribute(span, "conversation.id"), attribute(parent, "conversation.id"));
-                assert_eq!(attribute(span, "turn.number"), attribute(parent, "turn.number"));
+                assert_eq!(
+                    attribute(span, "conversation.id"),
+                    attribute(parent, "conversation.id")
+                );
+                assert_eq!(
+                    attribute(span, "turn.number"),
+                    attribute(parent, "turn.number")
+                );
                 // What the program said of itself when it made the span.
                 assert_eq!(attribute(span, "of"), Some(conversation));
                 assert_eq!(attribute(span, "in.turn"), attribute(span, "turn.number"));
@@ -41,10 +59,16 @@ fn assert_each_in_its_place(spans: &[SpanData]) {
         assert!(parent_of_same);
     }
     assert_eq!(counts.len(), CONVERSATIONS);
-    let expected: BTreeMap<String, usize> =
-        [("POST", 3), ("conversation", 1), ("llm", 3), ("stt", 3), ("tool", 3), ("turn", 3)]
-            .map(|(name, count)| (name.to_owned(), count))
-            .into();
+    let expected: BTreeMap<String, usize> = [
+        ("POST", 3),
+        ("conversation", 1),
+        ("llm", 3),
+        ("stt", 3),
+        ("tool", 3),
+        ("turn", 3),
+    ]
+    .map(|(name, count)| (name.to_owned(), count))
+    .into();
     for (conversation, count) in counts {
         assert_eq!(count, expected, "{conversation}");
     }
@@ -53,13 +77,19 @@ fn assert_each_in_its_place(spans: &[SpanData]) {
 #[test]
 fn on_a_multi_thread_runtime() {
     let stage = Stage::new();
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(4).build().unwrap();
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(4)
+        .build()
+        .unwrap();
     let dispatch = stage.dispatch.clone();
     runtime.block_on(async {
         let calls: Vec<_> = (0..CONVERSATIONS)
             .map(|n| {
                 let call = call(format!("call-{n}"));
-                tokio::spawn(tracing::instrument::WithSubscriber::with_subscriber(call, dispatch.clone()))
+                tokio::spawn(tracing::instrument::WithSubscriber::with_subscriber(
+                    call,
+                    dispatch.clone(),
+                ))
             })
             .collect();
         for call in calls {
@@ -91,10 +121,14 @@ async fn call(id: String) {
             // A task that never saw the scope.
             let own_id = id.clone();
             let tool = async move {
-                drop(info_span!("tool", gen_ai.operation.name = "execute_tool", conversation.id = %own_id, of = %own_id, in.turn = turn));
+                drop(
+                    info_span!("tool", gen_ai.operation.name = "execute_tool", conversation.id = %own_id, of = %own_id, in.turn = turn),
+                );
                 info!(conversation.event = "bot_started_speaking", conversation.id = %own_id);
             };
-            tokio::spawn(tracing::instrument::WithSubscriber::with_current_subscriber(tool)).await.unwrap();
+            tokio::spawn(tracing::instrument::WithSubscriber::with_current_subscriber(tool))
+                .await
+                .unwrap();
         }
     };
     talk.instrument(scope).await;
@@ -145,9 +179,19 @@ fn a_conversation_shared_by_many_threads_stays_one_with_its_turns_in_order() {
             scope.spawn(|| {
                 stage.play(|| {
                     for _ in 0..100 {
-                        info!(conversation.event = "bot_started_speaking", conversation.id = "shared");
-                        info!(conversation.event = "user_started_speaking", conversation.id = "shared");
-                        drop(info_span!("llm", gen_ai.operation.name = "chat", conversation.id = "shared"));
+                        info!(
+                            conversation.event = "bot_started_speaking",
+                            conversation.id = "shared"
+                        );
+                        info!(
+                            conversation.event = "user_started_speaking",
+                            conversation.id = "shared"
+                        );
+                        drop(info_span!(
+                            "llm",
+                            gen_ai.operation.name = "chat",
+                            conversation.id = "shared"
+                        ));
                     }
                 });
             });
@@ -163,7 +207,13 @@ fn a_conversation_shared_by_many_threads_stays_one_with_its_turns_in_order() {
     turns.sort_unstable();
     assert!(turns.len() > 100);
     assert_eq!(turns, (1..=turns.len() as u32).collect::<Vec<_>>());
-    assert_eq!(spans.iter().filter(|span| span.name == "conversation").count(), 1);
+    assert_eq!(
+        spans
+            .iter()
+            .filter(|span| span.name == "conversation")
+            .count(),
+        1
+    );
     assert_eq!(spans.iter().filter(|span| span.name == "llm").count(), 800);
     let turn_ids: HashMap<_, _> = spans
         .iter()

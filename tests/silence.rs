@@ -38,16 +38,27 @@ struct Running {
 fn run(timeout: Duration, idle: Duration) -> Running {
     let (tell, left) = mpsc::channel();
     let exporter = SimpleSpanProcessor::new(Leaving(Mutex::new(tell)));
-    let provider = SdkTracerProvider::builder().with_span_processor(ConversationProcessor::new(exporter)).build();
-    let layer = layer(&provider).with_turn_end_timeout(timeout).with_idle_limit(idle);
+    let provider = SdkTracerProvider::builder()
+        .with_span_processor(ConversationProcessor::new(exporter))
+        .build();
+    let layer = layer(&provider)
+        .with_turn_end_timeout(timeout)
+        .with_idle_limit(idle);
     let conversations = layer.conversations();
     let dispatch = Dispatch::new(tracing_subscriber::registry().with(layer));
-    Running { dispatch, left, conversations, _provider: provider }
+    Running {
+        dispatch,
+        left,
+        conversations,
+        _provider: provider,
+    }
 }
 
 /// How many threads of this process are the layer's.
 fn timer_threads() -> usize {
-    let Ok(tasks) = std::fs::read_dir("/proc/self/task") else { return 0 };
+    let Ok(tasks) = std::fs::read_dir("/proc/self/task") else {
+        return 0;
+    };
     tasks
         .flatten()
         .filter_map(|task| std::fs::read_to_string(task.path().join("comm")).ok())
@@ -69,7 +80,11 @@ fn wait_until(what: &str, holds: impl Fn() -> bool) {
 fn a_turn_that_ends_by_silence_leaves_by_itself_and_the_timer_goes_with_the_layer() {
     let timeout = Duration::from_millis(150);
     let running = run(timeout, Duration::from_secs(3_600));
-    assert_eq!(timer_threads(), 0, "no thread before there is a conversation");
+    assert_eq!(
+        timer_threads(),
+        0,
+        "no thread before there is a conversation"
+    );
 
     let scope = tracing::dispatcher::with_default(&running.dispatch, || {
         let scope = info_span!("conversation", conversation.id = "c1");
@@ -79,14 +94,27 @@ fn a_turn_that_ends_by_silence_leaves_by_itself_and_the_timer_goes_with_the_laye
         });
         scope
     });
-    let (turn, at) = running.left.recv_timeout(PATIENCE).expect("the turn leaves with no further event");
+    let (turn, at) = running
+        .left
+        .recv_timeout(PATIENCE)
+        .expect("the turn leaves with no further event");
     assert_eq!(turn.name, "turn");
-    assert_eq!(attribute(&turn, "turn.end_reason").as_deref(), Some("silence"));
+    assert_eq!(
+        attribute(&turn, "turn.end_reason").as_deref(),
+        Some("silence")
+    );
     // It ends where the bot stopped, not where the timer fired; it leaves when that is certain, not before.
     let waited = at.duration_since(turn.end_time).unwrap();
     assert!(waited >= timeout, "{waited:?}");
-    let told: f64 = attribute(&turn, "turn.duration_seconds").unwrap().parse().unwrap();
-    let lasted = turn.end_time.duration_since(turn.start_time).unwrap().as_secs_f64();
+    let told: f64 = attribute(&turn, "turn.duration_seconds")
+        .unwrap()
+        .parse()
+        .unwrap();
+    let lasted = turn
+        .end_time
+        .duration_since(turn.start_time)
+        .unwrap()
+        .as_secs_f64();
     assert!((told - lasted).abs() < 1e-6, "{told} {lasted}");
     assert!(running.conversations.open() == 1 && timer_threads() <= 1);
 
@@ -99,25 +127,51 @@ fn a_turn_that_ends_by_silence_leaves_by_itself_and_the_timer_goes_with_the_laye
             info!(conversation.event = "bot_started_speaking");
         });
     });
-    assert!(running.left.recv_timeout(timeout * 4).is_err(), "the bot still speaks");
+    assert!(
+        running.left.recv_timeout(timeout * 4).is_err(),
+        "the bot still speaks"
+    );
     tracing::dispatcher::with_default(&running.dispatch, || drop(scope));
     let rest: Vec<_> = running.left.try_iter().map(|(span, _)| span).collect();
-    assert_eq!(rest.iter().map(|span| &*span.name).collect::<Vec<_>>(), ["turn", "conversation"]);
-    assert_eq!(attribute(&rest[0], "turn.end_reason").as_deref(), Some("conversation_ended"));
+    assert_eq!(
+        rest.iter().map(|span| &*span.name).collect::<Vec<_>>(),
+        ["turn", "conversation"]
+    );
+    assert_eq!(
+        attribute(&rest[0], "turn.end_reason").as_deref(),
+        Some("conversation_ended")
+    );
 
-    let Running { dispatch, conversations, .. } = running;
+    let Running {
+        dispatch,
+        conversations,
+        ..
+    } = running;
     drop(dispatch);
-    wait_until("the timer thread is gone with the layer", || timer_threads() == 0);
+    wait_until("the timer thread is gone with the layer", || {
+        timer_threads() == 0
+    });
     assert_eq!(conversations.open(), 0);
 
     // What nobody ends is lost at the idle limit, likewise by itself.
     let running = run(timeout, Duration::from_millis(200));
     tracing::dispatcher::with_default(&running.dispatch, || {
-        info!(conversation.event = "client_connected", conversation.id = "c1");
+        info!(
+            conversation.event = "client_connected",
+            conversation.id = "c1"
+        );
     });
-    let (turn, _) = running.left.recv_timeout(PATIENCE).expect("it is lost without a further event");
-    assert_eq!(attribute(&turn, "turn.end_reason").as_deref(), Some("conversation_lost"));
+    let (turn, _) = running
+        .left
+        .recv_timeout(PATIENCE)
+        .expect("it is lost without a further event");
+    assert_eq!(
+        attribute(&turn, "turn.end_reason").as_deref(),
+        Some("conversation_lost")
+    );
     wait_until("nothing is open", || running.conversations.open() == 0);
     drop(running.dispatch);
-    wait_until("the second timer thread is gone as well", || timer_threads() == 0);
+    wait_until("the second timer thread is gone as well", || {
+        timer_threads() == 0
+    });
 }
