@@ -6,7 +6,7 @@
 //! Each benchmark makes a span, reads a stream of 1,000 items of 4 bytes to its end and drops it; `bare` reads the stream
 //! without span or adapter. One thousandth of the difference to `bare` is what an item costs, and a little of the span.
 
-#![allow(missing_docs)] // the harness's macros make public items
+#![allow(missing_docs)] // What the benchmark macros make.
 
 use futures_util::Stream;
 use gungraun::Dhat;

@@ -41,7 +41,7 @@ impl SpanProcessor for Drops {
 }
 
 fn words(seed: u8) -> String {
-    String::from_utf8(vec![b'a' + seed; 200]).expect("ASCII")
+    char::from(b'a' + seed).to_string().repeat(200)
 }
 
 /// Everything that is said in a turn, made before it is measured.

@@ -33,6 +33,10 @@ pub(crate) struct Membership {
 }
 
 impl Membership {
+    pub(crate) fn is_current() -> bool {
+        Context::map_current(|context| context.get::<Self>().is_some())
+    }
+
     /// The conversation whose context is active on this thread.
     pub(crate) fn current() -> Option<Arc<Live>> {
         Context::map_current(|context| context.get::<Self>()?.live.upgrade())
@@ -162,6 +166,7 @@ pub(crate) struct Live {
     scope: OnceLock<span::Id>,
     /// Whether the scope was given a parent that knows nothing of the conversation.
     is_astray: AtomicBool,
+    is_entered: AtomicBool,
     context: OnceLock<Context>,
     state: Mutex<State>,
 }
@@ -194,6 +199,7 @@ impl Live {
             wall: core.clock.wall(),
             scope: OnceLock::new(),
             is_astray: AtomicBool::new(false),
+            is_entered: AtomicBool::new(false),
             context: OnceLock::new(),
             state: Mutex::new(State {
                 turns,
@@ -244,6 +250,17 @@ impl Live {
         self.context(core);
         if let Some(scope) = ended.scope.get() {
             self.take_scope(scope);
+        }
+    }
+
+    /// The scope is entered, or never will be.
+    pub(crate) fn entered(&self, core: &Core, astray: bool) {
+        if !self.is_entered.swap(true, Ordering::Relaxed) {
+            core.unentered.fetch_sub(1, Ordering::Relaxed);
+            if astray {
+                self.is_astray.store(true, Ordering::Relaxed);
+                core.astray.store(true, Ordering::Relaxed);
+            }
         }
     }
 

@@ -10,7 +10,7 @@ use opentelemetry_sdk::trace::SdkTracer;
 use std::cell::Cell;
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::hash::{BuildHasher, RandomState};
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::mpsc;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock, Weak};
 use std::time::Duration;
@@ -65,6 +65,14 @@ pub(crate) struct Core {
     pub(crate) ours: OpenSpans,
     /// The subscriber that the layer is part of: the way to a span's context from outside the layer's hooks.
     pub(crate) dispatch: OnceLock<WeakDispatch>,
+    /// Whether there ever was a span that joined a conversation by an id that was not live, or not known yet: the context
+    /// that is active in it is not that conversation's.
+    pub(crate) joined_by_id_alone: AtomicBool,
+    /// How many scopes have not been entered yet.
+    pub(crate) unentered: AtomicU32,
+    /// Whether there ever was a scope with a parent that knows nothing of the conversation: what is in it cannot tell by
+    /// its context where it belongs.
+    pub(crate) astray: AtomicBool,
     unknown_events: Mutex<HashSet<String>>,
     this: Weak<Core>,
 }
@@ -83,6 +91,9 @@ impl Core {
             table: Table::default(),
             ours: OpenSpans::default(),
             dispatch: OnceLock::new(),
+            joined_by_id_alone: AtomicBool::new(false),
+            unentered: AtomicU32::new(0),
+            astray: AtomicBool::new(false),
             unknown_events: Mutex::default(),
             this: this.clone(),
         })
@@ -398,3 +409,6 @@ pub(crate) fn undisturbed<R>(act: impl FnOnce() -> R) -> R {
     let _restore = Restore(OCCUPIED.replace(true));
     act()
 }
+
+#[cfg(test)]
+mod tests;

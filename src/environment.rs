@@ -383,5 +383,28 @@ fn content(variables: &Variables<'_>) -> Result<bool, SetupError> {
     Ok(variables.choice(NAME, NAMES)?.unwrap_or(true))
 }
 
-#[cfg(test)]
+#[cfg(all(test, feature = "console", feature = "otlp"))]
 mod tests;
+
+#[cfg(all(test, not(feature = "otlp")))]
+mod without_otlp {
+    use super::*;
+
+    #[test]
+    fn somebody_has_to_say_where_spans_go() {
+        let explicit = HashMap::new();
+        let read = |exporter: Option<&str>| {
+            Settings::read(&Variables::new(&explicit, &|name| {
+                exporter
+                    .filter(|_| name == "OTEL_TRACES_EXPORTER")
+                    .map(str::to_owned)
+            }))
+        };
+        assert!(read(Some("none")).is_ok_and(|settings| settings.otlp.is_none()));
+        assert_eq!(
+            read(None).map(|_| ()).unwrap_err().to_string(),
+            "OTEL_TRACES_EXPORTER=\"otlp\" cannot be used: allowed is none or console, as long as this program is \
+             built without the features `http` and `grpc` of tracing-conversation"
+        );
+    }
+}

@@ -31,7 +31,6 @@
 
 mod future;
 mod observe;
-#[cfg(feature = "attributes")]
 #[doc(hidden)]
 pub mod returned;
 mod seen;

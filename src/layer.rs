@@ -12,6 +12,7 @@ use crate::recognise::CallSite;
 use crate::turns::EndReason;
 use opentelemetry_sdk::trace::SdkTracer;
 use std::any::TypeId;
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 use tracing_core::span::{Attributes, Id, Record};
@@ -35,7 +36,8 @@ pub struct ConversationLayer<S> {
 
 /// A layer that makes its spans with `tracer`.
 ///
-/// It takes the place of `tracing_opentelemetry::layer().with_tracer(tracer)`, which it wraps. For everything that the
+/// It takes the place of `tracing_opentelemetry::layer().with_tracer(tracer)`, which it wraps. A registry has room for one
+/// of either: tracing-opentelemetry panics where two keep their data on the same span. For everything that the
 /// contract promises, the tracer's provider should have a [`ConversationProcessor`](crate::ConversationProcessor).
 ///
 /// ```
@@ -233,6 +235,7 @@ where
             CallSite::Service if !occupied() => self.new_service(attributes, id, ctx, false),
             CallSite::NamedService if !occupied() => self.new_service(attributes, id, ctx, true),
             CallSite::Joining if !occupied() => self.join(attributes, id, ctx),
+            _ if self.core.astray.load(Ordering::Relaxed) => self.bring_home(attributes, id, ctx),
             _ => undisturbed(|| self.inner.on_new_span(attributes, id, ctx)),
         }
     }
@@ -262,7 +265,10 @@ where
             dispatcher::get_default(|dispatch| self.core.learn(dispatch));
         }
         // It starts the span, under a lock: a sampler or processor that emits something must not lead back to it.
-        undisturbed(|| self.inner.on_enter(id, ctx));
+        undisturbed(|| self.inner.on_enter(id, ctx.clone()));
+        if self.core.unentered.load(Ordering::Relaxed) != 0 && self.core.ours.may_have(id) {
+            self.scope_entered(id, &ctx);
+        }
     }
 
     fn on_exit(&self, id: &Id, ctx: Context<'_, S>) {

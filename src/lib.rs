@@ -134,9 +134,7 @@ pub use telemetry::{Builder, DeliveryError, Telemetry, init};
 /// What the macros expand to. Not part of the public interface.
 #[doc(hidden)]
 pub mod __private {
+    pub use crate::instrument::{returned, service::Service};
     pub use tracing;
     pub use tracing_conversation_macros::declare_span;
-
-    #[cfg(feature = "attributes")]
-    pub use crate::instrument::{returned, service::Service};
 }

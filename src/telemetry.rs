@@ -9,7 +9,7 @@ mod signal;
 use std::{
     fmt, io,
     sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use opentelemetry::{InstrumentationScope, trace::TracerProvider as _};
@@ -199,11 +199,11 @@ impl Inner {
                 for open in self.conversations().iter() {
                     open.end_all();
                 }
-                // Then the provider, so that no span starts any more. What it returns says less than ours.
+                // Then the provider, so that no span starts any more; it passes the end on to the workers. What it
+                // returns says less than what they do, which is asked for a second time without waiting any longer.
+                let deadline = Instant::now() + self.shutdown_timeout;
                 let _ = self.provider.shutdown_with_timeout(self.shutdown_timeout);
-                self.delivery
-                    .close_within(self.shutdown_timeout)
-                    .map_err(DeliveryError)
+                self.delivery.close_by(deadline).map_err(DeliveryError)
             })
             .clone()
     }

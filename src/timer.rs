@@ -89,6 +89,11 @@ impl Timer {
     }
 
     #[cfg(test)]
+    pub(crate) fn is_idle(&self) -> bool {
+        lock(&self.shared.state).deadlines.is_empty()
+    }
+
+    #[cfg(test)]
     fn is_running(&self) -> bool {
         lock(&self.shared.state).running
     }

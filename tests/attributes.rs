@@ -222,6 +222,11 @@ async fn fails() -> Result<(), Unspeakable> {
 }
 
 #[traced_tool]
+async fn hangs() {
+    std::future::pending().await
+}
+
+#[traced_tool]
 fn later(answer: u8) -> BoxFuture<'static, u8> {
     Box::pin(async move { answer })
 }
@@ -237,6 +242,7 @@ fn a_tool_bears_the_name_of_its_function() {
         assert_eq!(forecast("Graz", 3), Some(3));
         renamed();
         assert!(now(fails()).is_err());
+        assert_eq!(hangs().now_or_never(), None);
         assert_eq!(now(later(4)), 4);
         assert_eq!(now(much_later(5)), Ok(5));
     });
@@ -252,6 +258,9 @@ tool
   · error.type=attributes::Unspeakable
   · gen_ai.tool.name=fails
   · Error { description: \"\" }
+tool
+  · gen_ai.tool.name=hangs
+  · interrupted=true
 tool
   · gen_ai.tool.name=later
 tool

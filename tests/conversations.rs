@@ -1,5 +1,12 @@
 //! Conversations by scope and by id, and what belongs to which.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a test may fail"
+)]
+
 mod stage;
 
 use stage::{Stage, assert_each_key_once, attribute};

@@ -1,6 +1,13 @@
 //! What differs where the subscriber is the global default, as in most programs: events can be emitted from within
 //! others. One test binary of its own, for there is one global subscriber to a process.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a test may fail"
+)]
+
 mod stage;
 
 use opentelemetry_sdk::trace::InMemorySpanExporter;

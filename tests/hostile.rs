@@ -1,5 +1,12 @@
 //! Programs and processors that do odd things at odd moments: nothing panics, waits for itself, or is lost.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a test may fail"
+)]
+
 mod stage;
 
 use opentelemetry::trace::{SpanKind, TraceContextExt, TraceId};

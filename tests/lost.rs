@@ -1,5 +1,12 @@
 //! Conversations that end oddly, twice, late or never, and what is heard of them afterwards.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a test may fail"
+)]
+
 mod stage;
 
 use stage::{Stage, attribute, seconds};

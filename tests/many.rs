@@ -1,5 +1,12 @@
 //! A thousand conversations at once, on any threads: every span under its own conversation and turn, nothing left behind.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a test may fail"
+)]
+
 mod stage;
 
 use opentelemetry::SpanId;

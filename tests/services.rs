@@ -1,5 +1,12 @@
 //! Service spans: which turn they belong to, what they are the child of, when they end and how.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a test may fail"
+)]
+
 mod stage;
 
 use stage::{Stage, assert_each_key_once, attribute, seconds};

@@ -6,6 +6,8 @@
 #[path = "support/mod.rs"]
 mod support;
 
+use std::time::{Duration, Instant};
+
 use opentelemetry::trace::{Span as _, Tracer as _};
 use opentelemetry_sdk::{
     error::OTelSdkResult,
@@ -212,6 +214,42 @@ fn an_exporter_that_panics_costs_its_own_spans_and_holds_nothing_up() {
     assert_eq!(
         error,
         "setup::Panics: 3 spans lost, 0 still waiting (the exporter panicked)"
+    );
+    assert_eq!(server.names(), ["llm", "turn", "conversation"]);
+}
+
+#[derive(Debug)]
+struct Hangs;
+
+impl SpanExporter for Hangs {
+    async fn export(&self, _: Vec<SpanData>) -> OTelSdkResult {
+        loop {
+            std::thread::park();
+        }
+    }
+}
+
+#[test]
+fn an_exporter_that_hangs_does_not_hold_up_the_end_beyond_its_time() {
+    let server = Server::start();
+    let telemetry = Telemetry::builder()
+        .endpoint(server.url())
+        .exporter(Hangs)
+        .shutdown_timeout(Duration::from_secs(2))
+        .build()
+        .unwrap();
+    let subscriber = tracing_subscriber::registry().with(telemetry.layer());
+    tracing::subscriber::with_default(subscriber, saying_something);
+    let begun = Instant::now();
+    let error = telemetry.shutdown().unwrap_err().to_string();
+    assert!(
+        begun.elapsed() < Duration::from_millis(3900),
+        "{:?}",
+        begun.elapsed()
+    );
+    assert_eq!(
+        error,
+        "setup::Hangs: 0 spans lost, 3 still waiting (out of time)"
     );
     assert_eq!(server.names(), ["llm", "turn", "conversation"]);
 }

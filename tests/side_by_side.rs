@@ -1,5 +1,12 @@
 //! The layer among others: none disturbs another, in whatever order and wrapping they are installed.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a test may fail"
+)]
+
 mod stage;
 
 use opentelemetry::trace::TraceContextExt;

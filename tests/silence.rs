@@ -1,5 +1,12 @@
 //! Prompt export by the real clock: without a further event, without a runtime.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a test may fail"
+)]
+
 mod stage;
 
 use opentelemetry_sdk::error::OTelSdkResult;

@@ -1,5 +1,12 @@
 //! `OpenTelemetrySpanExt` on every span, those of the layer included.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a test may fail"
+)]
+
 mod stage;
 
 use opentelemetry::trace::{
@@ -65,7 +72,10 @@ fn a_conversation_can_continue_a_trace_from_elsewhere() {
         conversation.in_scope(|| {
             let llm = info_span!("llm", gen_ai.operation.name = "chat");
             llm.in_scope(|| drop(info_span!("POST")));
+            info_span!("ordinary").in_scope(|| drop(info_span!("below")));
         });
+        drop(info_span!(parent: &conversation, "explicit"));
+        drop(info_span!("elsewhere"));
     });
     assert_eq!(
         stage.tree(&["conversation.id", "turn.number", "tier"]),
@@ -74,15 +84,21 @@ fn a_conversation_can_continue_a_trace_from_elsewhere() {
             "  turn conversation.id=c1 turn.number=1",
             "    llm conversation.id=c1 turn.number=1",
             "      POST conversation.id=c1 turn.number=1",
+            "  ordinary conversation.id=c1",
+            "    below conversation.id=c1",
+            "  explicit conversation.id=c1",
+            "elsewhere",
         ]
     );
     assert_eq!(stage.span("conversation").parent_span_id, SpanId::from(1));
     let trace = remote(1).span().span_context().trace_id();
-    assert!(
-        stage
-            .spans()
-            .iter()
-            .all(|span| span.span_context.trace_id() == trace)
+    let strangers = stage
+        .spans()
+        .into_iter()
+        .filter(|span| span.span_context.trace_id() != trace);
+    assert_eq!(
+        strangers.map(|span| span.name).collect::<Vec<_>>(),
+        ["elsewhere"]
     );
     assert_each_key_once(&stage.spans());
 }

@@ -80,7 +80,7 @@ fn expected(steps: &[Step], reached_end: bool) -> String {
             Item::InputTokens(tokens) => Some(tokens),
             _ => None,
         })
-        .last()
+        .next_back()
     {
         writeln!(span, "  gen_ai.usage.input_tokens={tokens}").unwrap();
     }

@@ -1,5 +1,12 @@
 //! Values on their way out: typed, once a key, and nothing that OTLP cannot carry.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a test may fail"
+)]
+
 mod stage;
 
 use opentelemetry::Value;

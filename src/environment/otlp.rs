@@ -193,17 +193,21 @@ fn url(variables: &Variables<'_>, protocol: Protocol) -> Result<String, SetupErr
             allowed,
         ));
     };
+    let Parts {
+        authority,
+        path,
+        query,
+        ..
+    } = parts;
+    let scheme = parts.scheme.to_ascii_lowercase();
     Ok(match protocol {
-        Protocol::Grpc => format!("{}://{}", parts.scheme, parts.authority),
+        Protocol::Grpc => format!("{scheme}://{authority}"),
         // The general form is a base for all signals; the form for traces is taken at its word.
         _ if name == ENDPOINT[1] => {
-            let path = parts.path.trim_end_matches('/');
-            format!(
-                "{}://{}{path}/v1/traces{}",
-                parts.scheme, parts.authority, parts.query
-            )
+            let base = path.trim_end_matches('/');
+            format!("{scheme}://{authority}{base}/v1/traces{query}")
         }
-        _ => value,
+        _ => format!("{scheme}://{authority}{path}{query}"),
     })
 }
 

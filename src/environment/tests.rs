@@ -136,6 +136,7 @@ fn otel_exporter_otlp_endpoint() {
         url(&[(GENERAL, "http://c:4318/")]),
         "http://c:4318/v1/traces"
     );
+    assert_eq!(url(&[(TRACES, "HTTPS://C/In")]), "https://C/In");
     assert_eq!(
         url(&[(GENERAL, "http://[::1]:4318/base?key=1")]),
         "http://[::1]:4318/base/v1/traces?key=1"
@@ -219,21 +220,6 @@ fn a_protocol_that_is_not_built_is_named_as_such() {
     );
 }
 
-#[cfg(not(feature = "otlp"))]
-#[test]
-fn without_otlp_somebody_has_to_say_where_spans_go() {
-    assert!(
-        complaint(&[]).starts_with(
-            "OTEL_TRACES_EXPORTER=\"otlp\" cannot be used: allowed is none or console"
-        )
-    );
-    assert_eq!(
-        destinations(&[("OTEL_TRACES_EXPORTER", "none")]),
-        (None, false)
-    );
-}
-
-#[cfg(feature = "otlp")]
 #[test]
 fn otel_exporter_otlp_headers() {
     const GENERAL: &str = "OTEL_EXPORTER_OTLP_HEADERS";
@@ -263,7 +249,6 @@ fn otel_exporter_otlp_headers() {
     }
 }
 
-#[cfg(feature = "otlp")]
 #[test]
 fn otel_exporter_otlp_timeout() {
     const GENERAL: &str = "OTEL_EXPORTER_OTLP_TIMEOUT";
@@ -286,7 +271,6 @@ fn otel_exporter_otlp_timeout() {
     }
 }
 
-#[cfg(feature = "otlp")]
 #[test]
 fn otel_exporter_otlp_compression() {
     const GENERAL: &str = "OTEL_EXPORTER_OTLP_COMPRESSION";
@@ -301,7 +285,6 @@ fn otel_exporter_otlp_compression() {
     );
 }
 
-#[cfg(feature = "otlp")]
 #[test]
 fn otel_exporter_otlp_certificate_and_client_certificate_and_key() {
     let file = |name: &str| {

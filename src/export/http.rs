@@ -6,7 +6,7 @@ use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceResponse
 use opentelemetry_sdk::trace::SpanData;
 use prost::{Message, bytes::Bytes};
 use reqwest::{
-    Client, Response, StatusCode,
+    Client, Response, StatusCode, Url,
     header::{self, HeaderMap, HeaderName, HeaderValue},
     redirect::Policy,
 };
@@ -26,6 +26,7 @@ use crate::environment::{Connection, Tls};
 /// Posts batches to one URL.
 pub(crate) struct HttpSink {
     client: Client,
+    url: Url,
     connection: Connection,
     headers: HeaderMap,
     json: bool,
@@ -39,6 +40,7 @@ impl HttpSink {
         json: bool,
         envelope: Envelope,
     ) -> Result<Self, String> {
+        let url = Url::parse(&connection.url).map_err(|error| error.to_string())?;
         let mut headers = HeaderMap::new();
         for (name, value) in &connection.headers {
             let name: HeaderName = name
@@ -68,6 +70,7 @@ impl HttpSink {
             .map_err(|error| causes(&error))?;
         Ok(Self {
             client,
+            url,
             connection,
             headers,
             json,
@@ -78,7 +81,7 @@ impl HttpSink {
     async fn post(&self, body: Bytes) -> Answer {
         let request = self
             .client
-            .post(&self.connection.url)
+            .post(self.url.clone())
             .headers(self.headers.clone())
             .timeout(self.connection.timeout)
             .body(body);

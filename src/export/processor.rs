@@ -49,12 +49,11 @@ impl Delivery {
         verdict(problems)
     }
 
-    /// Sends what is queued and ends the threads. The error tells every span that was ever lost.
-    pub(crate) fn close_within(&self, patience: Duration) -> Result<(), String> {
+    /// Sends what is queued and ends the threads by `deadline`. The error tells every span that was ever lost.
+    pub(crate) fn close_by(&self, deadline: Instant) -> Result<(), String> {
         let now = Instant::now();
-        let deadline = now + patience;
         // The workers stop a little earlier, so that there is time to hear what they achieved.
-        let stop = now + patience.mul_f64(0.95);
+        let stop = now + deadline.saturating_duration_since(now).mul_f64(0.95);
         for worker in &self.workers {
             worker.queue.close(stop);
         }
@@ -91,7 +90,7 @@ impl SpanProcessor for Delivery {
     }
 
     fn shutdown_with_timeout(&self, timeout: Duration) -> OTelSdkResult {
-        self.close_within(timeout)
+        self.close_by(Instant::now() + timeout)
             .map_err(OTelSdkError::InternalFailure)
     }
 }

@@ -42,7 +42,8 @@ impl Delivered {
 
 #[derive(Debug)]
 struct State {
-    spans: VecDeque<SpanData>,
+    /// With the memory that each holds.
+    spans: VecDeque<(usize, SpanData)>,
     /// Memory of the queued spans and of the batch under way: a batch frees its room only once it is settled.
     bytes: usize,
     under_way: usize,
@@ -135,7 +136,7 @@ impl Queue {
         }
         state.bytes += bytes;
         state.accepted += 1;
-        state.spans.push_back(span);
+        state.spans.push_back((bytes, span));
         let wake = was_empty || state.spans.len() == self.limits.batch_spans;
         drop(state);
         if wake {
@@ -160,8 +161,7 @@ impl Queue {
             return Next::Wait(Some(due));
         }
         let (mut count, mut bytes) = (0, 0);
-        for span in state.spans.iter().take(self.limits.batch_spans) {
-            let more = size::held_by(span);
+        for (more, _) in state.spans.iter().take(self.limits.batch_spans) {
             if count > 0 && bytes + more > self.limits.batch_bytes {
                 break;
             }
@@ -169,7 +169,7 @@ impl Queue {
             bytes += more;
         }
         state.under_way = count;
-        let spans = state.spans.drain(..count).collect();
+        let spans = state.spans.drain(..count).map(|(_, span)| span).collect();
         Next::Batch { spans, bytes }
     }
 

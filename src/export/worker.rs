@@ -64,18 +64,17 @@ impl Worker {
         // Made here and not on the thread so that a failure is the caller's to report.
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
-            .thread_name("conversation-resolve")
             .build()?;
         let queue = Arc::new(Queue::new(destination, limits));
         let worker = Self {
             queue: Arc::clone(&queue),
         };
         thread::Builder::new()
-            .name("conversation-export".into())
+            .name("span-export".into())
             .spawn(move || {
                 let _ended = Ended(&queue);
                 // What HTTP and gRPC clients trace while they carry our spans must not become spans itself.
-                let _silence = silence();
+                let _silence = tracing::dispatcher::set_default(&Dispatch::none());
                 let _suppressed = Context::enter_telemetry_suppressed_scope();
                 runtime.block_on(async { run(&queue, sink(), reporter).await });
                 // A resolver that hangs must not hold the thread, nor the program's end.
@@ -87,10 +86,6 @@ impl Worker {
     pub(crate) fn counts(&self) -> Delivered {
         self.queue.counts()
     }
-}
-
-fn silence() -> tracing::dispatcher::DefaultGuard {
-    tracing::dispatcher::set_default(&Dispatch::none())
 }
 
 /// Lets those go who wait for the worker, whichever way it ended.

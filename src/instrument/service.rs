@@ -28,6 +28,13 @@ impl Service {
         Self { live }
     }
 
+    /// The span, or a disabled one.
+    pub fn span(&self) -> Span {
+        self.live
+            .as_ref()
+            .map_or_else(Span::none, |live| live.span.clone())
+    }
+
     /// Whether nothing listens, or the work is done.
     #[inline]
     pub(super) fn is_idle(&self) -> bool {
@@ -57,6 +64,14 @@ impl Service {
         self.finish();
     }
 
+    /// As [`error`](Self::error), for one that has no text.
+    pub(super) fn failed(&mut self, error_type: &str) {
+        if let Some(Live { span, state }) = self.live() {
+            state.fail(span, error_type, None);
+        }
+        self.finish();
+    }
+
     /// The work has come to its end.
     pub(super) fn finish(&mut self) {
         self.end(true);
@@ -66,24 +81,6 @@ impl Service {
         if let Some(mut live) = self.live.take() {
             live.state.end(&live.span, reached_end);
         }
-    }
-}
-
-#[cfg(feature = "attributes")]
-impl Service {
-    /// The span, or a disabled one.
-    pub fn span(&self) -> Span {
-        self.live
-            .as_ref()
-            .map_or_else(Span::none, |live| live.span.clone())
-    }
-
-    /// As [`error`](Self::error), for one that has no text.
-    pub(super) fn failed(&mut self, error_type: &str) {
-        if let Some(Live { span, state }) = self.live() {
-            state.fail(span, error_type, None);
-        }
-        self.finish();
     }
 }
 

@@ -1,6 +1,8 @@
 //! Events that are addressed to the layer.
 
 use super::ConversationLayer;
+use super::place::Place;
+use crate::conversation::Membership;
 use crate::core::{Found, Opening, undisturbed};
 use crate::fields::{Fields, Given};
 use crate::latency::FirstByte;
@@ -9,6 +11,7 @@ use crate::recognise::Boundary;
 use crate::service::is_attribute;
 use crate::turns::EndReason;
 use opentelemetry::KeyValue;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 use tracing_core::{Event, Subscriber};
 use tracing_subscriber::layer::Context;
@@ -73,11 +76,13 @@ where
             }
             return;
         };
-        let span = ctx.event_span(event);
-        let place = if event.is_contextual() {
-            self.contextual_place(span)
-        } else {
-            self.place_of(span)
+        let about_a_service = matches!(boundary, Boundary::FirstByte | Boundary::Annotate);
+        let by_context = !about_a_service && !self.core.joined_by_id_alone.load(Ordering::Relaxed);
+        let place = match Membership::current().filter(|live| live.is_of(&self.core)) {
+            // The nearest conversation is all there is to know.
+            Some(live) if event.is_contextual() && by_context => Place::within(live),
+            _ if event.is_contextual() => self.contextual_place(ctx.event_span(event)),
+            _ => self.place_of(ctx.event_span(event)),
         };
         // What names another conversation is not about the service that it is said in.
         let service = place.service.as_ref().filter(|(_, service)| {

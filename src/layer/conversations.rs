@@ -3,7 +3,7 @@
 use super::ConversationLayer;
 use super::place::Ours;
 use crate::conversation::{Live, Membership};
-use crate::core::{Found, Opening, undisturbed};
+use crate::core::{Found, Opening, occupied, undisturbed};
 use crate::fields::{Fields, Given};
 use crate::names;
 use crate::service::is_attribute;
@@ -11,6 +11,7 @@ use crate::turns::EndReason;
 use opentelemetry::trace::TraceContextExt;
 use opentelemetry::{Context as OtelContext, KeyValue};
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 use tracing_core::field::{Field, FieldSet, ValueSet, Visit};
 use tracing_core::span::{Attributes, Id};
@@ -57,6 +58,7 @@ where
             // Another scope of the same id was quicker.
             return self.keep(id, &ctx, Ours::Joining(own_id.into()));
         }
+        self.core.unentered.fetch_add(1, Ordering::Relaxed);
         self.keep(id, &ctx, Ours::Scope(live.clone()));
         if self.core.dispatch.get().is_none() {
             dispatcher::get_default(|dispatch| self.core.learn(dispatch));
@@ -72,8 +74,31 @@ where
         let live = self.core.conversation(&own_id, Opening::Never);
         self.keep(id, &ctx, Ours::Joining(own_id.into()));
         let Found::Live(live) = live else {
+            self.core.joined_by_id_alone.store(true, Ordering::Relaxed);
             return undisturbed(|| self.inner.on_new_span(attributes, id, ctx));
         };
+        self.make_ordinary(&live, attributes, id, ctx);
+    }
+
+    /// An ordinary span that may be in a conversation without its context telling so.
+    pub(super) fn bring_home(&self, attributes: &Attributes<'_>, id: &Id, ctx: Context<'_, S>) {
+        if !occupied()
+            && !Membership::is_current()
+            && let Some(live) = self.place_of_new(attributes, &ctx).conversation
+        {
+            return self.make_ordinary(&live, attributes, id, ctx);
+        }
+        undisturbed(|| self.inner.on_new_span(attributes, id, ctx));
+    }
+
+    /// Makes a span where `tracing` puts it, else below the conversation, and marks it as the conversation's.
+    fn make_ordinary(
+        &self,
+        live: &Live,
+        attributes: &Attributes<'_>,
+        id: &Id,
+        ctx: Context<'_, S>,
+    ) {
         let above = self.parent_context(attributes);
         let parent = if above.has_active_span() {
             above.with_value(live.membership(None))
@@ -83,6 +108,15 @@ where
         let _attached = parent.attach();
         let attributes = Attributes::new(attributes.metadata(), attributes.values());
         undisturbed(|| self.inner.on_new_span(&attributes, id, ctx));
+    }
+
+    pub(super) fn scope_entered(&self, id: &Id, ctx: &Context<'_, S>) {
+        let ours = ctx
+            .span(id)
+            .and_then(|span| span.extensions().get::<Ours>().cloned());
+        if let Some(Ours::Scope(live)) = ours {
+            live.entered(&self.core, !Membership::is_current());
+        }
     }
 
     /// Sets the fields of a conversation's scope.
@@ -196,6 +230,7 @@ where
                     let reason = EndReason::ConversationEnded;
                     live.end(&self.core, reason, Duration::ZERO, None);
                 };
+                live.entered(&self.core, false);
                 end(&live);
                 if let Found::Live(again) = self.core.table.find(&live.identity.id)
                     && again.has_scope(id)

@@ -17,12 +17,13 @@ use crate::{
 /// Starts the workers that the settings ask for.
 pub(super) fn start(settings: &Settings, reporter: &Reporter) -> Result<Vec<Worker>, SetupError> {
     let mut workers = Vec::new();
-    if let Some(view) = settings.console {
-        workers.push(start_console(view, settings, reporter).map_err(SetupError::Thread)?);
-    }
+    // First what can fail for a reason: no thread is left behind then.
     #[cfg(feature = "otlp")]
     if let Some(otlp) = &settings.otlp {
         workers.push(start_otlp(otlp, settings, reporter)?);
+    }
+    if let Some(view) = settings.console {
+        workers.push(start_console(view, settings, reporter).map_err(SetupError::Thread)?);
     }
     Ok(workers)
 }

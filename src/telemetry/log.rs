@@ -28,13 +28,19 @@ impl Log {
     pub(super) fn read(variables: &Variables<'_>) -> Result<Self, SetupError> {
         const NAME: &str = "RUST_LOG";
         let Some(value) = variables.get(NAME) else {
-            return Ok(Self { filter: EnvFilter::new("info"), brief: true });
+            return Ok(Self {
+                filter: EnvFilter::new("info"),
+                brief: true,
+            });
         };
         let filter = EnvFilter::builder().parse(&value).map_err(|_| {
             let allowed = "levels and targets such as info or warn,my_crate=debug";
             SetupError::variable(NAME, &value, allowed)
         })?;
-        Ok(Self { filter, brief: false })
+        Ok(Self {
+            filter,
+            brief: false,
+        })
     }
 
     /// The layer that logs. Where content is not to leave the process, fields that carry it are not logged either.
@@ -49,7 +55,9 @@ impl Log {
             // Its complaint about a closed standard error would go there, and panic.
             .log_internal_errors(false);
         let brief = self.brief;
-        let filter = self.filter.and(filter_fn(move |callsite| !(brief && is_boundary(callsite))));
+        let filter = self
+            .filter
+            .and(filter_fn(move |callsite| !(brief && is_boundary(callsite))));
         if content.captures() {
             return layer.with_filter(filter).boxed();
         }
@@ -59,7 +67,10 @@ impl Log {
             name if content.admits(name) => write!(writer, "{name}={value:?}"),
             _ => Ok(()),
         });
-        layer.fmt_fields(fields.delimited(" ")).with_filter(filter).boxed()
+        layer
+            .fmt_fields(fields.delimited(" "))
+            .with_filter(filter)
+            .boxed()
     }
 }
 

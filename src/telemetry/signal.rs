@@ -13,7 +13,7 @@ pub(super) fn on_signal(last_act: impl FnOnce() + Send + 'static) -> io::Result<
         Signals::listen()?
     };
     thread::Builder::new()
-        .name("conversation-signal".into())
+        .name("exit-on-signal".into())
         .spawn(move || {
             let code = runtime.block_on(told.first());
             last_act();

@@ -1,0 +1,352 @@
+//! The replay example as a program: timelines in, OTLP/JSON out, and what it says of a timeline that cannot be read.
+//!
+//! Beside each `tests/timelines/NAME.jsonl` stands `NAME.txt`, the tree that it makes.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a test may fail"
+)]
+#![cfg(all(feature = "console", feature = "http"))]
+
+use serde_json::Value;
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+use std::sync::OnceLock;
+
+/// The program, built as this test was: `cargo test --test replay` alone would not build it.
+fn program() -> &'static PathBuf {
+    static PROGRAM: OnceLock<PathBuf> = OnceLock::new();
+    PROGRAM.get_or_init(|| {
+        // target/PROFILE/deps/replay-HASH
+        let profile = std::env::current_exe()
+            .unwrap()
+            .ancestors()
+            .nth(2)
+            .unwrap()
+            .to_owned();
+        let mut cargo = Command::new(env!("CARGO"));
+        let features: Vec<_> = [
+            (cfg!(feature = "http"), "http"),
+            (cfg!(feature = "grpc"), "grpc"),
+            (cfg!(feature = "console"), "console"),
+            (cfg!(feature = "attributes"), "attributes"),
+        ]
+        .into_iter()
+        .filter_map(|(on, name)| on.then_some(name))
+        .collect();
+        cargo
+            .args([
+                "build",
+                "--quiet",
+                "--example",
+                "replay",
+                "--no-default-features",
+                "--features",
+            ])
+            .arg(features.join(","))
+            .current_dir(env!("CARGO_MANIFEST_DIR"))
+            .env("CARGO_TARGET_DIR", profile.parent().unwrap());
+        if profile.ends_with("release") {
+            cargo.arg("--release");
+        }
+        assert!(cargo.status().unwrap().success());
+        profile.join("examples").join("replay")
+    })
+}
+
+fn replay(arguments: &[&str]) -> Output {
+    let mut command = Command::new(program());
+    for (name, _) in std::env::vars() {
+        if name.starts_with("OTEL_") || name.starts_with("CONVERSATION_") {
+            command.env_remove(name);
+        }
+    }
+    command.args(arguments).output().unwrap()
+}
+
+fn timeline(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("tests/timelines")
+        .join(name)
+}
+
+/// What is told of a span, in this order.
+const TOLD: &[&str] = &[
+    "conversation.id",
+    "conversation.type",
+    "gen_ai.conversation.id",
+    "customer.tier",
+    "conversation.end_reason",
+    "turn.number",
+    "turn.end_reason",
+    "turn.was_interrupted",
+    "turn.user_bot_latency_seconds",
+    "turn.input",
+    "turn.output",
+    "replay.span",
+    "metrics.ttfb",
+    "metrics.character_count",
+    "transcript",
+    "text",
+    "voice_id",
+    "interrupted",
+];
+
+const PARTS: &[&str] = &[
+    "endpointing_wait",
+    "transcription",
+    "turn_detection",
+    "first_request",
+    "llm_inference",
+    "llm_tool_call",
+    "function_handler",
+    "sentence_aggregation",
+    "speech_synthesis",
+    "output_transport",
+    "pipeline",
+];
+
+struct Span {
+    name: String,
+    parent: String,
+    id: String,
+    from: u64,
+    to: u64,
+    error: Option<String>,
+    attributes: BTreeMap<String, String>,
+}
+
+/// Milliseconds are as fine as the timelines are.
+fn seconds(nanoseconds: f64) -> String {
+    let rounded = (nanoseconds / 1e6).round() / 1e3;
+    rounded.to_string()
+}
+
+fn read(stdout: &[u8]) -> Vec<Span> {
+    let mut spans = Vec::new();
+    for line in std::str::from_utf8(stdout).unwrap().lines() {
+        let request: Value = serde_json::from_str(line).unwrap();
+        for resource in request["resourceSpans"].as_array().unwrap() {
+            for scope in resource["scopeSpans"].as_array().unwrap() {
+                spans.extend(scope["spans"].as_array().unwrap().iter().map(read_span));
+            }
+        }
+    }
+    spans
+}
+
+fn read_span(span: &Value) -> Span {
+    let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+    let value = |value: &Value| {
+        let (kind, value) = value.as_object().unwrap().iter().next().unwrap();
+        match &**kind {
+            "doubleValue" => seconds(value.as_f64().unwrap() * 1e9),
+            "boolValue" => value.to_string(),
+            _ => text(value),
+        }
+    };
+    let attributes = span["attributes"].as_array().unwrap().iter();
+    Span {
+        name: text(&span["name"]),
+        parent: text(&span["parentSpanId"]),
+        id: text(&span["spanId"]),
+        from: text(&span["startTimeUnixNano"]).parse().unwrap(),
+        to: text(&span["endTimeUnixNano"]).parse().unwrap(),
+        error: (span["status"]["code"] == 2).then(|| text(&span["status"]["message"])),
+        attributes: attributes
+            .map(|attribute| (text(&attribute["key"]), value(&attribute["value"])))
+            .collect(),
+    }
+}
+
+fn tree(mut spans: Vec<Span>) -> String {
+    fn tell(spans: &[Span], start: u64, parent: &str, depth: usize, told: &mut String) {
+        for span in spans.iter().filter(|span| span.parent == parent) {
+            let indent = "  ".repeat(depth);
+            let [from, to] = [span.from, span.to].map(|at| seconds((at - start) as f64));
+            told.push_str(&format!("{indent}{} {from}..{to}", span.name));
+            // The conversation's id and the turn's number are told once each: by where the others stand.
+            let implied = |key: &str| match &*span.name {
+                "conversation" => false,
+                "turn" => key == "conversation.id",
+                _ => ["conversation.id", "turn.number"].contains(&key),
+            };
+            for key in TOLD.iter().filter(|key| !implied(key)) {
+                if let Some(value) = span.attributes.get(*key) {
+                    told.push_str(&format!(" {key}={value}"));
+                }
+            }
+            if let Some(error) = &span.error {
+                told.push_str(&format!(
+                    " error={error} error.type={}",
+                    span.attributes["error.type"]
+                ));
+            }
+            told.push('\n');
+            if let Some(from) = span.attributes.get("turn.latency.measured_from") {
+                told.push_str(&format!("{indent}  latency from {from}:"));
+                for part in PARTS {
+                    if let Some(lasted) = span.attributes.get(&format!("turn.latency.{part}")) {
+                        told.push_str(&format!(" {part}={lasted}"));
+                    }
+                }
+                told.push('\n');
+            }
+            tell(spans, start, &span.id, depth + 1, told);
+        }
+    }
+    spans.sort_by_key(|span| span.from);
+    let start = spans.first().map_or(0, |span| span.from);
+    let mut told = String::new();
+    tell(&spans, start, "", 0, &mut told);
+    told
+}
+
+#[test]
+fn timelines_make_the_trees_beside_them() {
+    for name in ["interruption", "late_and_odd"] {
+        let output = replay(&[timeline(&format!("{name}.jsonl")).to_str().unwrap()]);
+        assert!(
+            output.status.success(),
+            "{}",
+            String::from_utf8_lossy(&output.stderr)
+        );
+        assert_eq!(String::from_utf8_lossy(&output.stderr), "");
+        let expected = std::fs::read_to_string(timeline(&format!("{name}.txt"))).unwrap();
+        let made = tree(read(&output.stdout));
+        assert_eq!(made, expected, "{name}:\n{made}");
+    }
+}
+
+#[test]
+fn the_turn_end_timeout_can_be_set() {
+    let path = timeline("late_and_odd.jsonl");
+    let output = replay(&["--turn-end-timeout", "10", path.to_str().unwrap()]);
+    let spans = read(&output.stdout);
+    let reasons: Vec<_> = spans
+        .iter()
+        .filter_map(|span| span.attributes.get("turn.end_reason"))
+        .collect();
+    assert!(
+        !reasons.is_empty() && !reasons.iter().any(|reason| *reason == "silence"),
+        "{reasons:?}"
+    );
+}
+
+/// Plays a timeline of these lines; gives the exit status and what was said.
+fn complaint(name: &str, lines: &str) -> (Option<i32>, String) {
+    let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
+    std::fs::write(&path, lines).unwrap();
+    let output = replay(&[path.to_str().unwrap()]);
+    let said = String::from_utf8(output.stderr).unwrap();
+    (
+        output.status.code(),
+        said.replace(&format!("{}: ", path.display()), "")
+            .trim_end()
+            .to_owned(),
+    )
+}
+
+#[test]
+fn a_timeline_that_cannot_be_read_is_named_by_line_and_reason() {
+    let started = r#"{"at": 0, "conversation": "c1", "event": "conversation_started"}"#;
+    for (line, reason) in [
+        ("{", "line 3: not JSON: "),
+        ("7", "line 3: 7 is not a JSON object"),
+        (
+            r#"{"conversation": "c1", "event": "x"}"#,
+            "line 3: \"at\" has to be a number of seconds from 0 up",
+        ),
+        (
+            r#"{"at": -1, "conversation": "c1", "event": "x"}"#,
+            "line 3: \"at\" has to be a number of seconds from 0 up",
+        ),
+        (
+            r#"{"at": "1", "conversation": "c1", "event": "x"}"#,
+            "line 3: \"at\" has to be a number of seconds from 0 up",
+        ),
+        (
+            r#"{"at": 1, "event": "x"}"#,
+            "line 3: \"conversation\" is missing",
+        ),
+        (
+            r#"{"at": 1, "conversation": 7, "event": "x"}"#,
+            "line 3: \"conversation\" has to be a string, not 7",
+        ),
+        (
+            r#"{"at": 1, "conversation": "c1"}"#,
+            "line 3: neither \"event\" nor \"span\" is there",
+        ),
+        (
+            r#"{"at": 1, "conversation": "c1", "event": "x", "span": "y"}"#,
+            "line 3: \"event\" and \"span\" exclude each other",
+        ),
+        (
+            r#"{"at": 1, "conversation": "c1", "span": "s"}"#,
+            "line 3: \"op\" is missing",
+        ),
+        (
+            r#"{"at": 1, "conversation": "c1", "span": "s", "op": "stop"}"#,
+            "line 3: \"op\" is \"stop\"; it is one of start, first_byte, record, end",
+        ),
+        (
+            r#"{"at": 1, "conversation": "c1", "span": "s", "op": "start"}"#,
+            "line 3: \"service\" is missing",
+        ),
+        (
+            r#"{"at": 1, "conversation": "c1", "span": "s", "op": "record", "attributes": []}"#,
+            "line 3: \"attributes\" has to be an object, not []",
+        ),
+        (
+            r#"{"at": 1, "conversation": "c1", "span": "s", "op": "first_byte", "text": "no"}"#,
+            "line 3: \"text\" has to be true or false, not \"no\"",
+        ),
+        (
+            r#"{"at": 1, "conversation": "c1", "span": "s", "op": "end"}"#,
+            "line 3: span \"s\" was never started",
+        ),
+    ] {
+        let (status, said) = complaint("unreadable.jsonl", &format!("{started}\n\n{line}\n"));
+        assert_eq!(status, Some(2), "{line}");
+        assert!(said.starts_with(reason), "{line}: {said}");
+    }
+}
+
+#[test]
+fn a_timeline_that_is_not_there_or_not_given_is_an_error_too() {
+    for (arguments, said) in [
+        (
+            &["no/such/timeline.jsonl"][..],
+            "no/such/timeline.jsonl: cannot be read: ",
+        ),
+        (&[], "usage: replay "),
+        (
+            &["--turn-end-timeout", "soon", "x.jsonl"],
+            "--turn-end-timeout \"soon\" is not a number of seconds from 0 up",
+        ),
+        (&["--fast", "x.jsonl"], "\"--fast\" is not understood"),
+        (&["x.jsonl", "y.jsonl"], "\"y.jsonl\" is not understood"),
+    ] {
+        let output = replay(arguments);
+        assert_eq!(output.status.code(), Some(2), "{arguments:?}");
+        let stderr = String::from_utf8(output.stderr).unwrap();
+        assert!(stderr.starts_with(said), "{arguments:?}: {stderr}");
+    }
+}
+
+#[test]
+fn lines_out_of_order_and_of_unknown_events_are_played_as_they_come() {
+    let (status, said) = complaint(
+        "odd.jsonl",
+        concat!(
+            "{\"at\": 1.0, \"conversation\": \"c1\", \"event\": \"conversation_started\"}\n",
+            "{\"at\": 0.5, \"conversation\": \"c1\", \"event\": \"no_such_event\", \"n\": 7, \"list\": [1, 2], \"null\": null}\n",
+            "   \n",
+            "{\"at\": 2.0, \"conversation\": \"c1\", \"event\": \"conversation_ended\", \"reason\": \"done\"}",
+        ),
+    );
+    assert_eq!(status, Some(0), "{said}");
+}
