@@ -12,8 +12,6 @@ use std::borrow::Cow;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
 
-/// The field by which an adapter ends a span whose handle others may still hold.
-pub(crate) const ENDED: &str = "service.ended";
 
 /// Room for so many attributes is made at once: few spans have more, and as many fit in the kilobyte up to which
 /// allocators are quickest.
@@ -85,7 +83,7 @@ pub(crate) fn is_attribute(field: &str) -> bool {
             | names::CONVERSATION_EVENT
             | names::TURN_NUMBER
             | names::AGO_SECS
-            | ENDED
+            | names::SERVICE_ENDED
             | "message"
     );
     !own && !field.starts_with("otel.")
@@ -181,7 +179,7 @@ impl Work {
                 };
                 self.set(field, operation);
             }
-            (ENDED, _) => news.ended |= given.boolean() == Some(true),
+            (names::SERVICE_ENDED, _) => news.ended |= given.boolean() == Some(true),
             (names::INTERRUPTED | names::TTS_INTERRUPTED, _) => {
                 self.interrupted |= given.boolean() == Some(true)
             }
