@@ -4,8 +4,15 @@
 //!     cargo bench --bench turn
 //!
 //! Each benchmark runs one turn, or one ordinary span or event, after a warm-up of two. A turn is a turn span, three
-//! service spans (stt, llm, tts) with two texts of 200 bytes each, and eight boundary events; a service span is entered
-//! once or, as a future that is polled often, twenty times. All variants end in the same processor, which drops spans.
+//! service spans (stt, llm, tts) with two texts of 200 bytes each, recorded after they began, and eight boundary events; a
+//! service span is entered once or, as a future that is polled often, twenty times. All variants end in the same
+//! processor, which drops spans, and export the same attributes:
+//!
+//! - `a_turn`: this crate, with its processor; plain events and flat spans, everything else is derived.
+//! - `a_turn_nested_by_hand`: tracing-opentelemetry's layer, as it is by default and without location, threads,
+//!   inactivity and target (`lean`); the program nests the spans and records what this crate derives. Its events become
+//!   span events, as they do under that layer.
+//! - `a_turn_by_hand`: the floor, the SDK alone, without `tracing`, without events, with every value known in advance.
 
 #![allow(missing_docs)] // the harness's macros make public items
 
@@ -147,56 +154,61 @@ fn poll(span: &Span, times: usize) {
     }
 }
 
-fn stt() -> Span {
-    info_span!(
-        "stt",
-        gen_ai.operation.name = "stt",
-        gen_ai.provider.name = "deepgram",
-        gen_ai.request.model = "nova-3",
-        transcript = Empty,
-        stt.alternative = Empty,
-        is_final = Empty,
-        language = Empty,
-        metrics.ttfb = Empty,
-    )
+/// The service spans, alike in all variants that use `tracing`: whatever is known when a service starts is given then,
+/// and two texts are recorded later. `$more` are the fields that a program declares which derives figures by itself.
+macro_rules! stt {
+    ($($more:tt)*) => {
+        info_span!(
+            "stt",
+            gen_ai.operation.name = "stt",
+            gen_ai.provider.name = "deepgram",
+            gen_ai.request.model = "nova-3",
+            language = "en",
+            transcript = Empty,
+            stt.alternative = Empty,
+            $($more)*
+        )
+    };
 }
 
-fn llm() -> Span {
-    info_span!(
-        "llm",
-        gen_ai.operation.name = "chat",
-        gen_ai.provider.name = "openai",
-        gen_ai.request.model = "gpt-4o",
-        input = Empty,
-        output = Empty,
-        gen_ai.usage.input_tokens = Empty,
-        gen_ai.usage.output_tokens = Empty,
-        metrics.ttfb = Empty,
-    )
+macro_rules! llm {
+    ($($more:tt)*) => {
+        info_span!(
+            "llm",
+            gen_ai.operation.name = "chat",
+            gen_ai.provider.name = "openai",
+            gen_ai.request.model = "gpt-4o",
+            gen_ai.request.temperature = 0.7,
+            input = Empty,
+            output = Empty,
+            $($more)*
+        )
+    };
 }
 
-fn tts() -> Span {
-    info_span!(
-        "tts",
-        gen_ai.operation.name = "tts",
-        gen_ai.provider.name = "cartesia",
-        gen_ai.request.model = "sonic-2",
-        voice_id = "reading-lady",
-        text = Empty,
-        tts.second = Empty,
-        metrics.character_count = Empty,
-        metrics.ttfb = Empty,
-    )
+macro_rules! tts {
+    ($($more:tt)*) => {
+        info_span!(
+            "tts",
+            gen_ai.operation.name = "tts",
+            gen_ai.provider.name = "cartesia",
+            gen_ai.request.model = "sonic-2",
+            voice_id = "reading-lady",
+            text = Empty,
+            tts.second = Empty,
+            $($more)*
+        )
+    };
 }
 
-/// A turn as a program tells it: boundary events and flat service spans.
+/// A turn as a program tells it: boundary events and flat service spans. Turn, place and figures are the layer's.
 fn turn_of_ours(Words(words): &Words, polls: usize) {
     info!(
         conversation.event = "vad_user_started_speaking",
         start_secs = 0.2
     );
     info!(conversation.event = "user_started_speaking");
-    let span = stt();
+    let span = stt!();
     poll(&span, polls);
     info!(
         conversation.event = "vad_user_stopped_speaking",
@@ -204,111 +216,165 @@ fn turn_of_ours(Words(words): &Words, polls: usize) {
     );
     span.record("transcript", &*words[0])
         .record("stt.alternative", &*words[1]);
-    span.record("is_final", true).record("language", "en");
     drop(span);
     info!(conversation.event = "user_stopped_speaking");
-    let span = llm();
+    let span = llm!();
     span.record("input", &*words[2]);
     poll(&span, polls);
     info!(parent: &span, conversation.event = "first_byte");
     span.record("output", &*words[3]);
-    span.record("gen_ai.usage.input_tokens", 42_u64)
-        .record("gen_ai.usage.output_tokens", 17_u64);
     drop(span);
-    let span = tts();
+    let span = tts!();
     span.record("text", &*words[4]);
     poll(&span, polls);
     info!(parent: &span, conversation.event = "first_byte");
     info!(conversation.event = "bot_started_speaking");
-    span.record("text", &*words[5]);
+    span.record("tts.second", &*words[5]);
     drop(span);
     info!(conversation.event = "bot_stopped_speaking");
 }
 
-/// The same by `tracing` alone: the turn's span nested by hand, times and figures reckoned by the program.
+/// The same by `tracing` alone: the turn's span nested by hand, and every attribute that the layer derives recorded by
+/// the program, which has to reckon it too (not counted here).
 fn turn_nested_by_hand(Words(words): &Words, polls: usize) {
     let turn = info_span!(
         "turn",
         conversation.id = "call-1",
         turn.number = 3_i64,
+        turn.type = "conversation",
         turn.duration_seconds = Empty,
         turn.was_interrupted = Empty,
+        turn.end_reason = Empty,
         turn.user_bot_latency_seconds = Empty,
+        turn.latency.measured_from = Empty,
+        turn.latency.endpointing_wait = Empty,
         turn.input = Empty,
         turn.output = Empty,
     );
     let _entered = turn.enter();
     info!(event = "vad_user_started_speaking", start_secs = 0.2);
     info!(event = "user_started_speaking");
-    let span = stt();
+    let span = stt!(
+        conversation.id = "call-1",
+        turn.number = 3_i64,
+        metrics.ttfb = Empty,
+        gen_ai.response.time_to_first_chunk = Empty,
+    );
     poll(&span, polls);
     info!(event = "vad_user_stopped_speaking", stop_secs = 0.2);
     span.record("transcript", &*words[0])
         .record("stt.alternative", &*words[1]);
-    span.record("is_final", true)
-        .record("language", "en")
-        .record("metrics.ttfb", 0.2);
+    figures(&span);
     drop(span);
     info!(event = "user_stopped_speaking");
-    let span = llm();
+    let span = llm!(
+        conversation.id = "call-1",
+        turn.number = 3_i64,
+        gen_ai.output.type = "text",
+        metrics.ttfb = Empty,
+        gen_ai.response.time_to_first_chunk = Empty,
+    );
     span.record("input", &*words[2]);
     poll(&span, polls);
     info!(parent: &span, event = "first_byte");
-    span.record("output", &*words[3])
-        .record("metrics.ttfb", 0.2);
-    span.record("gen_ai.usage.input_tokens", 42_i64)
-        .record("gen_ai.usage.output_tokens", 17_i64);
+    span.record("output", &*words[3]);
+    figures(&span);
     drop(span);
-    let span = tts();
+    let span = tts!(
+        conversation.id = "call-1",
+        turn.number = 3_i64,
+        gen_ai.output.type = "speech",
+        metrics.ttfb = Empty,
+        gen_ai.response.time_to_first_chunk = Empty,
+        metrics.character_count = Empty,
+    );
+    span.record("text", &*words[4]);
     poll(&span, polls);
     info!(parent: &span, event = "first_byte");
     info!(event = "bot_started_speaking");
-    span.record("text", &*words[4])
-        .record("tts.second", &*words[5]);
-    span.record("metrics.ttfb", 0.2)
-        .record("metrics.character_count", 400_i64);
+    span.record("tts.second", &*words[5])
+        .record("metrics.character_count", 200_i64);
+    figures(&span);
     drop(span);
     info!(event = "bot_stopped_speaking");
     turn.record("turn.duration_seconds", 1.5)
-        .record("turn.was_interrupted", false);
-    turn.record("turn.user_bot_latency_seconds", 0.6);
-    turn.record("turn.input", &*words[0])
+        .record("turn.was_interrupted", false)
+        .record("turn.end_reason", "user_spoke")
+        .record("turn.user_bot_latency_seconds", 0.6)
+        .record("turn.latency.measured_from", "user_silence")
+        .record("turn.latency.endpointing_wait", 0.2)
+        .record("turn.input", &*words[0])
         .record("turn.output", &*words[4]);
 }
 
-/// The floor: the same spans made with the SDK, every attribute known in advance, no events.
+fn figures(span: &Span) {
+    span.record("metrics.ttfb", 0.2)
+        .record("gen_ai.response.time_to_first_chunk", 0.2);
+}
+
+/// The floor: the same spans made with the SDK, every attribute known in advance, no events, nothing entered.
 fn turn_by_hand(tracer: &SdkTracer, Words(words): &Words) {
     let turn = tracer.build(SpanBuilder::from_name("turn").with_attributes(vec![
         KeyValue::new("conversation.id", "call-1"),
         KeyValue::new("turn.number", 3_i64),
+        KeyValue::new("turn.type", "conversation"),
         KeyValue::new("turn.duration_seconds", 1.5),
         KeyValue::new("turn.was_interrupted", false),
+        KeyValue::new("turn.end_reason", "user_spoke"),
         KeyValue::new("turn.user_bot_latency_seconds", 0.6),
+        KeyValue::new("turn.latency.measured_from", "user_silence"),
+        KeyValue::new("turn.latency.endpointing_wait", 0.2),
+        KeyValue::new("turn.input", words[0].clone()),
+        KeyValue::new("turn.output", words[4].clone()),
     ]));
     let turn = Context::new().with_span(turn);
-    let services = [
-        (
-            "stt",
-            "deepgram",
-            "nova-3",
-            ["transcript", "stt.alternative"],
-        ),
-        ("llm", "openai", "gpt-4o", ["input", "output"]),
-        ("tts", "cartesia", "sonic-2", ["text", "tts.second"]),
-    ];
-    for (index, (name, provider, model, keys)) in services.into_iter().enumerate() {
-        let builder = SpanBuilder::from_name(name).with_attributes(vec![
+    let service = |name, provider, model, keys: [&'static str; 2], texts: [&String; 2], more| {
+        let mut attributes: Vec<KeyValue> = more;
+        attributes.extend([
             KeyValue::new("conversation.id", "call-1"),
             KeyValue::new("turn.number", 3_i64),
             KeyValue::new("gen_ai.operation.name", name),
             KeyValue::new("gen_ai.provider.name", provider),
             KeyValue::new("gen_ai.request.model", model),
             KeyValue::new("metrics.ttfb", 0.2),
-            KeyValue::new(keys[0], words[2 * index].clone()),
-            KeyValue::new(keys[1], words[2 * index + 1].clone()),
+            KeyValue::new("gen_ai.response.time_to_first_chunk", 0.2),
+            KeyValue::new(keys[0], texts[0].clone()),
+            KeyValue::new(keys[1], texts[1].clone()),
         ]);
+        let builder = SpanBuilder::from_name(name).with_attributes(attributes);
         tracer.build_with_context(builder, &turn).end();
-    }
+    };
+    service(
+        "stt",
+        "deepgram",
+        "nova-3",
+        ["transcript", "stt.alternative"],
+        [&words[0], &words[1]],
+        vec![KeyValue::new("language", "en")],
+    );
+    service(
+        "llm",
+        "openai",
+        "gpt-4o",
+        ["input", "output"],
+        [&words[2], &words[3]],
+        vec![
+            KeyValue::new("gen_ai.request.temperature", 0.7),
+            KeyValue::new("gen_ai.output.type", "text"),
+        ],
+    );
+    service(
+        "tts",
+        "cartesia",
+        "sonic-2",
+        ["text", "tts.second"],
+        [&words[4], &words[5]],
+        vec![
+            KeyValue::new("voice_id", "reading-lady"),
+            KeyValue::new("gen_ai.output.type", "speech"),
+            KeyValue::new("metrics.character_count", 200_i64),
+        ],
+    );
     turn.span().end();
 }
 

@@ -168,7 +168,9 @@ impl ContentPolicy {
     fn apply_to_attributes(&self, attributes: &mut [KeyValue]) {
         for KeyValue { key, value, .. } in attributes {
             match value {
-                Value::String(text) => {
+                Value::String(text)
+                    if self.redaction.is_some() || text.as_str().len() > self.max_value_bytes =>
+                {
                     if let Some(replaced) = self.replace(key.as_str(), text.as_str()) {
                         *text = replaced.into();
                     }

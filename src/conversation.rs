@@ -10,7 +10,7 @@ use crate::latency::{FirstByte, Latency, Measured, Stage};
 use crate::names;
 use crate::processor::HandedOver;
 use crate::recognise::Service;
-use crate::service::{News, Work};
+use crate::service::{News, USUAL_ATTRIBUTES, Work};
 use crate::timer::Due;
 use crate::turns::{Change, EndReason, Speech, Turns};
 use opentelemetry::trace::{Link, SpanBuilder, TraceContextExt, Tracer};
@@ -287,11 +287,11 @@ impl Live {
         self.wall + time.saturating_sub(self.started)
     }
 
-    /// Lets something happen in the conversation, `ago` before now. `None` once it has ended.
+    /// Lets something happen in the conversation, at `time`. `None` once it has ended.
     pub(crate) fn act<R>(
         &self,
         core: &Core,
-        ago: Duration,
+        time: Time,
         act: impl FnOnce(&mut Moment<'_>) -> R,
     ) -> Option<R> {
         let mut finished = None;
@@ -300,9 +300,8 @@ impl Live {
             if state.ended {
                 return None;
             }
-            // Read under the lock, so that time does not run backwards between threads.
-            let now = core.clock.now().saturating_sub(self.started);
-            let at = now.saturating_sub(ago).max(state.last_heard);
+            // Another thread may have come first with a later time: in a conversation it does not run backwards.
+            let at = time.saturating_sub(self.started).max(state.last_heard);
             state.last_heard = at;
             let mut moment = Moment {
                 state: &mut state,
@@ -440,7 +439,8 @@ impl Live {
     pub(crate) fn turn_context<'a>(&self, core: &Core, turn: &'a Turn) -> &'a Context {
         turn.context.get_or_init(|| {
             let conversation = self.context(core);
-            let builder = SpanBuilder::from_name(names::TURN);
+            let builder = SpanBuilder::from_name(names::TURN)
+                .with_attributes(Vec::with_capacity(USUAL_ATTRIBUTES));
             let membership = self.membership(Some(turn));
             match core.settings.trace_mode {
                 TraceMode::Conversation => self.build(
@@ -498,7 +498,7 @@ impl Live {
         if !span.is_recording() {
             return;
         }
-        let mut own = Vec::with_capacity(20);
+        let mut own = Vec::with_capacity(USUAL_ATTRIBUTES);
         self.identity
             .add_missing_marks(Some(turn.number), false, &mut own);
         own.extend([
@@ -763,15 +763,18 @@ impl Moment<'_> {
 
 impl Live {
     /// The last word on a service span: where it belongs, and whether it was cut off.
-    pub(crate) fn finish_service(self: &Arc<Self>, core: &Core, work: &mut Work) {
-        self.act(core, Duration::ZERO, |moment| {
-            moment.service_ended(work, self.started)
-        });
+    pub(crate) fn finish_service(&self, core: &Core, now: Time, work: &mut Work) {
+        let interruptions = self
+            .act(core, now, |moment| {
+                moment.service_ended(work, self.started);
+                moment.state.interruptions
+            })
+            .unwrap_or_else(|| lock(&self.state).interruptions);
         let speaks = matches!(
             work.service,
             Service::Llm | Service::Tts | Service::Realtime
         );
-        work.interrupted |= speaks && lock(&self.state).interruptions > work.interruptions;
+        work.interrupted |= speaks && interruptions > work.interruptions;
     }
 
     /// Marks every span of the conversation from now on.

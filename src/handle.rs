@@ -6,7 +6,6 @@ use crate::layer::ConversationOf;
 use opentelemetry::trace::FutureExt as _;
 use opentelemetry::{Context, Key, KeyValue, Value};
 use std::sync::Arc;
-use std::time::Duration;
 use tracing::{Span, dispatcher};
 
 /// A live conversation: for a callback, another task or a pool thread that never saw its scope.
@@ -162,7 +161,7 @@ impl Conversation {
         let Some(core) = self.live.core() else { return };
         let content = &core.settings.content;
         if content.admits(key.as_str()) {
-            self.live.act(&core, Duration::ZERO, |moment| {
+            self.live.act(&core, core.clock.now(), |moment| {
                 act(moment, content.max_value_bytes())
             });
         }

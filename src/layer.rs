@@ -276,10 +276,10 @@ where
     }
 
     fn on_close(&self, id: Id, ctx: Context<'_, S>) {
-        if self.core.ours.may_have(&id) {
-            self.close(&id, &ctx);
+        let has_ended = self.core.ours.may_have(&id) && self.close(&id, &ctx);
+        if !has_ended {
+            undisturbed(|| self.inner.on_close(id, ctx));
         }
-        undisturbed(|| self.inner.on_close(id, ctx));
     }
 
     fn on_id_change(&self, old: &Id, new: &Id, ctx: Context<'_, S>) {

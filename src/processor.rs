@@ -121,9 +121,7 @@ impl<P: SpanProcessor> SpanProcessor for ConversationProcessor<P> {
             }
         }
         span.end_time = span.end_time.max(span.start_time);
-        merge_repeated(&mut span.attributes);
-        span.attributes
-            .retain(|attribute| can_leave(&attribute.value));
+        mend(&mut span.attributes);
         if matches!(span.status, Status::Error { .. })
             && fields::has(&span.attributes, names::GEN_AI_OPERATION_NAME)
             && !fields::has(&span.attributes, names::ERROR_TYPE)
@@ -132,10 +130,7 @@ impl<P: SpanProcessor> SpanProcessor for ConversationProcessor<P> {
                 .push(KeyValue::new(names::ERROR_TYPE, "_OTHER"));
         }
         for event in &mut span.events.events {
-            merge_repeated(&mut event.attributes);
-            event
-                .attributes
-                .retain(|attribute| can_leave(&attribute.value));
+            mend(&mut event.attributes);
         }
         self.content.apply(&mut span);
         self.profile.apply(&mut span);
@@ -173,29 +168,40 @@ fn adopt(span: &mut SpanData, parent: &SpanContext, turn: Option<u32>) {
     );
 }
 
-/// Leaves each key once, with the value it got last.
-fn merge_repeated(attributes: &mut Vec<KeyValue>) {
+/// Leaves each key once, with the value it got last, if that can leave.
+fn mend(attributes: &mut Vec<KeyValue>) {
     // Nearly always there is nothing to do, and a fingerprint per key tells: only where two agree are keys compared.
-    let mut seen = 0u64;
+    let mut seen = [0u64; FINGERPRINTS / 64];
+    let mut all_can_leave = true;
     let mut index = 0;
-    while index < attributes.len() {
-        let key = attributes[index].key.as_str().as_bytes();
-        let (first, last) = (
-            key.first().copied().unwrap_or(0),
-            key.last().copied().unwrap_or(0),
-        );
-        let mark = 1u64 << ((key.len() + 7 * usize::from(first) + 13 * usize::from(last)) % 64);
-        if seen & mark != 0
+    while let Some(attribute) = attributes.get(index) {
+        let mark = fingerprint(attribute.key.as_str());
+        let (word, bit) = (mark / 64, 1u64 << (mark % 64));
+        all_can_leave &= can_leave(&attribute.value);
+        if seen[word] & bit != 0
             && let Some(earlier) =
-                (0..index).find(|earlier| attributes[*earlier].key == attributes[index].key)
+                (0..index).find(|earlier| attributes[*earlier].key == attribute.key)
         {
             let repeated = attributes.remove(index);
             attributes[earlier].value = repeated.value;
         } else {
-            seen |= mark;
+            seen[word] |= bit;
             index += 1;
         }
     }
+    if !all_can_leave {
+        attributes.retain(|attribute| can_leave(&attribute.value));
+    }
+}
+
+const FINGERPRINTS: usize = 1 << 8;
+
+/// Tells most keys apart by their length, last byte and middle byte.
+fn fingerprint(key: &str) -> usize {
+    let key = key.as_bytes();
+    let Some(last) = key.last() else { return 0 };
+    let middle = key[key.len() / 2];
+    (key.len() + 11 * usize::from(*last) + 53 * usize::from(middle)) % FINGERPRINTS
 }
 
 /// What is not a number has no form in OTLP/JSON, and an array of it neither.

@@ -15,6 +15,10 @@ use std::sync::{Arc, Mutex};
 /// The field by which an adapter ends a span whose handle others may still hold.
 pub(crate) const ENDED: &str = "service.ended";
 
+/// Room for so many attributes is made at once: few spans have more, and as many fit in the kilobyte up to which
+/// allocators are quickest.
+pub(crate) const USUAL_ATTRIBUTES: usize = 18;
+
 /// A service span under way.
 pub(crate) struct Work {
     pub(crate) key: u64,
@@ -130,7 +134,7 @@ impl Work {
         self.turn.as_ref().map(|turn| turn.number)
     }
 
-    pub(crate) fn new(key: u64, service: Service, started: Time, fields: usize) -> Self {
+    pub(crate) fn new(key: u64, service: Service, started: Time) -> Self {
         Self {
             key,
             service,
@@ -153,8 +157,7 @@ impl Work {
             succeeded: false,
             failed: false,
             failure: None,
-            // Room for what is added at the end, too.
-            attributes: Vec::with_capacity(fields.min(24) + 6),
+            attributes: Vec::with_capacity(USUAL_ATTRIBUTES),
         }
     }
 
@@ -284,7 +287,7 @@ impl Work {
     }
 
     /// The finished attributes and status.
-    pub(crate) fn finish(mut self, policy: &ContentPolicy) -> (Vec<KeyValue>, Status) {
+    pub(crate) fn finish(&mut self, policy: &ContentPolicy) -> (Vec<KeyValue>, Status) {
         let answered = self
             .first_byte
             .and_then(|at| at.checked_sub(self.started))
@@ -347,7 +350,7 @@ impl Work {
         } else {
             Status::Unset
         };
-        (self.attributes, status)
+        (std::mem::take(&mut self.attributes), status)
     }
 
     fn set(&mut self, key: &'static str, value: impl Into<opentelemetry::Value>) {

@@ -121,7 +121,8 @@ where
         };
         let core = &*self.core;
         let content = &core.settings.content;
-        live.act(core, heard.ago, |moment| match boundary {
+        let at = core.clock.now().saturating_sub(heard.ago);
+        live.act(core, at, |moment| match boundary {
             Boundary::ClientConnected => moment.client_connected(),
             Boundary::UserStarted => moment.user_started(),
             Boundary::UserStopped => moment.user_stopped(),

@@ -6,7 +6,7 @@ use crate::conversation::{Live, Membership};
 use crate::core::{Found, Opening, occupied, undisturbed};
 use crate::fields::{Fields, Given};
 use crate::names;
-use crate::service::is_attribute;
+use crate::service::{USUAL_ATTRIBUTES, is_attribute};
 use crate::turns::EndReason;
 use opentelemetry::trace::TraceContextExt;
 use opentelemetry::{Context as OtelContext, KeyValue};
@@ -135,7 +135,7 @@ where
             }
         }));
         if !described.is_empty() {
-            live.act(&self.core, Duration::ZERO, |moment| {
+            live.act(&self.core, self.core.clock.now(), |moment| {
                 moment.describe(described)
             });
         }
@@ -220,12 +220,14 @@ where
         });
     }
 
-    pub(super) fn close(&self, id: &Id, ctx: &Context<'_, S>) {
-        let Some(span) = ctx.span(id) else { return };
-        let ours = span.extensions().get::<Ours>().cloned();
-        match ours {
-            None => return,
-            Some(Ours::Scope(live)) => {
+    /// Ends what the closing of a span ends. Tells whether the span itself has ended by that.
+    pub(super) fn close(&self, id: &Id, ctx: &Context<'_, S>) -> bool {
+        let ours = ctx
+            .span(id)
+            .and_then(|span| span.extensions().get::<Ours>().cloned());
+        let Some(ours) = ours else { return false };
+        let has_ended = match ours {
+            Ours::Scope(live) => {
                 let end = |live: &Arc<Live>| {
                     let reason = EndReason::ConversationEnded;
                     live.end(&self.core, reason, Duration::ZERO, None);
@@ -239,11 +241,16 @@ where
                 }
                 // Whoever asks later finds the context here: the span is about to be gone.
                 let _ = live.context(&self.core);
+                false
             }
-            Some(Ours::Joining(_)) => {}
-            Some(Ours::Service(service)) => self.finish(id, &service, ctx),
-        }
-        self.forget(id, &span);
+            Ours::Joining(_) => false,
+            Ours::Service(service) => {
+                self.finish(id, &service, ctx);
+                true
+            }
+        };
+        self.core.ours.remove(id);
+        has_ended
     }
 }
 
@@ -252,7 +259,7 @@ const NO_VALUES: Values<'static, 0> = [];
 
 /// Fields that are never given: the wrapped layer makes room for as many attributes, and they are set at the end.
 fn reserve(metadata: &'static Metadata<'static>) -> FieldSet {
-    FieldSet::new(&[""; 20], metadata.callsite())
+    FieldSet::new(&[""; USUAL_ATTRIBUTES], metadata.callsite())
 }
 
 /// The conversation's id among a span's fields, if it is any.

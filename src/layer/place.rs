@@ -81,11 +81,13 @@ where
     /// What is above, starting with `span` itself.
     pub(super) fn place_of(&self, span: Option<SpanRef<'_, S>>) -> Place {
         let mut place = Place::default();
-        for span in span.into_iter().flat_map(|span| span.scope()) {
-            if !self.core.ours.may_have(&span.id()) {
-                continue;
-            }
-            let ours = span.extensions().get::<Ours>().cloned();
+        let mut above = span;
+        while let Some(span) = above {
+            let ours = if self.core.ours.may_have(&span.id()) {
+                span.extensions().get::<Ours>().cloned()
+            } else {
+                None
+            };
             place.conversation = match ours {
                 None => None,
                 Some(Ours::Scope(live)) => Some(live),
@@ -106,6 +108,7 @@ where
             if place.conversation.is_some() {
                 break;
             }
+            above = span.parent();
         }
         place
     }
@@ -155,12 +158,6 @@ where
         let span = ctx.span(id);
         if span.is_some_and(|span| span.extensions_mut().replace(ours).is_none()) {
             self.core.ours.add(id);
-        }
-    }
-
-    pub(super) fn forget(&self, id: &Id, span: &SpanRef<'_, S>) {
-        if span.extensions_mut().remove::<Ours>().is_some() {
-            self.core.ours.remove(id);
         }
     }
 }

@@ -4,7 +4,6 @@ use super::ConversationLayer;
 use super::conversations::id_recorded;
 use super::place::Ours;
 use crate::clock::lock;
-use crate::conversation::Live;
 use crate::core::{Found, Opening, undisturbed};
 use crate::fields::{Fields, Given};
 use crate::latency::FirstByte;
@@ -43,12 +42,8 @@ where
                 }
             }));
         }
-        let mut work = Work::new(
-            id.into_u64(),
-            service,
-            core.clock.now(),
-            attributes.fields().len(),
-        );
+        let now = core.clock.now();
+        let mut work = Work::new(id.into_u64(), service, now);
         let mut news = News::default();
         let mut own_id = None;
         let mut turn_number = None;
@@ -71,8 +66,11 @@ where
 
         let mut parent = None;
         if let Some(live) = &conversation {
-            live.act(core, Duration::ZERO, |moment| {
-                moment.service_started(&mut work, turn_number)
+            live.act(core, now, |moment| {
+                moment.service_started(&mut work, turn_number);
+                if news.is_any() {
+                    moment.service_told(&mut work, &news, now, self.limit());
+                }
             });
             // Under a service span of the same turn it stays where `tracing` has it. Anything else above may have
             // been there for many turns.
@@ -86,7 +84,6 @@ where
             if !nested {
                 parent = Some(live.parent_context(core, work.turn.as_deref()).clone());
             }
-            self.tell(live, &mut work, &news);
         }
         self.keep(
             id,
@@ -100,15 +97,9 @@ where
         }
     }
 
-    /// Tells the conversation what a service recorded.
-    fn tell(&self, live: &Arc<Live>, work: &mut Work, news: &News) {
-        if news.is_any() {
-            let core = &*self.core;
-            let limit = core.settings.content.max_value_bytes();
-            live.act(core, Duration::ZERO, |moment| {
-                moment.service_told(work, news, core.clock.now(), limit);
-            });
-        }
+    /// How much of what is said in a turn is kept.
+    fn limit(&self) -> usize {
+        self.core.settings.content.max_value_bytes()
     }
 
     /// Records fields on a span of ours. Tells whether there was one.
@@ -139,8 +130,11 @@ where
                             work.note(field, given, &self.core.settings.content, &mut news);
                         }));
                     });
-                    if let Some(live) = &service.conversation {
-                        self.tell(live, work, &news);
+                    if let Some(live) = service.conversation.as_ref().filter(|_| news.is_any()) {
+                        let now = self.core.clock.now();
+                        live.act(&self.core, now, |moment| {
+                            moment.service_told(work, &news, now, self.limit());
+                        });
                         service.set_turn(work);
                     }
                 }
@@ -155,10 +149,10 @@ where
     pub(super) fn first_byte(&self, service: &ServiceSpan, what: FirstByte, ago: Duration) {
         let core = &*self.core;
         if let Some(work) = &mut *lock(&service.work) {
-            work.first_byte
-                .get_or_insert(core.clock.now().saturating_sub(ago));
+            let at = core.clock.now().saturating_sub(ago);
+            work.first_byte.get_or_insert(at);
             if let Some(live) = &service.conversation {
-                live.act(core, ago, |moment| moment.first_byte(work, what));
+                live.act(core, at, |moment| moment.first_byte(work, what));
             }
         }
     }
@@ -171,22 +165,15 @@ where
         let core = &*self.core;
         let now = core.clock.now();
         if let Some(live) = &service.conversation {
-            live.finish_service(core, &mut work);
+            live.finish_service(core, now, &mut work);
         }
-        let conclude = |context: &OtelContext| {
+        let mut conclude = |context: &OtelContext| {
             let span = context.span();
             if !span.is_recording() {
                 return;
             }
-            let Work {
-                turn,
-                started,
-                began_in,
-                ..
-            } = &work;
-            let (turn, started, began_in) = (turn.clone(), *started, *began_in);
-            let number = turn.as_ref().map(|turn| turn.number);
-            let moved = number != began_in;
+            let number = work.turn_number();
+            let moved = number != work.began_in;
             let (mut attributes, status) = work.finish(&core.settings.content);
             let Some(live) = &service.conversation else {
                 span.set_attributes(attributes);
@@ -197,12 +184,12 @@ where
             span.set_attributes(attributes);
             span.set_status(status);
             let place = moved.then(|| {
-                let parent = live.parent_context(core, turn.as_deref()).span();
+                let parent = live.parent_context(core, work.turn.as_deref()).span();
                 (parent.span_context().clone(), number)
             });
             HandedOver {
                 span: span.span_context().span_id(),
-                start: live.wall(started),
+                start: live.wall(work.started),
                 place,
             }
             .during(|| span.end_with_timestamp(live.wall(now)));
