@@ -112,12 +112,16 @@ proptest! {
         let timeout = Duration::from_millis(timeout);
         let mut steps: Vec<Step> = steps.into_iter().filter(|step| matches!(step, Step::Hear(..))).collect();
         steps.sort_by_key(|step| match step { Step::Hear(at, _) | Step::Advance(at) => *at });
-        let watched: Vec<Step> = steps
-            .iter()
-            .flat_map(|step| match step {
-                Step::Hear(at, _) | Step::Advance(at) => [Step::Advance(*at), step.clone()],
-            })
-            .collect();
+        let mut watched = Vec::new();
+        let mut now = Duration::ZERO;
+        for step in &steps {
+            let (Step::Hear(at, _) | Step::Advance(at)) = step;
+            while now < *at {
+                watched.push(Step::Advance(now));
+                now += Duration::from_millis(70);
+            }
+            watched.push(step.clone());
+        }
         let end = Some((Duration::from_secs(20), EndReason::ConversationEnded));
         prop_assert_eq!(play(timeout, &steps, end), play(timeout, &watched, end));
     }
