@@ -102,6 +102,36 @@ impl<P: SpanProcessor> ConversationProcessor<P> {
     }
 }
 
+impl<P> ConversationProcessor<P> {
+    /// Whether nothing of a span needs mending, as is nearly always so; where it is hard to tell, `false`.
+    fn is_sound(&self, span: &SpanData) -> bool {
+        let mut keys = Keys::default();
+        span.events.events.is_empty()
+            && span.links.links.is_empty()
+            && !matches!(span.status, Status::Error { .. })
+            && span.attributes.iter().all(|attribute| {
+                keys.is_surely_new(attribute.key.as_str())
+                    && can_leave(&attribute.value)
+                    && self.content.passes(&attribute.value)
+            })
+    }
+
+    fn mend(&self, span: &mut SpanData) {
+        merge_repeated(&mut span.attributes);
+        if matches!(span.status, Status::Error { .. })
+            && fields::has(&span.attributes, names::GEN_AI_OPERATION_NAME)
+            && !fields::has(&span.attributes, names::ERROR_TYPE)
+        {
+            span.attributes
+                .push(KeyValue::new(names::ERROR_TYPE, "_OTHER"));
+        }
+        for event in &mut span.events.events {
+            merge_repeated(&mut event.attributes);
+        }
+        self.content.apply(span);
+    }
+}
+
 impl<P: SpanProcessor> SpanProcessor for ConversationProcessor<P> {
     fn on_start(&self, span: &mut Span, context: &Context) {
         if let Some(membership) = context.get::<Membership>() {
@@ -121,18 +151,9 @@ impl<P: SpanProcessor> SpanProcessor for ConversationProcessor<P> {
             }
         }
         span.end_time = span.end_time.max(span.start_time);
-        mend(&mut span.attributes);
-        if matches!(span.status, Status::Error { .. })
-            && fields::has(&span.attributes, names::GEN_AI_OPERATION_NAME)
-            && !fields::has(&span.attributes, names::ERROR_TYPE)
-        {
-            span.attributes
-                .push(KeyValue::new(names::ERROR_TYPE, "_OTHER"));
+        if !self.is_sound(&span) {
+            self.mend(&mut span);
         }
-        for event in &mut span.events.events {
-            mend(&mut event.attributes);
-        }
-        self.content.apply(&mut span);
         self.profile.apply(&mut span);
         self.inner.on_end(span);
     }
@@ -169,15 +190,7 @@ fn adopt(span: &mut SpanData, parent: &SpanContext, turn: Option<u32>) {
 }
 
 /// Leaves each key once, with the value it got last, if that can leave.
-fn mend(attributes: &mut Vec<KeyValue>) {
-    let mut keys = Keys::default();
-    let is_sound = attributes
-        .iter()
-        .all(|attribute| keys.is_surely_new(attribute.key.as_str()) && can_leave(&attribute.value));
-    // Nearly always there is nothing to do.
-    if is_sound {
-        return;
-    }
+fn merge_repeated(attributes: &mut Vec<KeyValue>) {
     let mut index = 1;
     while index < attributes.len() {
         let (earlier, rest) = attributes.split_at_mut(index);
@@ -192,7 +205,7 @@ fn mend(attributes: &mut Vec<KeyValue>) {
     attributes.retain(|attribute| can_leave(&attribute.value));
 }
 
-/// The fingerprints of keys: only keys that agree in theirs need comparing.
+/// The fingerprints of keys: only where two agree are keys to be compared.
 #[derive(Default)]
 struct Keys([u64; 16]);
 
