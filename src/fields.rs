@@ -116,12 +116,17 @@ impl<F: FnMut(&'static str, Given<'_>)> Visit for Fields<F> {
     }
 }
 
-/// Sets an attribute: a key that is there already gets the new value.
+/// No span needs as many attributes; the SDK exports 128 unless told otherwise.
+const MOST_ATTRIBUTES: usize = 256;
+
+/// Sets an attribute: a key that is there already gets the new value. Past a bound there is no room for new ones.
 pub(crate) fn set(attributes: &mut Vec<KeyValue>, key: impl Into<Key>, value: impl Into<Value>) {
     let (key, value) = (key.into(), value.into());
+    let is_room = attributes.len() < MOST_ATTRIBUTES;
     match attributes.iter_mut().find(|attribute| attribute.key == key) {
         Some(attribute) => attribute.value = value,
-        None => attributes.push(KeyValue::new(key, value)),
+        None if is_room => attributes.push(KeyValue::new(key, value)),
+        None => {}
     }
 }
 

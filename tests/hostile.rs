@@ -544,3 +544,60 @@ fn a_span_entered_on_several_threads_at_once_stays_what_it_is() {
     assert_eq!(posts.len(), 400);
     assert!(posts.iter().all(|post| post.parent_span_id == llm));
 }
+
+#[test]
+fn attributes_without_end_leave_room_for_what_matters() {
+    let stage = Stage::new();
+    stage.play(|| {
+        let _scope = info_span!("conversation", conversation.id = "c1").entered();
+        let conversation = Conversation::current().unwrap();
+        for n in 0..10_000 {
+            conversation.set_attribute(format!("key.{n}"), n);
+            conversation.set_turn_attribute(format!("key.{n}"), n);
+        }
+    });
+    for (name, key) in [
+        ("conversation", "conversation.type"),
+        ("turn", "turn.end_reason"),
+    ] {
+        let span = stage.span(name);
+        assert!(span.attributes.len() <= 300, "{}", span.attributes.len());
+        assert!(stage::attribute(&span, key).is_some(), "{name}");
+        assert_eq!(stage::attribute(&span, "key.0").as_deref(), Some("0"));
+    }
+}
+
+#[test]
+fn limits_of_any_length_are_understood() {
+    for limit in [Duration::ZERO, Duration::from_nanos(1), Duration::MAX] {
+        let stage = Stage::with(|layer| layer.with_turn_end_timeout(limit));
+        stage.play(|| {
+            let _scope = info_span!("conversation", conversation.id = "c1").entered();
+            info!(conversation.event = "bot_started_speaking");
+            stage.pass(1_000);
+            info!(conversation.event = "bot_stopped_speaking");
+            stage.pass(1_000);
+        });
+        let reason = match limit {
+            Duration::MAX => "conversation_ended",
+            _ => "silence",
+        };
+        let turn = format!("  turn turn.end_reason={reason}");
+        assert_eq!(
+            stage.tree(&["turn.end_reason"]),
+            ["conversation", &turn],
+            "{limit:?}"
+        );
+
+        let stage = Stage::with(|layer| layer.with_idle_limit(limit));
+        stage.play(|| {
+            info!(
+                conversation.event = "client_connected",
+                conversation.id = "c1"
+            );
+            stage.pass(100_000);
+        });
+        let open = usize::from(limit == Duration::MAX);
+        assert_eq!(stage.conversations.open(), open, "{limit:?}");
+    }
+}

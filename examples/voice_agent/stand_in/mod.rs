@@ -67,8 +67,8 @@ pub(crate) struct Behaviour {
 /// What the stand-ins have sent and been sent, by conversation: for comparison with what the traces say.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(crate) struct Account {
-    pub(crate) input_tokens: u64,
-    pub(crate) output_tokens: u64,
+    /// Tokens in and out of each answer, in the order of the requests.
+    pub(crate) usage: Vec<(u64, u64)>,
     pub(crate) characters: u64,
     pub(crate) transcripts: Vec<String>,
 }

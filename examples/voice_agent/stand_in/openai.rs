@@ -32,7 +32,6 @@ pub(super) async fn complete(
     headers: HeaderMap,
     Json(request): Json<Request>,
 ) -> Response {
-    let request = Arc::new(request);
     if !authorised(&headers, "Bearer") {
         let why = format!(
             "Incorrect API key provided: {}.",
@@ -72,7 +71,7 @@ pub(super) async fn complete(
     // The head of a real answer comes not long before its first token.
     shared.pace().sleep(0.9 * first).await;
     let (mut events, input, output) = answer(&request);
-    let usage = events.len() - 2;
+    shared.account(&request.user, |account| account.usage.push((input, output)));
     match fault {
         Some(Kind::Malformed) => events.insert(2, "{\"choices\": [".to_owned()),
         Some(Kind::Disconnect(after)) => events.truncate(after),
@@ -83,7 +82,6 @@ pub(super) async fn complete(
     let body = stream::unfold(
         (events.into_iter().enumerate(), chance),
         move |(mut events, mut chance)| {
-            let (shared, request) = (shared.clone(), request.clone());
             let pace = shared.pace();
             async move {
                 let Some((index, event)) = events.next() else {
@@ -91,12 +89,6 @@ pub(super) async fn complete(
                     pace.sleep(chance.around(waits.1)).await;
                     return broken.then(|| (Err(io::Error::other("planned")), (events, chance)));
                 };
-                if index == usage {
-                    shared.account(&request.user, |account| {
-                        account.input_tokens += input;
-                        account.output_tokens += output;
-                    });
-                }
                 match index {
                     0 => {}
                     1 => pace.sleep(waits.0).await,
