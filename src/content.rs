@@ -143,6 +143,16 @@ impl ContentPolicy {
         }
     }
 
+    /// Whether the policy leaves an attribute as it is, whatever its key; where it is hard to tell, `false`.
+    pub(crate) fn passes(&self, value: &Value) -> bool {
+        let fits = match value {
+            Value::String(text) => text.as_str().len() <= self.max_value_bytes,
+            Value::Array(_) => false,
+            _ => true,
+        };
+        fits && self.capture && self.redaction.is_none()
+    }
+
     /// Applies the policy to a finished span, its events, links and status.
     pub(crate) fn apply(&self, span: &mut SpanData) {
         if !self.capture {
@@ -168,9 +178,7 @@ impl ContentPolicy {
     fn apply_to_attributes(&self, attributes: &mut [KeyValue]) {
         for KeyValue { key, value, .. } in attributes {
             match value {
-                Value::String(text)
-                    if self.redaction.is_some() || text.as_str().len() > self.max_value_bytes =>
-                {
+                Value::String(text) => {
                     if let Some(replaced) = self.replace(key.as_str(), text.as_str()) {
                         *text = replaced.into();
                     }

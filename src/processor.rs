@@ -102,6 +102,36 @@ impl<P: SpanProcessor> ConversationProcessor<P> {
     }
 }
 
+impl<P> ConversationProcessor<P> {
+    /// Whether nothing of a span needs mending, as is nearly always so; where it is hard to tell, `false`.
+    fn is_sound(&self, span: &SpanData) -> bool {
+        let mut keys = Keys::default();
+        span.events.events.is_empty()
+            && span.links.links.is_empty()
+            && !matches!(span.status, Status::Error { .. })
+            && span.attributes.iter().all(|attribute| {
+                keys.is_surely_new(attribute.key.as_str())
+                    && can_leave(&attribute.value)
+                    && self.content.passes(&attribute.value)
+            })
+    }
+
+    fn mend(&self, span: &mut SpanData) {
+        merge_repeated(&mut span.attributes);
+        if matches!(span.status, Status::Error { .. })
+            && fields::has(&span.attributes, names::GEN_AI_OPERATION_NAME)
+            && !fields::has(&span.attributes, names::ERROR_TYPE)
+        {
+            span.attributes
+                .push(KeyValue::new(names::ERROR_TYPE, "_OTHER"));
+        }
+        for event in &mut span.events.events {
+            merge_repeated(&mut event.attributes);
+        }
+        self.content.apply(span);
+    }
+}
+
 impl<P: SpanProcessor> SpanProcessor for ConversationProcessor<P> {
     fn on_start(&self, span: &mut Span, context: &Context) {
         if let Some(membership) = context.get::<Membership>() {
@@ -121,18 +151,9 @@ impl<P: SpanProcessor> SpanProcessor for ConversationProcessor<P> {
             }
         }
         span.end_time = span.end_time.max(span.start_time);
-        mend(&mut span.attributes);
-        if matches!(span.status, Status::Error { .. })
-            && fields::has(&span.attributes, names::GEN_AI_OPERATION_NAME)
-            && !fields::has(&span.attributes, names::ERROR_TYPE)
-        {
-            span.attributes
-                .push(KeyValue::new(names::ERROR_TYPE, "_OTHER"));
+        if !self.is_sound(&span) {
+            self.mend(&mut span);
         }
-        for event in &mut span.events.events {
-            mend(&mut event.attributes);
-        }
-        self.content.apply(&mut span);
         self.profile.apply(&mut span);
         self.inner.on_end(span);
     }
@@ -169,39 +190,38 @@ fn adopt(span: &mut SpanData, parent: &SpanContext, turn: Option<u32>) {
 }
 
 /// Leaves each key once, with the value it got last, if that can leave.
-fn mend(attributes: &mut Vec<KeyValue>) {
-    // Nearly always there is nothing to do, and a fingerprint per key tells: only where two agree are keys compared.
-    let mut seen = [0u64; FINGERPRINTS / 64];
-    let mut all_can_leave = true;
-    let mut index = 0;
-    while let Some(attribute) = attributes.get(index) {
-        let mark = fingerprint(attribute.key.as_str());
-        let (word, bit) = (mark / 64, 1u64 << (mark % 64));
-        all_can_leave &= can_leave(&attribute.value);
-        if seen[word] & bit != 0
-            && let Some(earlier) =
-                (0..index).find(|earlier| attributes[*earlier].key == attribute.key)
-        {
-            let repeated = attributes.remove(index);
-            attributes[earlier].value = repeated.value;
-        } else {
-            seen[word] |= bit;
-            index += 1;
+fn merge_repeated(attributes: &mut Vec<KeyValue>) {
+    let mut index = 1;
+    while index < attributes.len() {
+        let (earlier, rest) = attributes.split_at_mut(index);
+        match earlier.iter_mut().find(|known| known.key == rest[0].key) {
+            Some(known) => {
+                std::mem::swap(&mut known.value, &mut rest[0].value);
+                attributes.remove(index);
+            }
+            None => index += 1,
         }
     }
-    if !all_can_leave {
-        attributes.retain(|attribute| can_leave(&attribute.value));
-    }
+    attributes.retain(|attribute| can_leave(&attribute.value));
 }
 
-const FINGERPRINTS: usize = 1 << 8;
+/// The fingerprints of keys: only where two agree are keys to be compared.
+#[derive(Default)]
+struct Keys([u64; 16]);
 
-/// Tells most keys apart by their length, last byte and middle byte.
-fn fingerprint(key: &str) -> usize {
-    let key = key.as_bytes();
-    let Some(last) = key.last() else { return 0 };
-    let middle = key[key.len() / 2];
-    (key.len() + 11 * usize::from(*last) + 53 * usize::from(middle)) % FINGERPRINTS
+impl Keys {
+    /// Tells most keys apart by their length, last byte and middle byte.
+    fn is_surely_new(&mut self, key: &str) -> bool {
+        let key = key.as_bytes();
+        let last = key.last().copied().unwrap_or(0);
+        let middle = key.get(key.len() / 2).copied().unwrap_or(0);
+        let mark = key.len() + 5 * usize::from(last) + 29 * usize::from(middle);
+        let word = &mut self.0[mark / 64 % 16];
+        let bit = 1 << (mark % 64);
+        let is_new = *word & bit == 0;
+        *word |= bit;
+        is_new
+    }
 }
 
 /// What is not a number has no form in OTLP/JSON, and an array of it neither.

@@ -7,6 +7,7 @@ use crate::clock::{Alarms, Clock, Time, lock};
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 use std::sync::{Arc, Condvar, Mutex, PoisonError, Weak};
+use tracing_core::{Dispatch, dispatcher};
 
 /// Looked at when its deadline has come.
 pub(crate) trait Due: Send + Sync {
@@ -108,33 +109,33 @@ impl Drop for Timer {
 
 impl Shared {
     fn run(&self) {
-        // Nothing that the looked-at cause here (exporters, processors) is to be traced as if the program had done it.
-        tracing::subscriber::with_default(tracing::subscriber::NoSubscriber::default(), || {
-            let mut state = lock(&self.state);
-            while !state.stopped {
-                let now = self.clock.now();
-                match state.deadlines.peek().map(|Reverse(first)| first.at) {
-                    None => {
-                        state = self
-                            .changed
-                            .wait(state)
-                            .unwrap_or_else(PoisonError::into_inner)
-                    }
-                    Some(at) if at > now => {
-                        state = match self.changed.wait_timeout(state, at - now) {
-                            Ok((state, _)) => state,
-                            Err(poisoned) => poisoned.into_inner().0,
-                        };
-                    }
-                    Some(_) => {
-                        drop(state);
-                        self.ring(now);
-                        state = lock(&self.state);
-                    }
+        let mut state = lock(&self.state);
+        while !state.stopped {
+            let now = self.clock.now();
+            match state.deadlines.peek().map(|Reverse(first)| first.at) {
+                None => {
+                    state = self
+                        .changed
+                        .wait(state)
+                        .unwrap_or_else(PoisonError::into_inner)
+                }
+                Some(at) if at > now => {
+                    state = match self.changed.wait_timeout(state, at - now) {
+                        Ok((state, _)) => state,
+                        Err(poisoned) => poisoned.into_inner().0,
+                    };
+                }
+                Some(_) => {
+                    drop(state);
+                    // Nothing that the looked-at cause here (exporters, processors) is to be traced as if the program
+                    // had done it. Only now: a subscriber of its own for as long as the thread lives would have every
+                    // call site of the program ask whether it is enabled.
+                    dispatcher::with_default(&Dispatch::none(), || self.ring(now));
+                    state = lock(&self.state);
                 }
             }
-            state.running = false;
-        });
+        }
+        state.running = false;
     }
 }
 
