@@ -11,7 +11,6 @@ use std::cell::Cell;
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::hash::{BuildHasher, RandomState};
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
-use std::sync::mpsc;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock, Weak};
 use std::time::Duration;
 use tracing_core::Dispatch;
@@ -123,8 +122,7 @@ impl Core {
 
     /// Warns that nothing is known of an event called `name`.
     ///
-    /// From a thread of its own: `tracing` loses or misroutes what is emitted while it delivers something else. Waited
-    /// for, so that the warning stands by its cause, but not for long: a layer may hold a lock around this one.
+    /// From a thread of its own: `tracing` loses or misroutes what is emitted while it delivers something else.
     pub(crate) fn warn_of(&self, name: String) {
         let warn = move || {
             tracing::warn!(
@@ -134,18 +132,12 @@ impl Core {
             );
         };
         let dispatch = self.dispatch.get().and_then(WeakDispatch::upgrade);
-        let (done, is_done) = mpsc::channel::<()>();
         let thread = std::thread::Builder::new().name("conversation-warning".into());
-        let warned = thread.spawn(move || {
-            match dispatch {
-                Some(dispatch) => dispatcher::with_default(&dispatch, warn),
-                None => warn(),
-            }
-            drop(done);
+        // Where no thread can be had, the warning is what can be done without.
+        let _ = thread.spawn(move || match dispatch {
+            Some(dispatch) => dispatcher::with_default(&dispatch, warn),
+            None => warn(),
         });
-        if warned.is_ok() {
-            let _ = is_done.recv_timeout(Duration::from_millis(100));
-        }
     }
 
     /// The conversation `id`, opened if `opening` allows.

@@ -12,7 +12,6 @@ use std::borrow::Cow;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
 
-
 /// Room for so many attributes is made at once: few spans have more, and as many fit in the kilobyte up to which
 /// allocators are quickest.
 pub(crate) const USUAL_ATTRIBUTES: usize = 18;

@@ -155,6 +155,7 @@ const WARNING: &str = " WARN conversation.event = \"user_startet_speaking\" is u
 /// What is logged beside the warning about the unknown event, of which there is one.
 #[track_caller]
 fn without_warning(log: &Log) -> String {
+    stage::eventually(|| log.text().contains(WARNING));
     let text = log.text();
     assert_eq!(text.matches(WARNING).count(), 1, "{text}");
     text.replace(WARNING, "")

@@ -232,3 +232,13 @@ pub fn assert_each_key_once(spans: &[SpanData]) {
         assert!(repeated.is_empty(), "{}: {repeated:?}", span.name);
     }
 }
+
+/// Waits for what another thread is about to do.
+#[track_caller]
+pub fn eventually(happened: impl Fn() -> bool) {
+    let given_up = std::time::Instant::now() + std::time::Duration::from_secs(60);
+    while !happened() {
+        assert!(std::time::Instant::now() < given_up, "it never happened");
+        std::thread::yield_now();
+    }
+}
