@@ -1,5 +1,11 @@
 //! What the hooks of the layer, the timer and the handles share: settings, the table of live conversations, the tracer.
 
+mod occupied;
+mod open_spans;
+mod table;
+#[cfg(test)]
+mod tests;
+
 use crate::clock::{Clock, ManualClock, Time, lock};
 use crate::content::ContentPolicy;
 use crate::conversation::Live;
@@ -7,15 +13,18 @@ use crate::timer::{Due, Timer};
 use crate::turns::EndReason;
 use opentelemetry::Context;
 use opentelemetry_sdk::trace::SdkTracer;
-use std::cell::Cell;
-use std::collections::{HashMap, HashSet, VecDeque};
-use std::hash::{BuildHasher, RandomState};
-use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
-use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock, Weak};
+use std::collections::HashSet;
+use std::sync::atomic::{AtomicBool, AtomicU32};
+use std::sync::{Arc, Mutex, OnceLock, Weak};
 use std::time::Duration;
 use tracing_core::Dispatch;
 use tracing_core::dispatcher::{self, WeakDispatch};
 use tracing_core::span;
+
+pub(crate) use occupied::{occupied, undisturbed};
+use open_spans::OpenSpans;
+use table::Table;
+pub(crate) use table::{Found, Opening};
 
 /// What is one trace.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -203,204 +212,3 @@ impl Drop for Core {
         self.end_all(EndReason::ConversationEnded);
     }
 }
-
-/// When an id that is not live opens a conversation.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Opening {
-    Never,
-    /// When it has never been heard of.
-    Unknown,
-    /// Also when that conversation has ended.
-    Ended,
-}
-
-impl Opening {
-    /// What is allowed where the id is known to have ended.
-    pub(crate) fn of_ended(self) -> Self {
-        match self {
-            Self::Ended => Self::Ended,
-            Self::Never | Self::Unknown => Self::Never,
-        }
-    }
-}
-
-#[derive(Clone)]
-pub(crate) enum Found {
-    Live(Arc<Live>),
-    Ended,
-    Unknown,
-}
-
-/// Conversations by id: the live ones, and a bounded memory of those that ended.
-#[derive(Default)]
-pub(crate) struct Table {
-    live: RwLock<HashMap<Arc<str>, Arc<Live>>>,
-    ended: Mutex<Ended>,
-    watched: Mutex<bool>,
-}
-
-/// Conversations that may be open at once; beyond, new ones are ignored.
-const MOST_LIVE: usize = 1 << 16;
-
-impl Table {
-    pub(crate) fn find(&self, id: &str) -> Found {
-        if let Some(live) = self
-            .live
-            .read()
-            .unwrap_or_else(PoisonError::into_inner)
-            .get(id)
-        {
-            return Found::Live(live.clone());
-        }
-        if lock(&self.ended).remembers(id) {
-            Found::Ended
-        } else {
-            Found::Unknown
-        }
-    }
-
-    /// The live conversation `id`, else a new one, if there is room for it.
-    fn open(&self, id: &str, open: impl FnOnce() -> Arc<Live>) -> Option<Arc<Live>> {
-        let mut live = self.live.write().unwrap_or_else(PoisonError::into_inner);
-        if let Some(known) = live.get(id) {
-            return Some(known.clone());
-        }
-        if live.len() >= MOST_LIVE {
-            return None;
-        }
-        let new = open();
-        live.insert(new.identity.id.clone(), new.clone());
-        Some(new)
-    }
-
-    pub(crate) fn forget(&self, ended: &Arc<Live>) {
-        let id = &ended.identity.id;
-        let mut live = self.live.write().unwrap_or_else(PoisonError::into_inner);
-        if live.get(id).is_some_and(|live| Arc::ptr_eq(live, ended)) {
-            live.remove(id);
-            lock(&self.ended).remember(id);
-        }
-    }
-
-    pub(crate) fn len(&self) -> usize {
-        self.live
-            .read()
-            .unwrap_or_else(PoisonError::into_inner)
-            .len()
-    }
-
-    fn all(&self) -> Vec<Arc<Live>> {
-        self.live
-            .read()
-            .unwrap_or_else(PoisonError::into_inner)
-            .values()
-            .cloned()
-            .collect()
-    }
-
-    /// Whether nobody watches for idle conversations yet.
-    fn needs_watch(&self) -> bool {
-        !std::mem::replace(&mut *lock(&self.watched), true)
-    }
-
-    /// Whether there is anything left to watch.
-    fn keep_watch(&self) -> bool {
-        let mut watched = lock(&self.watched);
-        *watched = self.len() > 0;
-        *watched
-    }
-}
-
-/// The ids that ended last, as hashes: stragglers are told from newcomers as long as they are among them.
-#[derive(Default)]
-struct Ended {
-    hasher: RandomState,
-    order: VecDeque<u64>,
-    hashes: HashSet<u64>,
-}
-
-const MOST_ENDED: usize = 1 << 14;
-
-impl Ended {
-    fn remember(&mut self, id: &str) {
-        let hash = self.hasher.hash_one(id);
-        if self.hashes.insert(hash) {
-            self.order.push_back(hash);
-            if self.order.len() > MOST_ENDED
-                && let Some(oldest) = self.order.pop_front()
-            {
-                self.hashes.remove(&oldest);
-            }
-        }
-    }
-
-    fn remembers(&self, id: &str) -> bool {
-        self.hashes.contains(&self.hasher.hash_one(id))
-    }
-}
-
-/// Tells quickly, and never wrongly in the negative, whether a span is one of ours: counts per hash of the id.
-pub(crate) struct OpenSpans([AtomicU32; Self::SLOTS]);
-
-impl Default for OpenSpans {
-    fn default() -> Self {
-        Self([const { AtomicU32::new(0) }; Self::SLOTS])
-    }
-}
-
-impl OpenSpans {
-    const SLOTS: usize = 1 << 11;
-
-    #[inline]
-    fn slot(&self, id: &span::Id) -> &AtomicU32 {
-        // The registry puts the index low and the generation high: both vary.
-        let hash = id.into_u64().wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 48;
-        &self.0[hash as usize % Self::SLOTS]
-    }
-
-    pub(crate) fn add(&self, id: &span::Id) {
-        self.slot(id).fetch_add(1, Ordering::Relaxed);
-    }
-
-    pub(crate) fn remove(&self, id: &span::Id) {
-        self.slot(id).fetch_sub(1, Ordering::Relaxed);
-    }
-
-    #[inline]
-    pub(crate) fn may_have(&self, id: &span::Id) -> bool {
-        self.slot(id).load(Ordering::Relaxed) != 0
-    }
-
-    #[cfg(test)]
-    pub(crate) fn is_empty(&self) -> bool {
-        self.0
-            .iter()
-            .all(|count| count.load(Ordering::Relaxed) == 0)
-    }
-}
-
-thread_local! {
-    static OCCUPIED: Cell<bool> = const { Cell::new(false) };
-}
-
-/// Whether the layer is building or ending spans on this thread: samplers and processors of the program may run. What
-/// they emit is none of a conversation's business, and handling it could wait for itself.
-#[inline]
-pub(crate) fn occupied() -> bool {
-    OCCUPIED.get()
-}
-
-/// Builds or ends spans.
-pub(crate) fn undisturbed<R>(act: impl FnOnce() -> R) -> R {
-    struct Restore(bool);
-    impl Drop for Restore {
-        fn drop(&mut self) {
-            OCCUPIED.set(self.0);
-        }
-    }
-    let _restore = Restore(OCCUPIED.replace(true));
-    act()
-}
-
-#[cfg(test)]
-mod tests;

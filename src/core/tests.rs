@@ -1,6 +1,8 @@
+use super::table::{Ended, MOST_ENDED, MOST_LIVE};
 use super::*;
 use opentelemetry::trace::TracerProvider as _;
 use opentelemetry_sdk::trace::SdkTracerProvider;
+use std::sync::atomic::Ordering;
 use tracing::{Dispatch, info, info_span};
 use tracing_subscriber::prelude::*;
 

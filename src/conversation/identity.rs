@@ -1,0 +1,98 @@
+//! Who a span belongs to.
+
+use super::Live;
+use crate::fields;
+use crate::names;
+use opentelemetry::{Context, KeyValue, StringValue, Value};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, PoisonError, RwLock, Weak};
+
+/// Who a span belongs to, as its OpenTelemetry context carries it: inherited by every span below.
+#[derive(Clone)]
+pub(crate) struct Membership {
+    pub(crate) identity: Arc<Identity>,
+    pub(crate) turn: Option<u32>,
+    live: Weak<Live>,
+}
+
+impl Membership {
+    pub(super) fn new(identity: Arc<Identity>, turn: Option<u32>, live: Weak<Live>) -> Self {
+        Self {
+            identity,
+            turn,
+            live,
+        }
+    }
+
+    pub(crate) fn is_current() -> bool {
+        Context::map_current(|context| context.get::<Self>().is_some())
+    }
+
+    /// The conversation whose context is active on this thread.
+    pub(crate) fn current() -> Option<Arc<Live>> {
+        Context::map_current(|context| context.get::<Self>()?.live.upgrade())
+    }
+}
+
+/// What every span of a conversation is marked with.
+pub(crate) struct Identity {
+    pub(crate) id: Arc<str>,
+    /// Attributes that the program wants on every span.
+    inherited: RwLock<Vec<KeyValue>>,
+    /// Set once the processor has marked a span: the layer need not do it as well.
+    marked: AtomicBool,
+}
+
+impl Identity {
+    pub(super) fn new(id: Arc<str>) -> Self {
+        Self {
+            id,
+            inherited: RwLock::default(),
+            marked: AtomicBool::new(false),
+        }
+    }
+
+    /// Marks every span of the conversation with one more attribute from now on.
+    pub(super) fn inherit(&self, key: &'static str, value: Value) {
+        let mut inherited = self
+            .inherited
+            .write()
+            .unwrap_or_else(PoisonError::into_inner);
+        fields::set(&mut inherited, key, value);
+    }
+
+    /// Gives the attributes of a span in `turn`, to the processor.
+    pub(crate) fn mark(&self, turn: Option<u32>, give: impl FnMut(KeyValue)) {
+        self.marked.store(true, Ordering::Relaxed);
+        self.give_marks(turn, give);
+    }
+
+    fn give_marks(&self, turn: Option<u32>, mut give: impl FnMut(KeyValue)) {
+        give(KeyValue::new(
+            names::CONVERSATION_ID,
+            StringValue::from(self.id.clone()),
+        ));
+        if let Some(number) = turn {
+            give(KeyValue::new(names::TURN_NUMBER, i64::from(number)));
+        }
+        self.inherited
+            .read()
+            .unwrap_or_else(PoisonError::into_inner)
+            .iter()
+            .cloned()
+            .for_each(give);
+    }
+
+    /// Adds the marks that a span which the layer finishes still lacks; one that was given another parent is `astray`
+    /// and lacks them in any case.
+    pub(super) fn add_missing_marks(
+        &self,
+        turn: Option<u32>,
+        astray: bool,
+        attributes: &mut Vec<KeyValue>,
+    ) {
+        if astray || !self.marked.load(Ordering::Relaxed) {
+            self.give_marks(turn, |mark| attributes.push(mark));
+        }
+    }
+}

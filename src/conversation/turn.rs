@@ -1,0 +1,153 @@
+//! A turn: the span that stands for it, and what is known of it while it is open.
+
+use crate::core::Core;
+use crate::fields;
+use crate::latency::{Measured, MeasuredFrom};
+use crate::names;
+use crate::turns::EndReason;
+use opentelemetry::{Context, Key, KeyValue, Value};
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+/// A turn, as long as anybody may still refer to it.
+pub(crate) struct Turn {
+    pub(crate) number: u32,
+    pub(super) started: Duration,
+    pub(super) context: OnceLock<Context>,
+}
+
+impl Turn {
+    pub(super) fn new(number: u32, started: Duration) -> Arc<Self> {
+        Arc::new(Self {
+            number,
+            started,
+            context: OnceLock::new(),
+        })
+    }
+}
+
+/// A turn that has ended, to be exported.
+pub(super) struct Finished {
+    pub(super) turn: Arc<Turn>,
+    pub(super) facts: TurnFacts,
+    pub(super) at: Duration,
+    pub(super) reason: EndReason,
+}
+
+/// What is known of a turn, beside when it began.
+#[derive(Default)]
+pub(super) struct TurnFacts {
+    pub(super) measured: Option<Measured>,
+    pub(super) heard: Words,
+    pub(super) spoken: Words,
+    pub(super) answered: String,
+    attributes: Vec<KeyValue>,
+}
+
+impl TurnFacts {
+    /// Sets an attribute of the turn; what is said or heard adds to what has been.
+    pub(super) fn annotate(&mut self, key: Key, value: Value, limit: usize) {
+        match key.as_str() {
+            names::TURN_INPUT | names::TRANSCRIPT => self.heard.add(None, &value.as_str(), limit),
+            names::TURN_OUTPUT | names::OUTPUT | names::TEXT => {
+                self.spoken.add(None, &value.as_str(), limit);
+            }
+            _ => {}
+        }
+        if !matches!(key.as_str(), names::TURN_INPUT | names::TURN_OUTPUT) {
+            fields::set(&mut self.attributes, key, value);
+        }
+    }
+
+    /// Tells what is known, as attributes.
+    pub(super) fn tell(self, attributes: &mut Vec<KeyValue>, core: &Core) {
+        if let Some(measured) = self.measured {
+            if measured.from == MeasuredFrom::UserSilence {
+                let seconds = measured.total.as_secs_f64();
+                attributes.push(KeyValue::new(names::TURN_USER_BOT_LATENCY_SECONDS, seconds));
+            }
+            if let Some(parts) = measured.parts {
+                attributes.push(KeyValue::new(
+                    names::TURN_LATENCY_MEASURED_FROM,
+                    measured.from.as_str(),
+                ));
+                let parts = parts.iter();
+                attributes.extend(
+                    parts.map(|(part, lasted)| {
+                        KeyValue::new(part.attribute(), lasted.as_secs_f64())
+                    }),
+                );
+            }
+        }
+        let words = |key, words: String| {
+            (!words.is_empty()).then(|| KeyValue::new(key, core.settings.content.bound(words)))
+        };
+        attributes.extend(words(names::TURN_INPUT, self.heard.into_text()));
+        let spoken = self.spoken.into_text();
+        attributes.extend(words(
+            names::TURN_OUTPUT,
+            if spoken.is_empty() {
+                self.answered
+            } else {
+                spoken
+            },
+        ));
+        for attribute in self.attributes {
+            match attributes.iter_mut().find(|own| own.key == attribute.key) {
+                Some(own) => own.value = attribute.value,
+                None => attributes.push(attribute),
+            }
+        }
+    }
+}
+
+/// What was said in a turn, the last of it apart: a service may tell it once more, corrected or completed.
+#[derive(Default)]
+pub(super) struct Words {
+    settled: String,
+    last: String,
+    last_from: Option<u64>,
+}
+
+impl Words {
+    /// Adds `words`, which the span `from` told. Past `limit` bytes nothing more is kept.
+    pub(super) fn add(&mut self, from: Option<u64>, words: &str, limit: usize) {
+        let completes = from.is_some() && self.last_from == from && words.starts_with(&*self.last);
+        if !completes && self.settled.len() <= limit {
+            fields::append(&mut self.settled, &self.last);
+        }
+        self.last_from = from;
+        self.last.clear();
+        self.last.push_str(words);
+    }
+
+    /// Takes back what the span `from` told last: it was not meant to be final.
+    pub(super) fn retract(&mut self, from: u64) {
+        if self.last_from == Some(from) {
+            self.last.clear();
+            self.last_from = None;
+        }
+    }
+
+    fn into_text(mut self) -> String {
+        if self.settled.is_empty() {
+            return self.last;
+        }
+        fields::append(&mut self.settled, &self.last);
+        self.settled
+    }
+}
+
+/// Whether only the layer can know the value of an attribute.
+pub(super) fn is_told_by_the_layer(key: &str) -> bool {
+    matches!(
+        key,
+        names::CONVERSATION_ID
+            | names::TURN_NUMBER
+            | names::TURN_TYPE
+            | names::TURN_DURATION_SECONDS
+            | names::TURN_WAS_INTERRUPTED
+            | names::TURN_END_REASON
+            | names::TURN_ENDED_BY_CONVERSATION_END
+    )
+}
