@@ -151,14 +151,14 @@ impl Conversation {
         });
     }
 
-    /// What is needed to start spans. Not to be had where spans are being started: a sampler or processor that asks would
+    /// What is needed to start and end spans. Not to be had where that is going on: a sampler or processor that asks would
     /// wait for itself.
     fn core(&self) -> Option<Arc<Core>> {
         self.live.core().filter(|_| self.is_live() && !occupied())
     }
 
     fn act(&self, key: &Key, act: impl FnOnce(&mut crate::conversation::Moment<'_>, usize)) {
-        let Some(core) = self.live.core() else { return };
+        let Some(core) = self.core() else { return };
         let content = &core.settings.content;
         if content.admits(key.as_str()) {
             self.live.act(&core, core.clock.now(), |moment| {
