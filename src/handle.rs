@@ -125,12 +125,23 @@ impl Conversation {
     /// use tracing_conversation::Conversation;
     ///
     /// if let Some(conversation) = Conversation::by_id("call-7") {
-    ///     tokio::spawn(conversation.instrument(look_up_the_weather()));
+    ///     tokio::spawn(conversation.run(look_up_the_weather()));
     /// }
     /// # }
     /// ```
-    pub fn instrument<F: Future>(&self, future: F) -> impl Future<Output = F::Output> + use<F> {
+    pub fn run<F: Future>(&self, future: F) -> impl Future<Output = F::Output> + use<F> {
         future.with_context(self.context().unwrap_or_else(Context::current))
+    }
+
+    /// An event of the conversation, to be emitted from anywhere: one of the functions of [`event`](crate::event).
+    ///
+    /// ```
+    /// # fn on_playback_finished(conversation: tracing_conversation::Conversation) {
+    /// conversation.event().bot_stopped_speaking();
+    /// # }
+    /// ```
+    pub fn event(&self) -> crate::event::Moment<'_> {
+        crate::event::in_conversation(self.id())
     }
 
     /// Sets an attribute of the conversation's span. Subject to the [content policy](crate::ContentPolicy).
