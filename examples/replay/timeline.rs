@@ -93,15 +93,20 @@ fn read_op(mut fields: Fields) -> Result<Op, String> {
         Some(other) => return Err(format!("\"attributes\" has to be an object, not {other}")),
     };
     let op = match &*op {
-        "start" => Op::Start(Start {
-            service: required(&mut fields, "service")?,
-            provider: optional(&mut fields, "provider")?,
-            model: optional(&mut fields, "model")?,
-            voice: optional(&mut fields, "voice")?,
-            tool: optional(&mut fields, "tool")?,
-            parent: optional(&mut fields, "parent")?,
-            attributes,
-        }),
+        "start" => {
+            let mut start = Start {
+                service: required(&mut fields, "service")?,
+                provider: optional(&mut fields, "provider")?,
+                model: optional(&mut fields, "model")?,
+                voice: optional(&mut fields, "voice")?,
+                tool: optional(&mut fields, "tool")?,
+                parent: optional(&mut fields, "parent")?,
+                attributes,
+            };
+            // Whatever else a line says of a span are fields of it.
+            start.attributes.extend(fields);
+            Op::Start(start)
+        }
         "first_byte" => {
             let text = match fields.remove("text") {
                 None => None,
