@@ -1,5 +1,10 @@
 //! `Conversation`: what code outside a conversation's scope can do with it.
-#![allow(clippy::unwrap_used, reason = "a test may fail")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a test may fail"
+)]
 
 mod stage;
 
