@@ -56,6 +56,8 @@ pub const METRICS_CHARACTER_COUNT: &str = "metrics.character_count";
 pub const METRICS_AUDIO_SECONDS: &str = "metrics.audio_seconds";
 /// What kind of failure a span ended with (OpenTelemetry).
 pub const ERROR_TYPE: &str = "error.type";
+/// The value of [`ERROR_TYPE`] for a failure of no known kind (OpenTelemetry).
+pub(crate) const ERROR_TYPE_OTHER: &str = "_OTHER";
 /// Whether a span was cut off before it was finished.
 pub const INTERRUPTED: &str = "interrupted";
 /// Whether speech was cut off.

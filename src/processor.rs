@@ -123,7 +123,7 @@ impl<P> ConversationProcessor<P> {
             && !fields::has(&span.attributes, names::ERROR_TYPE)
         {
             span.attributes
-                .push(KeyValue::new(names::ERROR_TYPE, "_OTHER"));
+                .push(KeyValue::new(names::ERROR_TYPE, names::ERROR_TYPE_OTHER));
         }
         for event in &mut span.events.events {
             merge_repeated(&mut event.attributes);

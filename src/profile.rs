@@ -12,6 +12,7 @@ use opentelemetry::{Key, KeyValue, StringValue, Value, trace::SpanId};
 use opentelemetry_sdk::trace::SpanData;
 
 use crate::names;
+use crate::recognise::Service;
 
 /// Whose names a span carries besides those of the contract.
 ///
@@ -110,20 +111,18 @@ impl<'a> Facts<'a> {
             span,
             kind: Kind::Other,
         };
-        facts.kind = match facts
-            .text(names::GEN_AI_OPERATION_NAME)
-            .as_ref()
-            .map(StringValue::as_str)
-        {
-            Some("stt" | "speech_to_text" | "transcription") => Kind::Stt,
-            Some("chat" | "text_completion" | "generate_content") => Kind::Llm,
-            Some("tts" | "text_to_speech" | "audio_generation") => Kind::Tts,
-            Some("execute_tool") => Kind::Tool,
-            Some("invoke_agent") => Kind::Agent,
-            Some("realtime") => Kind::Realtime,
-            _ if facts.value(names::TURN_TYPE).is_some() => Kind::Turn,
-            _ if facts.value(names::CONVERSATION_TYPE).is_some() => Kind::Conversation,
-            _ => Kind::Other,
+        let operation = facts.text(names::GEN_AI_OPERATION_NAME);
+        let operation = operation.as_ref().map_or("", StringValue::as_str);
+        facts.kind = match Service::named(operation) {
+            Service::Stt => Kind::Stt,
+            Service::Llm => Kind::Llm,
+            Service::Tts => Kind::Tts,
+            Service::Tool => Kind::Tool,
+            Service::Realtime => Kind::Realtime,
+            Service::Other if operation == "invoke_agent" => Kind::Agent,
+            Service::Other if facts.value(names::TURN_TYPE).is_some() => Kind::Turn,
+            Service::Other if facts.value(names::CONVERSATION_TYPE).is_some() => Kind::Conversation,
+            Service::Other => Kind::Other,
         };
         facts
     }

@@ -7,7 +7,7 @@ use crate::fields::{self, Given};
 use crate::names;
 use crate::recognise::Service;
 use opentelemetry::trace::Status;
-use opentelemetry::{KeyValue, StringValue};
+use opentelemetry::{KeyValue, StringValue, Value};
 use std::borrow::Cow;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
@@ -75,7 +75,7 @@ impl News {
 }
 
 /// Whether a field leaves as an attribute: it is neither the layer's own nor the wrapped layer's.
-pub(crate) fn is_attribute(field: &str) -> bool {
+fn is_attribute(field: &str) -> bool {
     let own = matches!(
         field,
         names::CONVERSATION_ID
@@ -86,6 +86,17 @@ pub(crate) fn is_attribute(field: &str) -> bool {
             | "message"
     );
     !own && !field.starts_with("otel.")
+}
+
+/// A field as the attribute that it leaves as, if it does.
+pub(crate) fn attribute(
+    field: &'static str,
+    given: Given<'_>,
+    policy: &ContentPolicy,
+) -> Option<Value> {
+    (is_attribute(field) && policy.admits(field))
+        .then(|| given.value(|text| policy.bound(text)))
+        .flatten()
 }
 
 /// A service span as the spans below it see it.
@@ -338,8 +349,7 @@ impl Work {
         }
         let status = if self.failed {
             if !fields::has(&self.attributes, names::ERROR_TYPE) {
-                // OpenTelemetry's fallback for a failure of no known kind.
-                self.set(names::ERROR_TYPE, "_OTHER");
+                self.set(names::ERROR_TYPE, names::ERROR_TYPE_OTHER);
             }
             Status::error(self.failure.take().unwrap_or_default())
         } else if self.succeeded {
@@ -350,7 +360,7 @@ impl Work {
         (std::mem::take(&mut self.attributes), status)
     }
 
-    fn set(&mut self, key: &'static str, value: impl Into<opentelemetry::Value>) {
+    fn set(&mut self, key: &'static str, value: impl Into<Value>) {
         if self.is_new {
             self.attributes.push(KeyValue::new(key, value));
         } else {

@@ -93,10 +93,7 @@ impl TurnFacts {
             },
         ));
         for attribute in self.attributes {
-            match attributes.iter_mut().find(|own| own.key == attribute.key) {
-                Some(own) => own.value = attribute.value,
-                None => attributes.push(attribute),
-            }
+            fields::set(attributes, attribute.key, attribute.value);
         }
     }
 }

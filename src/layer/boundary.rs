@@ -8,7 +8,7 @@ use crate::fields::{Fields, Given};
 use crate::latency::FirstByte;
 use crate::names;
 use crate::recognise::Boundary;
-use crate::service::is_attribute;
+use crate::service::attribute;
 use crate::turns::EndReason;
 use opentelemetry::KeyValue;
 use std::sync::atomic::Ordering;
@@ -134,10 +134,7 @@ where
             // A value that emits something while it is formatted must not lead back to the conversation.
             Boundary::Annotate => undisturbed(|| {
                 event.record(&mut Fields(|field, given: Given<'_>| {
-                    if is_attribute(field)
-                        && content.admits(field)
-                        && let Some(value) = given.value(|text| content.bound(text))
-                    {
+                    if let Some(value) = attribute(field, given, content) {
                         moment.annotate(field.into(), value, content.max_value_bytes());
                     }
                 }));

@@ -6,7 +6,7 @@ use crate::conversation::{Live, Membership};
 use crate::core::{Found, Opening, occupied, undisturbed};
 use crate::fields::{Fields, Given};
 use crate::names;
-use crate::service::{USUAL_ATTRIBUTES, is_attribute};
+use crate::service::{USUAL_ATTRIBUTES, attribute};
 use crate::turns::EndReason;
 use opentelemetry::trace::TraceContextExt;
 use opentelemetry::{Context as OtelContext, KeyValue};
@@ -124,10 +124,7 @@ where
         let settings = &self.core.settings;
         let mut described = Vec::new();
         record(&mut Fields(|field, given: Given<'_>| {
-            if is_attribute(field)
-                && settings.content.admits(field)
-                && let Some(value) = given.value(|text| settings.content.bound(text))
-            {
+            if let Some(value) = attribute(field, given, &settings.content) {
                 if settings.inherited.iter().any(|name| name == field) {
                     live.inherit(field, &value);
                 }

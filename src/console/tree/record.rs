@@ -9,7 +9,9 @@ use opentelemetry_sdk::trace::SpanData;
 
 use super::style::Role;
 use super::text::{clean, name};
+use crate::latency::Part;
 use crate::names;
+use crate::recognise;
 
 /// A finished span.
 #[derive(Debug)]
@@ -81,13 +83,13 @@ pub(super) enum Service {
 
 impl Service {
     fn of(operation: &str) -> Option<(Self, &'static str)> {
-        Some(match operation {
-            "stt" | "speech_to_text" | "transcription" => (Self::Stt, "stt"),
-            "llm" | "chat" | "text_completion" | "generate_content" => (Self::Llm, "llm"),
-            "tts" | "text_to_speech" | "audio_generation" => (Self::Tts, "tts"),
-            "tool" | "execute_tool" => (Self::Tool, "tool"),
-            "realtime" => (Self::Other, "realtime"),
-            _ => return None,
+        Some(match recognise::Service::named(operation) {
+            recognise::Service::Stt => (Self::Stt, "stt"),
+            recognise::Service::Llm => (Self::Llm, "llm"),
+            recognise::Service::Tts => (Self::Tts, "tts"),
+            recognise::Service::Tool => (Self::Tool, "tool"),
+            recognise::Service::Realtime => (Self::Other, "realtime"),
+            recognise::Service::Other => return None,
         })
     }
 
@@ -102,20 +104,6 @@ impl Service {
     }
 }
 
-/// The order of the parts in an answer's way from silence, or from the client's connection, to the bot's first sound.
-const LATENCY_PARTS: [&str; 11] = [
-    "endpointing_wait",
-    "transcription",
-    "turn_detection",
-    "first_request",
-    "llm_inference",
-    "llm_tool_call",
-    "function_handler",
-    "sentence_aggregation",
-    "speech_synthesis",
-    "output_transport",
-    "pipeline",
-];
 const LATENCY_PREFIX: &str = "turn.latency.";
 
 impl Record {
@@ -234,8 +222,9 @@ impl Attributes<'_> {
     }
 
     fn failure(&self) -> Option<String> {
-        // `_OTHER` is the conventions' word for an error without a kind.
-        let kind = self.name(names::ERROR_TYPE).filter(|kind| kind != "_OTHER");
+        let kind = self
+            .name(names::ERROR_TYPE)
+            .filter(|kind| kind != names::ERROR_TYPE_OTHER);
         let text = match &self.0.status {
             Status::Error { description } => clean(description),
             _ if self.value(names::ERROR_TYPE).is_some() => String::new(),
@@ -264,10 +253,10 @@ impl Attributes<'_> {
         }
         // Parts that are new to this view stand before `pipeline`, the rest.
         let place = |part: &str| {
-            LATENCY_PARTS
+            Part::ALL
                 .iter()
-                .position(|known| *known == part)
-                .unwrap_or(LATENCY_PARTS.len() - 2)
+                .position(|known| known.attribute().strip_prefix(LATENCY_PREFIX) == Some(part))
+                .unwrap_or(Part::ALL.len() - 2)
         };
         latency.sort_by_key(|(part, _)| place(part));
         TurnFacts {
