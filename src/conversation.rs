@@ -11,12 +11,13 @@ use crate::clock::{Time, lock};
 use crate::core::{Core, TraceMode, undisturbed};
 use crate::fields;
 use crate::names;
-use crate::processor::HandedOver;
+use crate::processor::{HandedOver, is_recording};
 use crate::recognise::Service;
 use crate::service::{USUAL_ATTRIBUTES, Work};
 use crate::timer::Due;
+use crate::tracer::LayerSpan;
 use crate::turns::EndReason;
-use opentelemetry::trace::{Link, SpanBuilder, TraceContextExt, Tracer};
+use opentelemetry::trace::{Link, SpanBuilder, Status, TraceContextExt, Tracer};
 use opentelemetry::{Context, KeyValue, StringValue, Value};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, Weak};
@@ -190,7 +191,7 @@ impl Live {
         let context = self.context(core);
         self.export_turn(core, finished);
         let span = context.span();
-        if span.is_recording() {
+        if is_recording(&span) {
             let mut own = Vec::with_capacity(attributes.len() + 3);
             let astray = self.is_astray.load(Ordering::Relaxed);
             self.identity.add_missing_marks(None, astray, &mut own);
@@ -207,11 +208,12 @@ impl Live {
             for attribute in attributes {
                 fields::set(&mut own, attribute.key, attribute.value);
             }
-            span.set_attributes(own);
             HandedOver {
                 span: span.span_context().span_id(),
-                start: self.wall,
+                start: Some(self.wall),
                 place: None,
+                attributes: own,
+                status: Status::Unset,
             }
             .during(|| undisturbed(|| span.end_with_timestamp(self.wall + at)));
         }
@@ -290,9 +292,9 @@ impl Live {
 
     fn build(&self, core: &Core, builder: SpanBuilder, at: Duration, parent: &Context) -> Context {
         let builder = builder.with_start_time(self.wall + at);
-        parent.with_span(undisturbed(|| {
+        parent.with_span(LayerSpan::Sdk(undisturbed(|| {
             core.tracer.build_with_context(builder, parent)
-        }))
+        })))
     }
 
     /// The context that a service span placed in `turn` hangs under.
@@ -345,7 +347,7 @@ impl Live {
             return;
         };
         let span = self.turn_context(core, &turn).span();
-        if !span.is_recording() {
+        if !is_recording(&span) {
             return;
         }
         let mut own = Vec::with_capacity(USUAL_ATTRIBUTES);
@@ -364,8 +366,14 @@ impl Live {
             own.push(KeyValue::new(names::TURN_ENDED_BY_CONVERSATION_END, true));
         }
         facts.tell(&mut own, core);
-        span.set_attributes(own);
-        undisturbed(|| span.end_with_timestamp(self.wall + at));
+        HandedOver {
+            span: span.span_context().span_id(),
+            start: None,
+            place: None,
+            attributes: own,
+            status: Status::Unset,
+        }
+        .during(|| undisturbed(|| span.end_with_timestamp(self.wall + at)));
     }
 }
 

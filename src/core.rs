@@ -9,20 +9,21 @@ mod tests;
 use crate::clock::{Clock, ManualClock, Time, lock};
 use crate::content::ContentPolicy;
 use crate::conversation::Live;
+use crate::layer::Ours;
 use crate::timer::{Due, Timer};
 use crate::turns::EndReason;
 use opentelemetry::Context;
 use opentelemetry_sdk::trace::SdkTracer;
 use std::collections::HashSet;
-use std::sync::atomic::{AtomicBool, AtomicU32};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, Weak};
 use std::time::Duration;
 use tracing_core::Dispatch;
 use tracing_core::dispatcher::{self, WeakDispatch};
 use tracing_core::span;
 
-pub(crate) use occupied::{occupied, undisturbed};
-use open_spans::OpenSpans;
+pub(crate) use occupied::{asking, is_asking, occupied, undisturbed};
+pub(crate) use open_spans::OpenSpans;
 use table::Table;
 pub(crate) use table::{Found, Opening};
 
@@ -47,6 +48,8 @@ pub(crate) struct Settings {
     pub(crate) inherited: Vec<String>,
     /// In place of the machine's clock.
     pub(crate) clock: Option<ManualClock>,
+    /// Whether the wrapped layer has nothing of its own to add to a span.
+    pub(crate) otel_layer_is_lean: bool,
 }
 
 impl Default for Settings {
@@ -59,6 +62,7 @@ impl Default for Settings {
             content: ContentPolicy::default(),
             inherited: Vec::new(),
             clock: None,
+            otel_layer_is_lean: true,
         }
     }
 }
@@ -69,8 +73,11 @@ pub(crate) struct Core {
     pub(crate) clock: Clock,
     pub(crate) table: Table,
     pub(crate) timer: Timer,
-    /// Spans of ours that are open, by their ids.
-    pub(crate) ours: OpenSpans,
+    /// The layer's spans that are open.
+    pub(crate) ours: Arc<OpenSpans<Ours>>,
+    /// Whether the wrapped layer starts the service spans, so that whoever asks it for their OpenTelemetry data hears what
+    /// is so.
+    pub(crate) is_asked: AtomicBool,
     /// The subscriber that the layer is part of: the way to a span's context from outside the layer's hooks.
     pub(crate) dispatch: OnceLock<WeakDispatch>,
     /// Whether there ever was a span that joined a conversation by an id that was not live, or not known yet: the context
@@ -86,24 +93,29 @@ pub(crate) struct Core {
 }
 
 impl Core {
-    pub(crate) fn new(tracer: SdkTracer, settings: Settings) -> Arc<Self> {
+    pub(crate) fn new(
+        tracer: SdkTracer,
+        settings: Settings,
+        ours: Arc<OpenSpans<Ours>>,
+    ) -> Arc<Self> {
         let clock = settings
             .clock
             .clone()
             .map_or_else(Clock::default, Clock::Manual);
         Arc::new_cyclic(|this| Self {
-            settings,
             tracer,
             timer: Timer::new(clock.clone()),
             clock,
             table: Table::default(),
-            ours: OpenSpans::default(),
+            ours,
+            is_asked: AtomicBool::new(!settings.otel_layer_is_lean),
             dispatch: OnceLock::new(),
             joined_by_id_alone: AtomicBool::new(false),
             unentered: AtomicU32::new(0),
             astray: AtomicBool::new(false),
             unknown_events: Mutex::default(),
             this: this.clone(),
+            settings,
         })
     }
 
@@ -120,7 +132,24 @@ impl Core {
     /// The OpenTelemetry context of an open span, which is started by asking.
     pub(crate) fn context_of(&self, id: &span::Id) -> Option<Context> {
         let dispatch = self.dispatch.get()?.upgrade()?;
-        undisturbed(|| tracing_opentelemetry::get_otel_context(id, &dispatch))
+        asking(|| undisturbed(|| tracing_opentelemetry::get_otel_context(id, &dispatch)))
+    }
+
+    /// Notes that the program asks the wrapped layer for what that knows of a span.
+    ///
+    /// From now on it starts the service spans. Those that are started already it learns of now.
+    #[cold]
+    pub(crate) fn asked(&self) {
+        if self.is_asked.swap(true, Ordering::SeqCst) {
+            return;
+        }
+        for (id, ours) in self.ours.all() {
+            if let Ours::Service(service) = ours
+                && service.context().is_some()
+            {
+                self.context_of(&id);
+            }
+        }
     }
 
     /// Whether this is the first time that `name` is met. Remembers only so many.

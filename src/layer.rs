@@ -2,13 +2,16 @@
 
 mod boundary;
 mod conversations;
+mod entered;
 mod place;
 mod services;
 
 use crate::clock::ManualClock;
 use crate::content::ContentPolicy;
-use crate::core::{Core, Settings, TraceMode, occupied, undisturbed};
+use crate::conversation::Membership;
+use crate::core::{Core, OpenSpans, Settings, TraceMode, is_asking, occupied, undisturbed};
 use crate::recognise::CallSite;
+use crate::tracer::LayerTracer;
 use crate::turns::EndReason;
 use opentelemetry_sdk::trace::SdkTracer;
 use std::any::TypeId;
@@ -22,7 +25,7 @@ use tracing_subscriber::Layer;
 use tracing_subscriber::layer::Context;
 use tracing_subscriber::registry::LookupSpan;
 
-pub(crate) use place::ConversationOf;
+pub(crate) use place::{ConversationOf, Ours};
 
 /// Turns a voice agent's spans and events into OpenTelemetry spans of its conversations; everything else goes to the
 /// [`OpenTelemetryLayer`] that it wraps.
@@ -30,7 +33,7 @@ pub(crate) use place::ConversationOf;
 /// Made by [`layer`].
 pub struct ConversationLayer<S> {
     core: Arc<Core>,
-    inner: OpenTelemetryLayer<S, SdkTracer>,
+    inner: OpenTelemetryLayer<S, LayerTracer>,
     conversation_of: ConversationOf,
 }
 
@@ -76,11 +79,14 @@ where
         .with_location(false)
         .with_threads(false)
         .with_tracked_inactivity(false)
-        .with_target(false)
-        .with_tracer(tracer.clone());
+        .with_target(false);
+    let open = Arc::new(OpenSpans::default());
     ConversationLayer {
-        core: Core::new(tracer, settings),
-        inner,
+        inner: inner.with_tracer(LayerTracer {
+            sdk: tracer.clone(),
+            open: open.clone(),
+        }),
+        core: Core::new(tracer, settings, open),
         conversation_of: ConversationOf(ConversationLayer::<S>::conversation_of),
     }
 }
@@ -143,13 +149,16 @@ where
 
     /// Wraps `otel` in place of a lean layer that records no location, threads, inactivity and target.
     ///
-    /// Its tracer has to be of the same provider as this layer's, and its context activation has to be on, as it is by
-    /// default.
+    /// Spans are made with this layer's tracer all the same. Context activation has to be on, as it is by default.
     #[must_use]
     pub fn with_otel_layer(self, otel: OpenTelemetryLayer<S, SdkTracer>) -> Self {
+        let tracer = LayerTracer {
+            sdk: self.core.tracer.clone(),
+            open: self.core.ours.clone(),
+        };
         Self {
-            inner: otel,
-            ..self
+            inner: otel.with_tracer(tracer),
+            ..self.with(|settings| settings.otel_layer_is_lean = false)
         }
     }
 
@@ -161,7 +170,7 @@ where
     fn with(self, set: impl FnOnce(&mut Settings)) -> Self {
         let mut settings = self.core.settings.clone();
         set(&mut settings);
-        let core = Core::new(self.core.tracer.clone(), settings);
+        let core = Core::new(self.core.tracer.clone(), settings, self.core.ours.clone());
         Self { core, ..self }
     }
 }
@@ -232,8 +241,7 @@ where
     fn on_new_span(&self, attributes: &Attributes<'_>, id: &Id, ctx: Context<'_, S>) {
         match CallSite::of(attributes.metadata()) {
             CallSite::Conversation if !occupied() => self.new_conversation(attributes, id, ctx),
-            CallSite::Service if !occupied() => self.new_service(attributes, id, ctx, false),
-            CallSite::NamedService if !occupied() => self.new_service(attributes, id, ctx, true),
+            CallSite::Service if !occupied() => self.new_service(attributes, id, ctx),
             CallSite::Joining if !occupied() => self.join(attributes, id, ctx),
             _ if self.core.astray.load(Ordering::Relaxed) => self.bring_home(attributes, id, ctx),
             _ => undisturbed(|| self.inner.on_new_span(attributes, id, ctx)),
@@ -248,6 +256,7 @@ where
     }
 
     fn on_follows_from(&self, id: &Id, follows: &Id, ctx: Context<'_, S>) {
+        self.touch(id);
         undisturbed(|| self.inner.on_follows_from(id, follows, ctx));
     }
 
@@ -255,7 +264,13 @@ where
         match CallSite::of(event.metadata()) {
             CallSite::Boundary if occupied() => {}
             CallSite::Boundary => self.boundary(event, &ctx),
-            _ => self.inner.on_event(event, ctx),
+            _ => {
+                match event.parent() {
+                    None => entered::touch(),
+                    Some(parent) => self.touch(parent),
+                }
+                self.inner.on_event(event, ctx);
+            }
         }
     }
 
@@ -264,15 +279,22 @@ where
             // Some wrappers keep it from us, `Option` among them.
             dispatcher::get_default(|dispatch| self.core.learn(dispatch));
         }
-        // It starts the span, under a lock: a sampler or processor that emits something must not lead back to it.
-        undisturbed(|| self.inner.on_enter(id, ctx.clone()));
-        if self.core.unentered.load(Ordering::Relaxed) != 0 && self.core.ours.may_have(id) {
-            self.scope_entered(id, &ctx);
+        match self.core.ours.get(id) {
+            Some(Ours::Service(service)) => self.enter_service(id, service, &ctx),
+            ours => {
+                // It starts the span, under a lock: a sampler or processor that emits something must not lead back to it.
+                undisturbed(|| self.inner.on_enter(id, ctx));
+                if let Some(Ours::Scope(live)) = ours {
+                    live.entered(&self.core, !Membership::is_current());
+                }
+            }
         }
     }
 
     fn on_exit(&self, id: &Id, ctx: Context<'_, S>) {
-        self.inner.on_exit(id, ctx);
+        if !self.core.ours.may_have(id) || !self.exit_service(id) {
+            self.inner.on_exit(id, ctx);
+        }
     }
 
     fn on_close(&self, id: Id, ctx: Context<'_, S>) {
@@ -304,7 +326,12 @@ where
             Some(std::ptr::from_ref(&self.conversation_of).cast())
         } else {
             // SAFETY: as above.
-            unsafe { self.inner.downcast_raw(id) }
+            let answer = unsafe { self.inner.downcast_raw(id) };
+            let is_its_own = id == TypeId::of::<OpenTelemetryLayer<S, LayerTracer>>();
+            if answer.is_some() && !is_its_own && !is_asking() {
+                self.core.asked();
+            }
+            answer
         }
     }
 }

@@ -111,6 +111,7 @@ mod spans;
 #[cfg(feature = "setup")]
 mod telemetry;
 mod timer;
+mod tracer;
 mod turns;
 
 #[cfg(feature = "attributes")]

@@ -5,7 +5,7 @@ use crate::conversation::Membership;
 use crate::fields;
 use crate::names;
 use crate::profile::Profile;
-use opentelemetry::trace::{SpanContext, SpanId, Status};
+use opentelemetry::trace::{SpanContext, SpanId, SpanRef, Status};
 use opentelemetry::{Context, KeyValue, Value};
 use opentelemetry_sdk::Resource;
 use opentelemetry_sdk::error::OTelSdkResult;
@@ -17,14 +17,23 @@ thread_local! {
     static HANDED_OVER: RefCell<Option<HandedOver>> = const { RefCell::new(None) };
 }
 
-/// What the layer knows of a span that it is about to end, and the span itself cannot be told: the SDK fixes start and
-/// parent when it builds a span. The processor runs inside the call that ends it, on the same thread.
-#[derive(Clone)]
+/// What the layer has to say of a span that it is about to end.
+///
+/// Attributes and status are set on the span as it ends, all at once. Start and parent it cannot be told: the SDK fixes
+/// them when it builds a span. The processor runs inside the call that ends it, on the same thread.
 pub(crate) struct HandedOver {
     pub(crate) span: SpanId,
-    pub(crate) start: SystemTime,
+    pub(crate) start: Option<SystemTime>,
     /// Where the span belongs after all: its parent, and the number of the turn if that is one.
     pub(crate) place: Option<(SpanContext, Option<u32>)>,
+    pub(crate) attributes: Vec<KeyValue>,
+    pub(crate) status: Status,
+}
+
+/// Whether there is any sense in telling a span something.
+pub(crate) fn is_recording(span: &SpanRef<'_>) -> bool {
+    // What is sampled is recorded; that alone can be had without a lock.
+    span.span_context().is_sampled() || span.is_recording()
 }
 
 impl HandedOver {
@@ -34,14 +43,37 @@ impl HandedOver {
         HANDED_OVER.with(|handed| *handed.borrow_mut() = None);
     }
 
-    fn of(span: SpanId) -> Option<Self> {
+    /// Takes attributes and status of `span`.
+    pub(crate) fn values(span: &SpanContext) -> Option<(Vec<KeyValue>, Status)> {
         HANDED_OVER.with(|handed| {
-            handed
-                .borrow()
-                .as_ref()
-                .filter(|handed| handed.span == span)
-                .cloned()
+            let mut handed = handed.borrow_mut();
+            let handed = handed
+                .as_mut()
+                .filter(|handed| handed.span == span.span_id())?;
+            Some((
+                std::mem::take(&mut handed.attributes),
+                std::mem::take(&mut handed.status),
+            ))
         })
+    }
+
+    /// Gives a finished span its start and place.
+    fn mend(span: &mut SpanData) {
+        HANDED_OVER.with(|handed| {
+            let handed = handed.borrow();
+            let Some(handed) = handed
+                .as_ref()
+                .filter(|handed| handed.span == span.span_context.span_id())
+            else {
+                return;
+            };
+            if let Some(start) = handed.start {
+                span.start_time = start;
+            }
+            if let Some((parent, turn)) = &handed.place {
+                adopt(span, parent, *turn);
+            }
+        });
     }
 }
 
@@ -144,12 +176,7 @@ impl<P: SpanProcessor> SpanProcessor for ConversationProcessor<P> {
     }
 
     fn on_end(&self, mut span: SpanData) {
-        if let Some(handed) = HandedOver::of(span.span_context.span_id()) {
-            span.start_time = handed.start;
-            if let Some((parent, turn)) = handed.place {
-                adopt(&mut span, &parent, turn);
-            }
-        }
+        HandedOver::mend(&mut span);
         span.end_time = span.end_time.max(span.start_time);
         if !self.is_sound(&span) {
             self.mend(&mut span);

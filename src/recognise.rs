@@ -18,8 +18,6 @@ pub(crate) enum CallSite {
     Joining = 4,
     /// An event addressed to the layer.
     Boundary = 5,
-    /// A service span that says how its OpenTelemetry span is to be named, or of which kind it is.
-    NamedService = 6,
 }
 
 /// Answers already given, by the address of the call site's metadata, which is never freed; the answer sits in the
@@ -51,7 +49,6 @@ impl CallSite {
             3 => Self::Service,
             4 => Self::Joining,
             5 => Self::Boundary,
-            6 => Self::NamedService,
             _ => Self::Ordinary,
         }
     }
@@ -66,11 +63,7 @@ impl CallSite {
                 Self::Ordinary
             }
         } else if declares(names::GEN_AI_OPERATION_NAME) {
-            if declares(names::OTEL_NAME) || declares(names::OTEL_KIND) {
-                Self::NamedService
-            } else {
-                Self::Service
-            }
+            Self::Service
         } else if !declares(names::CONVERSATION_ID) {
             Self::Ordinary
         } else if metadata.name() == names::CONVERSATION {

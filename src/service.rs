@@ -3,14 +3,18 @@
 use crate::clock::{Time, lock};
 use crate::content::ContentPolicy;
 use crate::conversation::{Live, Turn};
+use crate::core::undisturbed;
 use crate::fields::{self, Given};
 use crate::names;
 use crate::recognise::Service;
-use opentelemetry::trace::Status;
-use opentelemetry::{KeyValue, StringValue, Value};
+use crate::tracer::LayerSpan;
+use opentelemetry::trace::{SpanBuilder, SpanKind, Status, TraceContextExt, Tracer};
+use opentelemetry::{Context, KeyValue, StringValue, Value};
+use opentelemetry_sdk::trace::SdkTracer;
 use std::borrow::Cow;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, OnceLock};
+use std::time::SystemTime;
 
 /// Room for so many attributes is made at once: few spans have more, and as many fit in the kilobyte up to which
 /// allocators are quickest.
@@ -99,23 +103,96 @@ pub(crate) fn attribute(
         .flatten()
 }
 
+/// How the OpenTelemetry span of a service is to be made, once it is needed.
+pub(crate) struct Plan {
+    pub(crate) name: Cow<'static, str>,
+    pub(crate) kind: Option<SpanKind>,
+    pub(crate) start: SystemTime,
+    /// Where it is put unless the program says otherwise.
+    pub(crate) parent: Context,
+}
+
 /// A service span as the spans below it see it.
 pub(crate) struct ServiceSpan {
     pub(crate) conversation: Option<Arc<Live>>,
     /// The number of its turn; none is 0.
     turn: AtomicU32,
     finished: AtomicBool,
+    /// Whether the wrapped layer may keep something of it that is still to be taken over.
+    touched: AtomicBool,
+    plan: Plan,
+    /// Of its OpenTelemetry span, once that is started.
+    context: OnceLock<Context>,
     pub(crate) work: Mutex<Option<Work>>,
 }
 
 impl ServiceSpan {
-    pub(crate) fn new(conversation: Option<Arc<Live>>, work: Work) -> Arc<Self> {
+    pub(crate) fn new(conversation: Option<Arc<Live>>, plan: Plan, work: Work) -> Arc<Self> {
         Arc::new(Self {
             conversation,
             turn: AtomicU32::new(work.turn_number().unwrap_or(0)),
             finished: AtomicBool::new(false),
+            touched: AtomicBool::new(false),
+            plan,
+            context: OnceLock::new(),
             work: Mutex::new(Some(work)),
         })
+    }
+
+    /// The context of its OpenTelemetry span, if that is started.
+    pub(crate) fn context(&self) -> Option<&Context> {
+        self.context.get()
+    }
+
+    /// The context of its OpenTelemetry span, which is started if need be.
+    pub(crate) fn start(&self, tracer: &SdkTracer) -> &Context {
+        self.context.get_or_init(|| {
+            let attributes = Vec::with_capacity(USUAL_ATTRIBUTES);
+            let builder = SpanBuilder::default().with_attributes(attributes);
+            self.build(tracer, builder, &self.plan.parent)
+        })
+    }
+
+    /// The same, on behalf of the wrapped layer: with what that was told of the span meanwhile.
+    pub(crate) fn started_by_builder(
+        &self,
+        tracer: &SdkTracer,
+        mut builder: SpanBuilder,
+        parent: &Context,
+    ) -> &Context {
+        let mut told = Some(&mut builder);
+        let context = self.context.get_or_init(|| {
+            let builder = told.take().map(std::mem::take).unwrap_or_default();
+            self.build(tracer, builder, parent)
+        });
+        if let Some(told) = told {
+            let span = context.span();
+            span.set_attributes(told.attributes.take().unwrap_or_default());
+            for event in told.events.take().unwrap_or_default() {
+                span.add_event_with_timestamp(event.name, event.timestamp, event.attributes);
+            }
+            for link in told.links.take().unwrap_or_default() {
+                span.add_link(link.span_context, link.attributes);
+            }
+        }
+        context
+    }
+
+    fn build(&self, tracer: &SdkTracer, mut builder: SpanBuilder, parent: &Context) -> Context {
+        builder.name = self.plan.name.clone();
+        builder.span_kind = self.plan.kind.clone();
+        builder.start_time = Some(self.plan.start);
+        let span = undisturbed(|| tracer.build_with_context(builder, parent));
+        parent.with_span(LayerSpan::Sdk(span))
+    }
+
+    /// Notes that the wrapped layer was told something of the span.
+    pub(crate) fn touch(&self) {
+        self.touched.store(true, Ordering::Relaxed);
+    }
+
+    pub(crate) fn is_touched(&self) -> bool {
+        self.touched.load(Ordering::Relaxed)
     }
 
     pub(crate) fn turn(&self) -> Option<u32> {

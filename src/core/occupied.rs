@@ -1,9 +1,11 @@
 //! What must not be disturbed by what it causes.
 
 use std::cell::Cell;
+use std::thread::LocalKey;
 
 thread_local! {
     static OCCUPIED: Cell<bool> = const { Cell::new(false) };
+    static ASKING: Cell<bool> = const { Cell::new(false) };
 }
 
 /// Whether the layer is building or ending spans on this thread: samplers and processors of the program may run. What
@@ -15,12 +17,27 @@ pub(crate) fn occupied() -> bool {
 
 /// Builds or ends spans.
 pub(crate) fn undisturbed<R>(act: impl FnOnce() -> R) -> R {
-    struct Restore(bool);
+    with(&OCCUPIED, act)
+}
+
+/// Whether it is the layer itself that asks the wrapped layer for what that knows of a span.
+pub(crate) fn is_asking() -> bool {
+    ASKING.get()
+}
+
+/// Asks the wrapped layer.
+pub(crate) fn asking<R>(ask: impl FnOnce() -> R) -> R {
+    with(&ASKING, ask)
+}
+
+#[inline]
+fn with<R>(flag: &'static LocalKey<Cell<bool>>, act: impl FnOnce() -> R) -> R {
+    struct Restore(&'static LocalKey<Cell<bool>>, bool);
     impl Drop for Restore {
         fn drop(&mut self) {
-            OCCUPIED.set(self.0);
+            self.0.set(self.1);
         }
     }
-    let _restore = Restore(OCCUPIED.replace(true));
+    let _restore = Restore(flag, flag.replace(true));
     act()
 }

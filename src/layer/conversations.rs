@@ -6,16 +6,16 @@ use crate::conversation::{Live, Membership};
 use crate::core::{Found, Opening, occupied, undisturbed};
 use crate::fields::{Fields, Given};
 use crate::names;
-use crate::service::{USUAL_ATTRIBUTES, attribute};
+use crate::service::attribute;
 use crate::turns::EndReason;
 use opentelemetry::trace::TraceContextExt;
 use opentelemetry::{Context as OtelContext, KeyValue};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
-use tracing_core::field::{Field, FieldSet, ValueSet, Visit};
+use tracing_core::field::{Field, ValueSet, Visit};
 use tracing_core::span::{Attributes, Id};
-use tracing_core::{Metadata, Subscriber, dispatcher};
+use tracing_core::{Subscriber, dispatcher};
 use tracing_subscriber::Layer as _;
 use tracing_subscriber::layer::Context;
 use tracing_subscriber::registry::LookupSpan;
@@ -50,16 +50,16 @@ where
                 parent = OtelContext::new();
             }
             let parent = parent.with_value(live.membership(None));
-            self.make_named_span(attributes, id, ctx.clone(), Some(parent));
+            self.make_scope(attributes, id, ctx.clone(), parent);
         }
         live.take_scope(id);
         // Found by its id only now that its span is there to be found.
         if is_new && !self.core.admit(&live) {
             // Another scope of the same id was quicker.
-            return self.keep(id, &ctx, Ours::Joining(own_id.into()));
+            return self.core.ours.put(id, Ours::Joining(own_id.into()));
         }
         self.core.unentered.fetch_add(1, Ordering::Relaxed);
-        self.keep(id, &ctx, Ours::Scope(live.clone()));
+        self.core.ours.put(id, Ours::Scope(live.clone()));
         if self.core.dispatch.get().is_none() {
             dispatcher::get_default(|dispatch| self.core.learn(dispatch));
         }
@@ -72,7 +72,7 @@ where
     pub(super) fn join(&self, attributes: &Attributes<'_>, id: &Id, ctx: Context<'_, S>) {
         let own_id = id_among(attributes).unwrap_or_default();
         let live = self.core.conversation(&own_id, Opening::Never);
-        self.keep(id, &ctx, Ours::Joining(own_id.into()));
+        self.core.ours.put(id, Ours::Joining(own_id.into()));
         let Found::Live(live) = live else {
             self.core.joined_by_id_alone.store(true, Ordering::Relaxed);
             return undisturbed(|| self.inner.on_new_span(attributes, id, ctx));
@@ -110,15 +110,6 @@ where
         undisturbed(|| self.inner.on_new_span(&attributes, id, ctx));
     }
 
-    pub(super) fn scope_entered(&self, id: &Id, ctx: &Context<'_, S>) {
-        let ours = ctx
-            .span(id)
-            .and_then(|span| span.extensions().get::<Ours>().cloned());
-        if let Some(Ours::Scope(live)) = ours {
-            live.entered(&self.core, !Membership::is_current());
-        }
-    }
-
     /// Sets the fields of a conversation's scope.
     pub(super) fn describe(&self, live: &Arc<Live>, record: &dyn Fn(&mut dyn Visit)) {
         let settings = &self.core.settings;
@@ -138,31 +129,15 @@ where
         }
     }
 
-    /// Has the wrapped layer make a span under `parent`, else where `tracing` puts it, without its fields: those are
-    /// ours to set when it ends, typed and once each.
-    pub(super) fn make_span(
+    /// Has the wrapped layer make the span of a scope under `parent`, else where `tracing` puts it, without its fields:
+    /// those are ours to set when it ends, typed and once each. But for two of which only the wrapped layer can make use,
+    /// for they cannot be set later.
+    fn make_scope(
         &self,
         attributes: &Attributes<'_>,
         id: &Id,
         ctx: Context<'_, S>,
-        parent: Option<OtelContext>,
-    ) {
-        self.make_span_with(
-            &reserve(attributes.metadata()).value_set(&NO_VALUES),
-            attributes,
-            id,
-            ctx,
-            parent,
-        );
-    }
-
-    /// The same with the two fields of which only the wrapped layer can make use, for they cannot be set later.
-    pub(super) fn make_named_span(
-        &self,
-        attributes: &Attributes<'_>,
-        id: &Id,
-        ctx: Context<'_, S>,
-        parent: Option<OtelContext>,
+        parent: OtelContext,
     ) {
         let fields = attributes.metadata().fields();
         let mut named: Vec<(Field, String)> = Vec::new();
@@ -171,36 +146,22 @@ where
                 named.push((field, given.text().into_owned()));
             }
         }));
+        let _attached = parent.attach();
+        let make = |values: &ValueSet<'_>| {
+            let made = Attributes::new(attributes.metadata(), values);
+            undisturbed(|| self.inner.on_new_span(&made, id, ctx));
+        };
         match &named[..] {
-            [] => self.make_span(attributes, id, ctx, parent),
+            [] => make(&fields.value_set(&NO_VALUES)),
             [(field, value)] => {
                 let values: Values<'_, 1> = [(field, Some(value))];
-                self.make_span_with(&fields.value_set(&values), attributes, id, ctx, parent);
+                make(&fields.value_set(&values));
             }
             [(one, first), (other, second), ..] => {
                 let values: Values<'_, 2> = [(one, Some(first)), (other, Some(second))];
-                self.make_span_with(&fields.value_set(&values), attributes, id, ctx, parent);
+                make(&fields.value_set(&values));
             }
         }
-    }
-
-    fn make_span_with(
-        &self,
-        values: &ValueSet<'_>,
-        attributes: &Attributes<'_>,
-        id: &Id,
-        ctx: Context<'_, S>,
-        parent: Option<OtelContext>,
-    ) {
-        let metadata = attributes.metadata();
-        let attached = parent.map(OtelContext::attach);
-        let made = match attributes.parent() {
-            _ if attached.is_some() => Attributes::new(metadata, values),
-            Some(parent) => Attributes::child_of(parent.clone(), metadata, values),
-            None if attributes.is_contextual() => Attributes::new(metadata, values),
-            None => Attributes::new_root(metadata, values),
-        };
-        undisturbed(|| self.inner.on_new_span(&made, id, ctx));
     }
 
     /// Gives the context of a span that is open here, which is started by asking.
@@ -219,10 +180,9 @@ where
 
     /// Ends what the closing of a span ends. Tells whether the span itself has ended by that.
     pub(super) fn close(&self, id: &Id, ctx: &Context<'_, S>) -> bool {
-        let ours = ctx
-            .span(id)
-            .and_then(|span| span.extensions().get::<Ours>().cloned());
-        let Some(ours) = ours else { return false };
+        let Some(ours) = self.core.ours.get(id) else {
+            return false;
+        };
         let has_ended = match ours {
             Ours::Scope(live) => {
                 let end = |live: &Arc<Live>| {
@@ -246,18 +206,15 @@ where
                 true
             }
         };
-        self.core.ours.remove(id);
+        // Not before: whoever finds the span on the way is to know it.
+        self.core.ours.take(id);
         has_ended
     }
 }
 
-type Values<'a, const N: usize> = [(&'a Field, Option<&'a dyn tracing_core::field::Value>); N];
-const NO_VALUES: Values<'static, 0> = [];
-
-/// Fields that are never given: the wrapped layer makes room for as many attributes, and they are set at the end.
-fn reserve(metadata: &'static Metadata<'static>) -> FieldSet {
-    FieldSet::new(&[""; USUAL_ATTRIBUTES], metadata.callsite())
-}
+pub(super) type Values<'a, const N: usize> =
+    [(&'a Field, Option<&'a dyn tracing_core::field::Value>); N];
+pub(super) const NO_VALUES: Values<'static, 0> = [];
 
 /// The conversation's id among a span's fields, if it is any.
 fn id_among(attributes: &Attributes<'_>) -> Option<String> {

@@ -11,9 +11,9 @@ use tracing_core::{Dispatch, Subscriber};
 use tracing_subscriber::layer::Context;
 use tracing_subscriber::registry::{LookupSpan, SpanRef};
 
-/// What the layer keeps of a span, in the span's extensions.
+/// What the layer keeps of a span.
 #[derive(Clone)]
-pub(super) enum Ours {
+pub(crate) enum Ours {
     /// The scope of a conversation.
     Scope(Arc<Live>),
     /// A span that says by its id which conversation it belongs to. An empty one is still to be recorded.
@@ -83,12 +83,7 @@ where
         let mut place = Place::default();
         let mut above = span;
         while let Some(span) = above {
-            let ours = if self.core.ours.may_have(&span.id()) {
-                span.extensions().get::<Ours>().cloned()
-            } else {
-                None
-            };
-            place.conversation = match ours {
+            place.conversation = match self.core.ours.get(&span.id()) {
                 None => None,
                 Some(Ours::Scope(live)) => Some(live),
                 Some(Ours::Joining(id)) => {
@@ -148,16 +143,18 @@ where
     /// The context that the wrapped layer would take for the parent's.
     pub(super) fn parent_context(&self, attributes: &Attributes<'_>) -> OtelContext {
         match attributes.parent() {
-            Some(parent) => self.core.context_of(parent).unwrap_or_default(),
+            // A service span that is started already is asked itself, which is quicker.
+            Some(parent) => {
+                let started = match self.core.ours.get(parent) {
+                    Some(Ours::Service(service)) => service.context().cloned(),
+                    _ => None,
+                };
+                started
+                    .or_else(|| self.core.context_of(parent))
+                    .unwrap_or_default()
+            }
             None if attributes.is_contextual() => OtelContext::current(),
             None => OtelContext::new(),
-        }
-    }
-
-    pub(super) fn keep(&self, id: &Id, ctx: &Context<'_, S>, ours: Ours) {
-        let span = ctx.span(id);
-        if span.is_some_and(|span| span.extensions_mut().replace(ours).is_none()) {
-            self.core.ours.add(id);
         }
     }
 }

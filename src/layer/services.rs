@@ -1,23 +1,29 @@
 //! Service spans: from their start over what they record to their end.
 
 use super::ConversationLayer;
+use super::conversations::NO_VALUES;
 use super::conversations::id_recorded;
+use super::entered;
 use super::place::Ours;
 use crate::clock::lock;
 use crate::core::{Found, Opening, undisturbed};
 use crate::fields::{Fields, Given};
 use crate::latency::FirstByte;
 use crate::names;
-use crate::processor::HandedOver;
+use crate::processor::{HandedOver, is_recording};
 use crate::recognise::Service;
-use crate::service::{News, ServiceSpan, Work};
+use crate::service::{News, Plan, ServiceSpan, Work};
+use crate::tracer::telling_of;
 use opentelemetry::Context as OtelContext;
-use opentelemetry::trace::TraceContextExt;
+use opentelemetry::trace::{SpanKind, TraceContextExt};
+use std::borrow::Cow;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::{Duration, SystemTime};
 use tracing_core::Subscriber;
-use tracing_core::field::Visit;
+use tracing_core::field::{FieldSet, Visit};
 use tracing_core::span::{Attributes, Id};
+use tracing_subscriber::Layer as _;
 use tracing_subscriber::layer::Context;
 use tracing_subscriber::registry::LookupSpan;
 
@@ -25,13 +31,7 @@ impl<S> ConversationLayer<S>
 where
     S: Subscriber + for<'span> LookupSpan<'span>,
 {
-    pub(super) fn new_service(
-        &self,
-        attributes: &Attributes<'_>,
-        id: &Id,
-        ctx: Context<'_, S>,
-        named: bool,
-    ) {
+    pub(super) fn new_service(&self, attributes: &Attributes<'_>, id: &Id, ctx: Context<'_, S>) {
         let core = &*self.core;
         let mut service = Service::named(attributes.metadata().name());
         if service == Service::Other {
@@ -47,9 +47,13 @@ where
         let mut news = News::default();
         let mut own_id = None;
         let mut turn_number = None;
+        let mut name = Cow::Borrowed(attributes.metadata().name());
+        let mut kind = None;
         attributes.record(&mut Fields(|field, given: Given<'_>| match field {
             names::CONVERSATION_ID => own_id = Some(given.text().into_owned()),
             names::TURN_NUMBER => turn_number = given.integer(),
+            names::OTEL_NAME => name = given.text().into_owned().into(),
+            names::OTEL_KIND => kind = kind_named(&given.text()),
             _ => work.note(field, given, &core.settings.content, &mut news),
         }));
         work.is_new = false;
@@ -85,16 +89,68 @@ where
                 parent = Some(live.parent_context(core, work.turn.as_deref()).clone());
             }
         }
-        self.keep(
-            id,
-            &ctx,
-            Ours::Service(ServiceSpan::new(conversation, work)),
-        );
-        if named {
-            self.make_named_span(attributes, id, ctx, parent);
-        } else {
-            self.make_span(attributes, id, ctx, parent);
+        let plan = Plan {
+            name,
+            kind,
+            start: match &conversation {
+                Some(live) => live.wall(now),
+                None => SystemTime::now(),
+            },
+            parent: parent.unwrap_or_else(|| self.parent_context(attributes)),
+        };
+        let attached = plan.parent.clone().attach();
+        let service = ServiceSpan::new(conversation, plan, work);
+        core.ours.put(id, Ours::Service(service));
+        // Of a service span the wrapped layer learns that there is one, and where it belongs.
+        let metadata = attributes.metadata();
+        let fields = FieldSet::new(&[], metadata.callsite());
+        let values = fields.value_set(&NO_VALUES);
+        let attributes = Attributes::new(metadata, &values);
+        telling_of(id, || self.inner.on_new_span(&attributes, id, ctx));
+        drop(attached);
+    }
+
+    pub(super) fn enter_service(&self, id: &Id, service: Arc<ServiceSpan>, ctx: &Context<'_, S>) {
+        let context = self.started(id, &service, ctx).clone();
+        entered::enter(&self.core, id, service, context);
+    }
+
+    pub(super) fn exit_service(&self, id: &Id) -> bool {
+        entered::exit(&self.core, id)
+    }
+
+    /// Notes that the wrapped layer is told something of a span.
+    pub(super) fn touch(&self, id: &Id) {
+        if let Some(Ours::Service(service)) = self.core.ours.get(id) {
+            service.touch();
         }
+    }
+
+    /// The context of a service span, which is started if need be.
+    fn started<'a>(
+        &self,
+        id: &Id,
+        service: &'a ServiceSpan,
+        ctx: &Context<'_, S>,
+    ) -> &'a OtelContext {
+        if let Some(context) = service.context() {
+            return context;
+        }
+        if self.core.is_asked.load(Ordering::SeqCst) {
+            self.start_inner(id, ctx);
+            return service.start(&self.core.tracer);
+        }
+        let context = service.start(&self.core.tracer);
+        if self.core.is_asked.load(Ordering::SeqCst) {
+            // The first question came in between.
+            self.start_inner(id, ctx);
+        }
+        context
+    }
+
+    /// Has the wrapped layer start a span, and hand over what it was told of it.
+    fn start_inner(&self, id: &Id, ctx: &Context<'_, S>) {
+        self.inner_context(id, ctx, drop);
     }
 
     /// How much of what is said in a turn is kept.
@@ -109,14 +165,11 @@ where
         record: &dyn Fn(&mut dyn Visit),
         ctx: &Context<'_, S>,
     ) -> bool {
-        let ours = ctx
-            .span(id)
-            .and_then(|span| span.extensions().get::<Ours>().cloned());
-        match ours {
+        match self.core.ours.get(id) {
             None => return false,
             Some(Ours::Joining(_)) => {
                 if let Some(own_id) = id_recorded(record) {
-                    self.keep(id, ctx, Ours::Joining(own_id.into()));
+                    self.core.ours.put(id, Ours::Joining(own_id.into()));
                 }
                 return false;
             }
@@ -167,36 +220,50 @@ where
         if let Some(live) = &service.conversation {
             live.finish_service(core, now, &mut work);
         }
-        let mut conclude = |context: &OtelContext| {
-            let span = context.span();
-            if !span.is_recording() {
-                return;
-            }
-            let number = work.turn_number();
-            let moved = number != work.began_in;
-            let (mut attributes, status) = work.finish(&core.settings.content);
-            let Some(live) = &service.conversation else {
-                span.set_attributes(attributes);
-                span.set_status(status);
-                return span.end_with_timestamp(SystemTime::now());
-            };
+        let context = self.started(id, service, ctx);
+        if service.is_touched() || core.is_asked.load(Ordering::SeqCst) {
+            self.start_inner(id, ctx);
+        }
+        let span = context.span();
+        if !is_recording(&span) {
+            return;
+        }
+        let number = work.turn_number();
+        let moved = number != work.began_in;
+        let (mut attributes, status) = work.finish(&core.settings.content);
+        let mut place = None;
+        let mut end = None;
+        if let Some(live) = &service.conversation {
             live.add_marks(number, context, &mut attributes);
-            span.set_attributes(attributes);
-            span.set_status(status);
-            let place = moved.then(|| {
+            place = moved.then(|| {
                 let parent = live.parent_context(core, work.turn.as_deref()).span();
                 (parent.span_context().clone(), number)
             });
-            HandedOver {
-                span: span.span_context().span_id(),
-                start: live.wall(work.started),
-                place,
-            }
-            .during(|| span.end_with_timestamp(live.wall(now)));
-        };
-        match core.context_of(id) {
-            Some(context) => undisturbed(|| conclude(&context)),
-            None => self.inner_context(id, ctx, |context| conclude(&context)),
+            end = Some(live.wall(now));
         }
+        HandedOver {
+            span: span.span_context().span_id(),
+            start: None,
+            place,
+            attributes,
+            status,
+        }
+        .during(|| {
+            undisturbed(|| span.end_with_timestamp(end.unwrap_or_else(SystemTime::now)));
+        });
     }
+}
+
+/// The kinds that tracing-opentelemetry knows, under its names for them.
+fn kind_named(name: &str) -> Option<SpanKind> {
+    [
+        ("client", SpanKind::Client),
+        ("server", SpanKind::Server),
+        ("producer", SpanKind::Producer),
+        ("consumer", SpanKind::Consumer),
+        ("internal", SpanKind::Internal),
+    ]
+    .into_iter()
+    .find(|(known, _)| known.eq_ignore_ascii_case(name))
+    .map(|(_, kind)| kind)
 }

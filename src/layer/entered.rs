@@ -1,0 +1,53 @@
+//! The service spans that are entered on this thread.
+
+use crate::core::Core;
+use crate::service::ServiceSpan;
+use opentelemetry::{Context, ContextGuard};
+use std::cell::RefCell;
+use std::sync::Arc;
+use tracing_core::span::Id;
+
+struct Entered {
+    /// Whose span it is: other layers on this thread count theirs from one as well.
+    core: *const Core,
+    id: u64,
+    service: Arc<ServiceSpan>,
+    _attached: ContextGuard,
+}
+
+thread_local! {
+    static ENTERED: RefCell<Vec<Entered>> = const { RefCell::new(Vec::new()) };
+}
+
+/// Makes `context` the thread's, until the span is exited.
+pub(super) fn enter(core: &Core, id: &Id, service: Arc<ServiceSpan>, context: Context) {
+    let entered = Entered {
+        core,
+        id: id.into_u64(),
+        service,
+        _attached: context.attach(),
+    };
+    ENTERED.with_borrow_mut(|all| all.push(entered));
+}
+
+/// Tells whether the span was entered.
+pub(super) fn exit(core: &Core, id: &Id) -> bool {
+    let exited = ENTERED.with_borrow_mut(|all| {
+        let of =
+            |entered: &Entered| entered.id == id.into_u64() && std::ptr::eq(entered.core, core);
+        let index = all.iter().rposition(of)?;
+        Some(all.remove(index))
+    });
+    // Let go of only now: the last of a context may have a span to end.
+    exited.is_some()
+}
+
+/// Notes that the wrapped layer is told something of the innermost span, or of one below it.
+#[inline]
+pub(super) fn touch() {
+    ENTERED.with_borrow(|all| {
+        if let Some(innermost) = all.last() {
+            innermost.service.touch();
+        }
+    });
+}

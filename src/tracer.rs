@@ -1,0 +1,182 @@
+//! The tracer that the layer and the layer it wraps make their spans with.
+//!
+//! A service span is started by whoever needs it first. That is nearly always this layer, on its own, when the span is
+//! entered. A program that asks the span for its OpenTelemetry context (`OpenTelemetrySpanExt`) asks the wrapped layer,
+//! which keeps a builder for the same span; when it comes to start that, this tracer gives it the one span there is.
+
+use crate::core::undisturbed;
+use crate::layer::Ours;
+use crate::processor::HandedOver;
+use crate::service::ServiceSpan;
+use opentelemetry::trace::{Span, SpanBuilder, SpanContext, Status, TraceContextExt, Tracer};
+use opentelemetry::{Context, KeyValue};
+use opentelemetry_sdk::trace::{SdkTracer, Span as SdkSpan};
+use std::borrow::Cow;
+use std::cell::Cell;
+use std::sync::Arc;
+use std::time::SystemTime;
+use tracing_core::span;
+
+use crate::core::OpenSpans;
+
+/// Makes spans with the program's tracer, each service span once.
+#[derive(Clone)]
+pub(crate) struct LayerTracer {
+    pub(crate) sdk: SdkTracer,
+    pub(crate) open: Arc<OpenSpans<Ours>>,
+}
+
+/// The key of the attribute by which a builder says whose it is. It never leaves.
+static SERVICE_SPAN: &str = "tracing_conversation.service_span";
+
+thread_local! {
+    /// The service span that the wrapped layer is just being told of.
+    static BEING_TOLD_OF: Cell<u64> = const { Cell::new(0) };
+}
+
+/// Has the builders made during `tell` say that they are of the service span `id`.
+pub(crate) fn telling_of<R>(id: &span::Id, tell: impl FnOnce() -> R) -> R {
+    BEING_TOLD_OF.set(id.into_u64());
+    let told = undisturbed(tell);
+    BEING_TOLD_OF.set(0);
+    told
+}
+
+impl LayerTracer {
+    /// The service span that a builder is of, if it is of one.
+    fn service_of(&self, builder: &mut SpanBuilder) -> Option<Arc<ServiceSpan>> {
+        let attributes = builder.attributes.as_mut()?;
+        let mark = attributes.first()?;
+        // Nobody else has this very string.
+        if !std::ptr::eq(mark.key.as_str(), SERVICE_SPAN) {
+            return None;
+        }
+        let opentelemetry::Value::I64(id) = attributes.remove(0).value else {
+            return None;
+        };
+        match self.open.get(&span::Id::from_u64(id.cast_unsigned())) {
+            Some(Ours::Service(service)) => Some(service),
+            _ => None,
+        }
+    }
+}
+
+impl Tracer for LayerTracer {
+    type Span = LayerSpan;
+
+    fn span_builder<T: Into<Cow<'static, str>>>(&self, name: T) -> SpanBuilder {
+        let mut builder = SpanBuilder::from_name(name);
+        let id = BEING_TOLD_OF.get();
+        if id != 0 {
+            builder.attributes = Some(vec![KeyValue::new(SERVICE_SPAN, id.cast_signed())]);
+        }
+        builder
+    }
+
+    fn build_with_context(&self, mut builder: SpanBuilder, parent: &Context) -> LayerSpan {
+        match self.service_of(&mut builder) {
+            None => LayerSpan::Sdk(self.sdk.build_with_context(builder, parent)),
+            Some(service) => {
+                let context = service
+                    .started_by_builder(&self.sdk, builder, parent)
+                    .clone();
+                LayerSpan::Started {
+                    span_context: context.span().span_context().clone(),
+                    context,
+                }
+            }
+        }
+    }
+}
+
+/// A span of the layer or of the one that it wraps.
+#[allow(clippy::large_enum_variant, reason = "nearly all are of the large one")]
+pub(crate) enum LayerSpan {
+    Sdk(SdkSpan),
+    /// One that is elsewhere; it ends there.
+    Started {
+        context: Context,
+        span_context: SpanContext,
+    },
+}
+
+impl std::fmt::Debug for LayerSpan {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_tuple("LayerSpan")
+            .field(self.span_context())
+            .finish()
+    }
+}
+
+impl Span for LayerSpan {
+    fn add_event_with_timestamp<T: Into<Cow<'static, str>>>(
+        &mut self,
+        name: T,
+        timestamp: SystemTime,
+        attributes: Vec<KeyValue>,
+    ) {
+        match self {
+            Self::Sdk(span) => span.add_event_with_timestamp(name, timestamp, attributes),
+            Self::Started { context, .. } => {
+                context
+                    .span()
+                    .add_event_with_timestamp(name, timestamp, attributes);
+            }
+        }
+    }
+
+    fn span_context(&self) -> &SpanContext {
+        match self {
+            Self::Sdk(span) => span.span_context(),
+            Self::Started { span_context, .. } => span_context,
+        }
+    }
+
+    fn is_recording(&self) -> bool {
+        match self {
+            Self::Sdk(span) => span.is_recording(),
+            Self::Started { context, .. } => context.span().is_recording(),
+        }
+    }
+
+    fn set_attribute(&mut self, attribute: KeyValue) {
+        match self {
+            Self::Sdk(span) => span.set_attribute(attribute),
+            Self::Started { context, .. } => context.span().set_attribute(attribute),
+        }
+    }
+
+    fn set_status(&mut self, status: Status) {
+        match self {
+            Self::Sdk(span) => span.set_status(status),
+            Self::Started { context, .. } => context.span().set_status(status),
+        }
+    }
+
+    fn update_name<T: Into<Cow<'static, str>>>(&mut self, name: T) {
+        match self {
+            Self::Sdk(span) => span.update_name(name),
+            Self::Started { context, .. } => context.span().update_name(name),
+        }
+    }
+
+    fn add_link(&mut self, span_context: SpanContext, attributes: Vec<KeyValue>) {
+        match self {
+            Self::Sdk(span) => span.add_link(span_context, attributes),
+            Self::Started { context, .. } => context.span().add_link(span_context, attributes),
+        }
+    }
+
+    fn end_with_timestamp(&mut self, timestamp: SystemTime) {
+        match self {
+            Self::Sdk(span) => {
+                if let Some((attributes, status)) = HandedOver::values(span.span_context()) {
+                    span.set_attributes(attributes);
+                    span.set_status(status);
+                }
+                span.end_with_timestamp(timestamp);
+            }
+            Self::Started { context, .. } => context.span().end_with_timestamp(timestamp),
+        }
+    }
+}
