@@ -26,6 +26,7 @@ use tracing_subscriber::layer::Context;
 use tracing_subscriber::registry::LookupSpan;
 
 pub(crate) use place::{ConversationOf, Ours};
+use services::Wanted;
 
 /// Turns a voice agent's spans and events into OpenTelemetry spans of its conversations; everything else goes to the
 /// [`OpenTelemetryLayer`] that it wraps.
@@ -241,7 +242,12 @@ where
     fn on_new_span(&self, attributes: &Attributes<'_>, id: &Id, ctx: Context<'_, S>) {
         match CallSite::of(attributes.metadata()) {
             CallSite::Conversation if !occupied() => self.new_conversation(attributes, id, ctx),
-            CallSite::Service if !occupied() => self.new_service(attributes, id, ctx),
+            CallSite::Service if !occupied() => {
+                self.new_service(attributes, id, ctx, Wanted::default());
+            }
+            CallSite::PlacedService if !occupied() => {
+                self.new_service(attributes, id, ctx, Wanted::among(attributes));
+            }
             CallSite::Joining if !occupied() => self.join(attributes, id, ctx),
             _ if self.core.astray.load(Ordering::Relaxed) => self.bring_home(attributes, id, ctx),
             _ => undisturbed(|| self.inner.on_new_span(attributes, id, ctx)),

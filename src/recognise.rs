@@ -18,6 +18,8 @@ pub(crate) enum CallSite {
     Joining = 4,
     /// An event addressed to the layer.
     Boundary = 5,
+    /// A service span that declares more than what it does: where it belongs, or how it is named.
+    PlacedService = 6,
 }
 
 /// Answers already given, by the address of the call site's metadata, which is never freed; the answer sits in the
@@ -49,6 +51,7 @@ impl CallSite {
             3 => Self::Service,
             4 => Self::Joining,
             5 => Self::Boundary,
+            6 => Self::PlacedService,
             _ => Self::Ordinary,
         }
     }
@@ -63,7 +66,17 @@ impl CallSite {
                 Self::Ordinary
             }
         } else if declares(names::GEN_AI_OPERATION_NAME) {
-            Self::Service
+            let places = [
+                names::CONVERSATION_ID,
+                names::TURN_NUMBER,
+                names::OTEL_NAME,
+                names::OTEL_KIND,
+            ];
+            if places.into_iter().any(declares) {
+                Self::PlacedService
+            } else {
+                Self::Service
+            }
         } else if !declares(names::CONVERSATION_ID) {
             Self::Ordinary
         } else if metadata.name() == names::CONVERSATION {

@@ -3,7 +3,7 @@
 use crate::clock::{Time, lock};
 use crate::content::ContentPolicy;
 use crate::conversation::{Live, Turn};
-use crate::core::undisturbed;
+use crate::core::{Core, undisturbed};
 use crate::fields::{self, Given};
 use crate::names;
 use crate::recognise::Service;
@@ -13,8 +13,9 @@ use opentelemetry::{Context, KeyValue, StringValue, Value};
 use opentelemetry_sdk::trace::SdkTracer;
 use std::borrow::Cow;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
-use std::sync::{Arc, Mutex, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::SystemTime;
+use tracing_core::span::Id;
 
 /// Room for so many attributes is made at once: few spans have more, and as many fit in the kilobyte up to which
 /// allocators are quickest.
@@ -107,9 +108,23 @@ pub(crate) fn attribute(
 pub(crate) struct Plan {
     pub(crate) name: Cow<'static, str>,
     pub(crate) kind: Option<SpanKind>,
-    pub(crate) start: SystemTime,
+    start: SystemTime,
     /// Where it is put unless the program says otherwise.
-    pub(crate) parent: Context,
+    parent: Context,
+}
+
+/// What a service span ends with.
+pub(crate) struct Finished {
+    pub(crate) values: (Vec<KeyValue>, Status),
+    pub(crate) turn: Option<Arc<Turn>>,
+    /// Whether that is another turn than it began in.
+    pub(crate) moved: bool,
+}
+
+impl Finished {
+    pub(crate) fn turn_number(&self) -> Option<u32> {
+        self.turn.as_ref().map(|turn| turn.number)
+    }
 }
 
 /// A service span as the spans below it see it.
@@ -120,23 +135,50 @@ pub(crate) struct ServiceSpan {
     finished: AtomicBool,
     /// Whether the wrapped layer may keep something of it that is still to be taken over.
     touched: AtomicBool,
-    plan: Plan,
+    pub(crate) plan: Plan,
     /// Of its OpenTelemetry span, once that is started.
     context: OnceLock<Context>,
     pub(crate) work: Mutex<Option<Work>>,
 }
 
 impl ServiceSpan {
-    pub(crate) fn new(conversation: Option<Arc<Live>>, plan: Plan, work: Work) -> Arc<Self> {
-        Arc::new(Self {
-            conversation,
-            turn: AtomicU32::new(work.turn_number().unwrap_or(0)),
+    /// One that begins at `now`, and is in no conversation yet.
+    pub(crate) fn new(id: &Id, service: Service, name: &'static str, now: Time) -> Self {
+        Self {
+            conversation: None,
+            turn: AtomicU32::new(0),
             finished: AtomicBool::new(false),
             touched: AtomicBool::new(false),
-            plan,
+            plan: Plan {
+                name: name.into(),
+                kind: None,
+                start: SystemTime::UNIX_EPOCH,
+                parent: Context::new(),
+            },
             context: OnceLock::new(),
-            work: Mutex::new(Some(work)),
-        })
+            work: Mutex::new(Some(Work::new(id.into_u64(), service, now))),
+        }
+    }
+
+    pub(crate) fn work_mut(&mut self) -> Option<&mut Work> {
+        self.work
+            .get_mut()
+            .unwrap_or_else(PoisonError::into_inner)
+            .as_mut()
+    }
+
+    /// Puts it in a conversation, if it is in any, and below `parent`.
+    pub(crate) fn place(&mut self, conversation: Option<Arc<Live>>, parent: Context) {
+        if let Some(work) = self.work_mut() {
+            let (turn, started) = (work.turn_number(), work.started);
+            *self.turn.get_mut() = turn.unwrap_or(0);
+            self.plan.start = match &conversation {
+                Some(live) => live.wall(started),
+                None => SystemTime::now(),
+            };
+        }
+        self.conversation = conversation;
+        self.plan.parent = parent;
     }
 
     /// The context of its OpenTelemetry span, if that is started.
@@ -208,9 +250,25 @@ impl ServiceSpan {
         self.finished.load(Ordering::Relaxed)
     }
 
-    pub(crate) fn take_work(&self) -> Option<Work> {
-        self.finished.store(true, Ordering::Relaxed);
-        lock(&self.work).take()
+    /// Ends the work. Tells whether it had not ended before.
+    pub(crate) fn is_finished_now(&self) -> bool {
+        !self.finished.swap(true, Ordering::Relaxed)
+    }
+
+    /// What is left to say of the work, if it is `wanted` at all.
+    pub(crate) fn finish(&self, core: &Core, now: Time, wanted: bool) -> Option<Finished> {
+        let mut place = lock(&self.work);
+        let work = place.as_mut()?;
+        if let Some(live) = &self.conversation {
+            live.finish_service(core, now, work);
+        }
+        let finished = wanted.then(|| Finished {
+            values: work.finish(&core.settings.content),
+            moved: work.turn_number() != work.began_in,
+            turn: work.turn.take(),
+        });
+        *place = None;
+        finished
     }
 }
 

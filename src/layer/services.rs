@@ -12,11 +12,10 @@ use crate::latency::FirstByte;
 use crate::names;
 use crate::processor::{HandedOver, is_recording};
 use crate::recognise::Service;
-use crate::service::{News, Plan, ServiceSpan, Work};
+use crate::service::{News, ServiceSpan};
 use crate::tracer::telling_of;
 use opentelemetry::Context as OtelContext;
 use opentelemetry::trace::{SpanKind, TraceContextExt};
-use std::borrow::Cow;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, SystemTime};
@@ -27,12 +26,53 @@ use tracing_subscriber::Layer as _;
 use tracing_subscriber::layer::Context;
 use tracing_subscriber::registry::LookupSpan;
 
+/// What a service span wants of its place and its name.
+#[derive(Default)]
+pub(super) struct Wanted {
+    conversation: Option<String>,
+    turn: Option<i64>,
+    name: Option<String>,
+    kind: Option<SpanKind>,
+}
+
+impl Wanted {
+    pub(super) fn among(attributes: &Attributes<'_>) -> Self {
+        let mut wanted = Self::default();
+        attributes.record(&mut Fields(|field, given: Given<'_>| match field {
+            names::CONVERSATION_ID => {
+                wanted.conversation = Some(given.text().into_owned()).filter(|id| !id.is_empty());
+            }
+            names::TURN_NUMBER => wanted.turn = given.integer(),
+            names::OTEL_NAME => wanted.name = Some(given.text().into_owned()),
+            names::OTEL_KIND => wanted.kind = kind_named(&given.text()),
+            _ => {}
+        }));
+        wanted
+    }
+}
+
 impl<S> ConversationLayer<S>
 where
     S: Subscriber + for<'span> LookupSpan<'span>,
 {
-    pub(super) fn new_service(&self, attributes: &Attributes<'_>, id: &Id, ctx: Context<'_, S>) {
+    pub(super) fn new_service(
+        &self,
+        attributes: &Attributes<'_>,
+        id: &Id,
+        ctx: Context<'_, S>,
+        wanted: Wanted,
+    ) {
         let core = &*self.core;
+        let now = core.clock.now();
+        let place = self.place_of_new(attributes, &ctx);
+        let wanted_id = wanted.conversation.as_deref();
+        let conversation = match self.conversation(wanted_id, &place, Opening::Unknown) {
+            Found::Live(live) => Some(live),
+            // Work for a conversation that is over is nobody's.
+            Found::Ended => return,
+            Found::Unknown => None,
+        };
+
         let mut service = Service::named(attributes.metadata().name());
         if service == Service::Other {
             // What some fields mean depends on it, and they may come first.
@@ -42,65 +82,49 @@ where
                 }
             }));
         }
-        let now = core.clock.now();
-        let mut work = Work::new(id.into_u64(), service, now);
-        let mut news = News::default();
-        let mut own_id = None;
-        let mut turn_number = None;
-        let mut name = Cow::Borrowed(attributes.metadata().name());
-        let mut kind = None;
-        attributes.record(&mut Fields(|field, given: Given<'_>| match field {
-            names::CONVERSATION_ID => own_id = Some(given.text().into_owned()),
-            names::TURN_NUMBER => turn_number = given.integer(),
-            names::OTEL_NAME => name = given.text().into_owned().into(),
-            names::OTEL_KIND => kind = kind_named(&given.text()),
-            _ => work.note(field, given, &core.settings.content, &mut news),
-        }));
-        work.is_new = false;
-        news.service = false;
-
-        let own_id = own_id.filter(|id| !id.is_empty());
-        let place = self.place_of_new(attributes, &ctx);
-        let conversation = match self.conversation(own_id.as_deref(), &place, Opening::Unknown) {
-            Found::Live(live) => Some(live),
-            // Work for a conversation that is over is nobody's.
-            Found::Ended => return,
-            Found::Unknown => None,
+        let name = attributes.metadata().name();
+        let mut span = Arc::new(ServiceSpan::new(id, service, name, now));
+        // Nobody else has it yet.
+        let Some(new) = Arc::get_mut(&mut span) else {
+            return;
         };
-
         let mut parent = None;
-        if let Some(live) = &conversation {
-            live.act(core, now, |moment| {
-                moment.service_started(&mut work, turn_number);
-                if news.is_any() {
-                    moment.service_told(&mut work, &news, now, self.limit());
+        if let Some(work) = new.work_mut() {
+            let mut news = News::default();
+            attributes.record(&mut Fields(|field, given: Given<'_>| {
+                work.note(field, given, &core.settings.content, &mut news);
+            }));
+            work.is_new = false;
+            news.service = false;
+            if let Some(live) = &conversation {
+                live.act(core, now, |moment| {
+                    moment.service_started(work, wanted.turn);
+                    if news.is_any() {
+                        moment.service_told(work, &news, now, self.limit());
+                    }
+                });
+                // Under a service span of the same turn it stays where `tracing` has it. Anything else above may have
+                // been there for many turns.
+                let nested = place.service.is_some_and(|(_, above)| {
+                    above.turn() == work.turn_number()
+                        && above
+                            .conversation
+                            .as_ref()
+                            .is_some_and(|of| Arc::ptr_eq(of, live))
+                });
+                if !nested {
+                    parent = Some(live.parent_context(core, work.turn.as_deref()).clone());
                 }
-            });
-            // Under a service span of the same turn it stays where `tracing` has it. Anything else above may have
-            // been there for many turns.
-            let nested = place.service.is_some_and(|(_, above)| {
-                above.turn() == work.turn_number()
-                    && above
-                        .conversation
-                        .as_ref()
-                        .is_some_and(|of| Arc::ptr_eq(of, live))
-            });
-            if !nested {
-                parent = Some(live.parent_context(core, work.turn.as_deref()).clone());
             }
         }
-        let plan = Plan {
-            name,
-            kind,
-            start: match &conversation {
-                Some(live) => live.wall(now),
-                None => SystemTime::now(),
-            },
-            parent: parent.unwrap_or_else(|| self.parent_context(attributes)),
-        };
-        let attached = plan.parent.clone().attach();
-        let service = ServiceSpan::new(conversation, plan, work);
-        core.ours.put(id, Ours::Service(service));
+        let parent = parent.unwrap_or_else(|| self.parent_context(attributes));
+        let attached = parent.clone().attach();
+        new.place(conversation, parent);
+        if let Some(name) = wanted.name {
+            new.plan.name = name.into();
+        }
+        new.plan.kind = wanted.kind;
+        core.ours.put(id, Ours::Service(span));
         // Of a service span the wrapped layer learns that there is one, and where it belongs.
         let metadata = attributes.metadata();
         let fields = FieldSet::new(&[], metadata.callsite());
@@ -212,35 +236,33 @@ where
 
     /// Ends the work of a service span, and its OpenTelemetry span with it.
     pub(super) fn finish(&self, id: &Id, service: &ServiceSpan, ctx: &Context<'_, S>) {
-        let Some(mut work) = service.take_work() else {
+        if !service.is_finished_now() {
             return;
-        };
+        }
         let core = &*self.core;
         let now = core.clock.now();
-        if let Some(live) = &service.conversation {
-            live.finish_service(core, now, &mut work);
-        }
         let context = self.started(id, service, ctx);
         if service.is_touched() || core.is_asked.load(Ordering::SeqCst) {
             self.start_inner(id, ctx);
         }
         let span = context.span();
-        if !is_recording(&span) {
+        let Some(finished) = service.finish(core, now, is_recording(&span)) else {
             return;
-        }
-        let number = work.turn_number();
-        let moved = number != work.began_in;
-        let (mut attributes, status) = work.finish(&core.settings.content);
+        };
+        let turn = finished.turn_number();
+        let (mut attributes, status) = finished.values;
         let mut place = None;
-        let mut end = None;
-        if let Some(live) = &service.conversation {
-            live.add_marks(number, context, &mut attributes);
-            place = moved.then(|| {
-                let parent = live.parent_context(core, work.turn.as_deref()).span();
-                (parent.span_context().clone(), number)
-            });
-            end = Some(live.wall(now));
-        }
+        let end = match &service.conversation {
+            Some(live) => {
+                live.add_marks(turn, context, &mut attributes);
+                place = finished.moved.then(|| {
+                    let parent = live.parent_context(core, finished.turn.as_deref()).span();
+                    (parent.span_context().clone(), turn)
+                });
+                live.wall(now)
+            }
+            None => SystemTime::now(),
+        };
         HandedOver {
             span: span.span_context().span_id(),
             start: None,
@@ -248,9 +270,7 @@ where
             attributes,
             status,
         }
-        .during(|| {
-            undisturbed(|| span.end_with_timestamp(end.unwrap_or_else(SystemTime::now)));
-        });
+        .during(|| undisturbed(|| span.end_with_timestamp(end)));
     }
 }
 
