@@ -57,6 +57,13 @@ pub struct ContentPolicy {
     redaction: Option<Redaction>,
 }
 
+/// What the values of a span keep to.
+#[derive(Clone, Copy)]
+pub(crate) struct Bounds {
+    capture: bool,
+    max_value_bytes: usize,
+}
+
 impl Default for ContentPolicy {
     fn default() -> Self {
         Self {
@@ -151,6 +158,21 @@ impl ContentPolicy {
             _ => true,
         };
         fits && self.capture && self.redaction.is_none()
+    }
+
+    /// What every value that the policy lets in keeps to.
+    pub(crate) fn bounds(&self) -> Bounds {
+        Bounds {
+            capture: self.capture,
+            max_value_bytes: self.max_value_bytes,
+        }
+    }
+
+    /// Whether the policy leaves everything as it is that keeps to `bounds`.
+    pub(crate) fn passes_all(&self, bounds: Bounds) -> bool {
+        self.redaction.is_none()
+            && (self.capture || !bounds.capture)
+            && bounds.max_value_bytes <= self.max_value_bytes
     }
 
     /// Applies the policy to a finished span, its events, links and status.

@@ -214,6 +214,7 @@ impl Live {
                 place: None,
                 attributes: own,
                 status: Status::Unset,
+                whole: None,
             }
             .during(|| undisturbed(|| span.end_with_timestamp(self.wall + at)));
         }
@@ -305,15 +306,16 @@ impl Live {
         }
     }
 
-    /// Adds to a finished service span what it is still to be marked with.
+    /// Adds to a finished service span what it is still to be marked with. Gives the number of marks that it had before,
+    /// if that is certain.
     pub(crate) fn add_marks(
         &self,
         turn: Option<u32>,
         context: &Context,
         attributes: &mut Vec<KeyValue>,
-    ) {
+    ) -> Option<usize> {
         let astray = context.get::<Membership>().is_none();
-        self.identity.add_missing_marks(turn, astray, attributes);
+        self.identity.add_missing_marks(turn, astray, attributes)
     }
 
     /// The last word on a service span: where it belongs, and whether it was cut off.
@@ -351,8 +353,11 @@ impl Live {
             return;
         }
         let mut own = Vec::with_capacity(USUAL_ATTRIBUTES);
-        self.identity
-            .add_missing_marks(Some(turn.number), false, &mut own);
+        // What the program annotated may be anything.
+        let marks = self
+            .identity
+            .add_missing_marks(Some(turn.number), false, &mut own)
+            .filter(|_| !facts.is_annotated());
         own.extend([
             KeyValue::new(names::TURN_TYPE, "conversation"),
             KeyValue::new(
@@ -370,6 +375,7 @@ impl Live {
             span: span.span_context().span_id(),
             start: None,
             place: None,
+            whole: marks.map(|marks| (own.len() + marks, core.settings.content.bounds())),
             attributes: own,
             status: Status::Unset,
         }

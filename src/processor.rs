@@ -1,6 +1,6 @@
 //! The last word on a finished span, between the SDK and the exporter's processor.
 
-use crate::content::ContentPolicy;
+use crate::content::{Bounds, ContentPolicy};
 use crate::conversation::Membership;
 use crate::fields;
 use crate::names;
@@ -28,6 +28,8 @@ pub(crate) struct HandedOver {
     pub(crate) place: Option<(SpanContext, Option<u32>)>,
     pub(crate) attributes: Vec<KeyValue>,
     pub(crate) status: Status,
+    /// How many attributes the span has in the end if nobody but the layer has set any, and what they all keep to.
+    pub(crate) whole: Option<(usize, Bounds)>,
 }
 
 /// Whether there is any sense in telling a span something.
@@ -57,23 +59,24 @@ impl HandedOver {
         })
     }
 
-    /// Gives a finished span its start and place.
-    fn mend(span: &mut SpanData) {
+    /// Gives a finished span its start and place. Tells what its attributes keep to, if they are all the layer's.
+    fn mend(span: &mut SpanData) -> Option<Bounds> {
         HANDED_OVER.with(|handed| {
             let handed = handed.borrow();
-            let Some(handed) = handed
+            let handed = handed
                 .as_ref()
-                .filter(|handed| handed.span == span.span_context.span_id())
-            else {
-                return;
-            };
+                .filter(|handed| handed.span == span.span_context.span_id())?;
+            let whole = handed
+                .whole
+                .filter(|(number, _)| *number == span.attributes.len());
             if let Some(start) = handed.start {
                 span.start_time = start;
             }
             if let Some((parent, turn)) = &handed.place {
                 adopt(span, parent, *turn);
             }
-        });
+            whole.map(|(_, bounds)| bounds)
+        })
     }
 }
 
@@ -136,16 +139,17 @@ impl<P: SpanProcessor> ConversationProcessor<P> {
 
 impl<P> ConversationProcessor<P> {
     /// Whether nothing of a span needs mending, as is nearly always so; where it is hard to tell, `false`.
-    fn is_sound(&self, span: &SpanData) -> bool {
+    fn is_sound(&self, span: &SpanData, kept: Option<Bounds>) -> bool {
         let mut keys = Keys::default();
         span.events.events.is_empty()
             && span.links.links.is_empty()
             && !matches!(span.status, Status::Error { .. })
-            && span.attributes.iter().all(|attribute| {
-                keys.is_surely_new(attribute.key.as_str())
-                    && can_leave(&attribute.value)
-                    && self.content.passes(&attribute.value)
-            })
+            && (kept.is_some_and(|bounds| self.content.passes_all(bounds))
+                || span.attributes.iter().all(|attribute| {
+                    keys.is_surely_new(attribute.key.as_str())
+                        && can_leave(&attribute.value)
+                        && self.content.passes(&attribute.value)
+                }))
     }
 
     fn mend(&self, span: &mut SpanData) {
@@ -176,9 +180,9 @@ impl<P: SpanProcessor> SpanProcessor for ConversationProcessor<P> {
     }
 
     fn on_end(&self, mut span: SpanData) {
-        HandedOver::mend(&mut span);
+        let kept = HandedOver::mend(&mut span);
         span.end_time = span.end_time.max(span.start_time);
-        if !self.is_sound(&span) {
+        if !self.is_sound(&span, kept) {
             self.mend(&mut span);
         }
         self.profile.apply(&mut span);

@@ -39,6 +39,8 @@ pub(crate) struct Identity {
     pub(crate) id: Arc<str>,
     /// Attributes that the program wants on every span.
     inherited: RwLock<Vec<KeyValue>>,
+    /// Whether there are any.
+    inherits: AtomicBool,
     /// Set once the processor has marked a span: the layer need not do it as well.
     marked: AtomicBool,
 }
@@ -48,6 +50,7 @@ impl Identity {
         Self {
             id,
             inherited: RwLock::default(),
+            inherits: AtomicBool::new(false),
             marked: AtomicBool::new(false),
         }
     }
@@ -59,6 +62,7 @@ impl Identity {
             .write()
             .unwrap_or_else(PoisonError::into_inner);
         fields::set(&mut inherited, key, value);
+        self.inherits.store(true, Ordering::Relaxed);
     }
 
     /// Gives the attributes of a span in `turn`, to the processor.
@@ -75,24 +79,28 @@ impl Identity {
         if let Some(number) = turn {
             give(KeyValue::new(names::TURN_NUMBER, i64::from(number)));
         }
-        self.inherited
-            .read()
-            .unwrap_or_else(PoisonError::into_inner)
-            .iter()
-            .cloned()
-            .for_each(give);
+        if self.inherits.load(Ordering::Relaxed) {
+            self.inherited
+                .read()
+                .unwrap_or_else(PoisonError::into_inner)
+                .iter()
+                .cloned()
+                .for_each(give);
+        }
     }
 
     /// Adds the marks that a span which the layer finishes still lacks; one that was given another parent is `astray`
-    /// and lacks them in any case.
+    /// and lacks them in any case. Gives the number of marks that it had before, if that is certain.
     pub(super) fn add_missing_marks(
         &self,
         turn: Option<u32>,
         astray: bool,
         attributes: &mut Vec<KeyValue>,
-    ) {
+    ) -> Option<usize> {
         if astray || !self.marked.load(Ordering::Relaxed) {
             self.give_marks(turn, |mark| attributes.push(mark));
+            return None;
         }
+        (!self.inherits.load(Ordering::Relaxed)).then_some(1 + usize::from(turn.is_some()))
     }
 }

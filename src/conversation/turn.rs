@@ -59,6 +59,11 @@ impl TurnFacts {
         }
     }
 
+    /// Whether the program has set attributes of the turn.
+    pub(super) fn is_annotated(&self) -> bool {
+        !self.attributes.is_empty()
+    }
+
     /// Tells what is known, as attributes.
     pub(super) fn tell(self, attributes: &mut Vec<KeyValue>, core: &Core) {
         if let Some(measured) = self.measured {

@@ -252,9 +252,10 @@ where
         let turn = finished.turn_number();
         let (mut attributes, status) = finished.values;
         let mut place = None;
+        let mut marks = None;
         let end = match &service.conversation {
             Some(live) => {
-                live.add_marks(turn, context, &mut attributes);
+                marks = live.add_marks(turn, context, &mut attributes);
                 place = finished.moved.then(|| {
                     let parent = live.parent_context(core, finished.turn.as_deref()).span();
                     (parent.span_context().clone(), turn)
@@ -267,6 +268,7 @@ where
             span: span.span_context().span_id(),
             start: None,
             place,
+            whole: marks.map(|marks| (attributes.len() + marks, core.settings.content.bounds())),
             attributes,
             status,
         }
