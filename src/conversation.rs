@@ -156,7 +156,9 @@ impl Live {
             }
             result
         };
-        self.export_turn(core, finished);
+        if let Some(finished) = finished {
+            self.export_turn(core, finished);
+        }
         Some(result)
     }
 
@@ -189,7 +191,9 @@ impl Live {
         core.table.forget(self);
         // Built before its turns, should none of them have been.
         let context = self.context(core);
-        self.export_turn(core, finished);
+        if let Some(finished) = finished {
+            self.export_turn(core, finished);
+        }
         let span = context.span();
         if is_recording(&span) {
             let mut own = Vec::with_capacity(attributes.len() + 3);
@@ -338,16 +342,14 @@ impl Live {
         self.identity.inherit(key, value.clone());
     }
 
-    fn export_turn(&self, core: &Core, finished: Option<Finished>) {
-        let Some(Finished {
+    #[inline(never)]
+    fn export_turn(&self, core: &Core, finished: Finished) {
+        let Finished {
             turn,
             facts,
             at,
             reason,
-        }) = finished
-        else {
-            return;
-        };
+        } = finished;
         let span = self.turn_context(core, &turn).span();
         if !is_recording(&span) {
             return;
@@ -399,7 +401,9 @@ impl Due for Live {
             moment.pass();
             state.next_alarm()
         };
-        self.export_turn(&core, finished);
+        if let Some(finished) = finished {
+            self.export_turn(&core, finished);
+        }
         next.map(|next| self.started.saturating_add(next))
     }
 }

@@ -54,9 +54,13 @@ impl State {
 
     /// When to look at the turns again, unless that is arranged for. Deadlines only ever move away, so one alarm is
     /// enough: it looks, and arranges the next.
+    #[inline]
     pub(super) fn next_alarm(&mut self) -> Option<Duration> {
-        let next = self.turns.deadline().filter(|_| !self.alarm_is_set);
-        self.alarm_is_set |= next.is_some();
+        if self.alarm_is_set {
+            return None;
+        }
+        let next = self.turns.deadline();
+        self.alarm_is_set = next.is_some();
         next
     }
 }
@@ -83,10 +87,18 @@ impl<'a> Moment<'a> {
     }
 
     /// Lets time pass.
+    #[inline]
     pub(super) fn pass(&mut self) {
-        self.turn(|turns, at, changes| {
-            turns.advance(at, changes);
-        });
+        if self
+            .state
+            .turns
+            .deadline()
+            .is_some_and(|deadline| deadline <= self.at)
+        {
+            self.turn(|turns, at, changes| {
+                turns.advance(at, changes);
+            });
+        }
     }
 
     /// Ends the conversation. Gives the time at which that is.

@@ -31,15 +31,6 @@ pub(super) struct Place {
     pub(super) service: Option<(Id, Arc<ServiceSpan>)>,
 }
 
-impl Place {
-    pub(super) fn within(conversation: Arc<Live>) -> Self {
-        Self {
-            conversation: Some(conversation),
-            ..Self::default()
-        }
-    }
-}
-
 /// Reaches the layer's span data from outside, as `tracing-error` does it: the function knows the types that the caller
 /// cannot.
 pub(crate) struct ConversationOf(pub(crate) fn(&Dispatch, &Id) -> Option<Arc<Live>>);

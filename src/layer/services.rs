@@ -8,7 +8,6 @@ use super::place::Ours;
 use crate::clock::lock;
 use crate::core::{Found, Opening, undisturbed};
 use crate::fields::{Fields, Given};
-use crate::latency::FirstByte;
 use crate::names;
 use crate::processor::{HandedOver, is_recording};
 use crate::recognise::Service;
@@ -18,7 +17,7 @@ use opentelemetry::Context as OtelContext;
 use opentelemetry::trace::{SpanKind, TraceContextExt};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::{Duration, SystemTime};
+use std::time::SystemTime;
 use tracing_core::Subscriber;
 use tracing_core::field::{FieldSet, Visit};
 use tracing_core::span::{Attributes, Id};
@@ -221,17 +220,6 @@ where
             }
         }
         true
-    }
-
-    pub(super) fn first_byte(&self, service: &ServiceSpan, what: FirstByte, ago: Duration) {
-        let core = &*self.core;
-        if let Some(work) = &mut *lock(&service.work) {
-            let at = core.clock.now().saturating_sub(ago);
-            work.first_byte.get_or_insert(at);
-            if let Some(live) = &service.conversation {
-                live.act(core, at, |moment| moment.first_byte(work, what));
-            }
-        }
     }
 
     /// Ends the work of a service span, and its OpenTelemetry span with it.
