@@ -8,9 +8,17 @@ use std::time::Duration;
 /// At most so many service spans are remembered for one interval; the oldest are forgotten first.
 const REMEMBERED: usize = 64;
 /// A part that lasted less is absent.
-const ABSENT_UNDER: Duration = Duration::from_micros(500);
+const ABSENT_UNDER: Nanos = 500_000;
 /// A part that only some turns have counts as `pipeline` if it lasted less.
-const NEGLIGIBLE_UNDER: Duration = Duration::from_millis(5);
+const NEGLIGIBLE_UNDER: Nanos = 5_000_000;
+
+/// Whole nanoseconds since the start of the conversation, or between two moments: enough for centuries.
+type Nanos = u64;
+
+fn nanos(time: Duration) -> Nanos {
+    let whole = time.as_secs().saturating_mul(1_000_000_000);
+    whole.saturating_add(time.subsec_nanos().into())
+}
 
 /// A part of the way from the user's silence to the bot's speech.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -90,46 +98,42 @@ impl MeasuredFrom {
 
 /// The durations of all parts; zero where one is absent.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Parts([Duration; Part::ALL.len()]);
+pub(crate) struct Parts([Nanos; Part::ALL.len()]);
 
 impl Parts {
     /// The parts that are present.
     pub(crate) fn iter(&self) -> impl Iterator<Item = (Part, Duration)> + '_ {
         Part::ALL
             .into_iter()
-            .map(|part| (part, self.of(part)))
-            .filter(|(_, lasted)| !lasted.is_zero())
+            .zip(self.0)
+            .filter(|(_, lasted)| *lasted != 0)
+            .map(|(part, lasted)| (part, Duration::from_nanos(lasted)))
     }
 
-    fn of(&self, part: Part) -> Duration {
-        self.0[part as usize]
-    }
-
-    fn add(&mut self, part: Part, lasted: Duration) {
+    fn add(&mut self, part: Part, lasted: Nanos) {
         self.0[part as usize] += lasted;
     }
 
     /// Moves what is too short to be told into `pipeline`, and a `pipeline` too short into the longest part.
     fn settle(&mut self) {
+        let mut rest = self.0[Part::Pipeline as usize];
+        let mut longest = Part::Pipeline as usize;
+        let mut most = 0;
         for part in Part::ALL {
-            let lasted = self.of(part);
-            if part != Part::Pipeline
-                && (lasted < ABSENT_UNDER || (lasted < NEGLIGIBLE_UNDER && !part.is_on_every_way()))
-            {
-                self.0[part as usize] = Duration::ZERO;
-                self.add(Part::Pipeline, lasted);
+            let lasted = &mut self.0[part as usize];
+            if *lasted == 0 || part == Part::Pipeline {
+                continue;
+            }
+            if *lasted < ABSENT_UNDER || (*lasted < NEGLIGIBLE_UNDER && !part.is_on_every_way()) {
+                rest += std::mem::take(lasted);
+            } else if *lasted >= most {
+                (longest, most) = (part as usize, *lasted);
             }
         }
-        let rest = self.of(Part::Pipeline);
-        let longest = Part::ALL
-            .into_iter()
-            .filter(|part| *part != Part::Pipeline)
-            .max_by_key(|part| self.of(*part));
-        if rest < ABSENT_UNDER
-            && let Some(longest) = longest.filter(|part| !self.of(*part).is_zero())
-        {
-            self.0[Part::Pipeline as usize] = Duration::ZERO;
-            self.add(longest, rest);
+        self.0[Part::Pipeline as usize] = rest;
+        if rest < ABSENT_UNDER && longest != Part::Pipeline as usize {
+            self.0[Part::Pipeline as usize] = 0;
+            self.0[longest] += rest;
         }
     }
 }
@@ -169,14 +173,14 @@ pub(crate) enum FirstByte {
 struct Service {
     key: u64,
     stage: Stage,
-    started: Duration,
-    output: Option<Duration>,
-    tool_call: Option<Duration>,
-    ended: Option<Duration>,
+    started: Nanos,
+    output: Option<Nanos>,
+    tool_call: Option<Nanos>,
+    ended: Option<Nanos>,
 }
 
 impl Service {
-    fn first_byte(&self) -> Option<Duration> {
+    fn first_byte(&self) -> Option<Nanos> {
         match (self.output, self.tool_call) {
             (Some(output), Some(call)) => Some(output.min(call)),
             (first, None) | (None, first) => first,
@@ -187,9 +191,9 @@ impl Service {
 #[derive(Clone, Copy, Debug)]
 struct SpeechEnd {
     /// When the user fell silent.
-    at: Duration,
+    at: Nanos,
     /// When that was confirmed.
-    confirmed: Duration,
+    confirmed: Nanos,
     by_vad: bool,
 }
 
@@ -200,15 +204,16 @@ pub(crate) struct Latency {
     /// Forgotten once the bot has spoken.
     speech_end: Option<SpeechEnd>,
     /// As above, but kept: a transcript may arrive after the bot has begun.
-    last_speech_end: Option<Duration>,
-    connected: Option<Duration>,
-    transcripts: Vec<Duration>,
+    last_speech_end: Option<Nanos>,
+    connected: Option<Nanos>,
+    transcripts: Vec<Nanos>,
     services: Vec<Service>,
+    way: Way,
 }
 
 impl Latency {
     pub(crate) fn client_connected(&mut self, at: Duration) {
-        self.connected = Some(at);
+        self.connected = Some(nanos(at));
     }
 
     pub(crate) fn user_started(&mut self) {
@@ -220,6 +225,7 @@ impl Latency {
 
     pub(crate) fn user_stopped(&mut self, at: Duration) {
         if !self.vad_heard {
+            let at = nanos(at);
             self.speech_end = Some(SpeechEnd {
                 at,
                 confirmed: at,
@@ -237,10 +243,11 @@ impl Latency {
     /// Silence is confirmed at `at`, `after` it began.
     pub(crate) fn vad_stopped(&mut self, at: Duration, after: Duration) {
         self.vad_heard = true;
-        let end = at.saturating_sub(after);
+        let confirmed = nanos(at);
+        let end = confirmed.saturating_sub(nanos(after));
         self.speech_end = Some(SpeechEnd {
             at: end,
-            confirmed: at,
+            confirmed,
             by_vad: true,
         });
         self.last_speech_end = Some(end);
@@ -259,21 +266,21 @@ impl Latency {
 
     /// The user's words have arrived in full. Gives the time since the end of the user's speech, if that is known.
     pub(crate) fn final_transcript(&mut self, at: Duration) -> Option<Duration> {
-        push_bounded(&mut self.transcripts, at);
+        push_bounded(&mut self.transcripts, nanos(at));
         self.since_speech_end(at)
     }
 
     /// The time from the end of the user's speech, as voice activity told it, to `at`.
     pub(crate) fn since_speech_end(&self, at: Duration) -> Option<Duration> {
-        at.checked_sub(self.last_speech_end?)
-            .filter(|since| !since.is_zero())
+        let since = nanos(at).checked_sub(self.last_speech_end?)?;
+        (since != 0).then(|| Duration::from_nanos(since))
     }
 
     pub(crate) fn service_started(&mut self, key: u64, stage: Stage, at: Duration) {
         let service = Service {
             key,
             stage,
-            started: at,
+            started: nanos(at),
             output: None,
             tool_call: None,
             ended: None,
@@ -289,8 +296,8 @@ impl Latency {
             .find(|service| service.key == key)
         {
             match what {
-                FirstByte::Output => service.output.get_or_insert(at),
-                FirstByte::ToolCall => service.tool_call.get_or_insert(at),
+                FirstByte::Output => service.output.get_or_insert(nanos(at)),
+                FirstByte::ToolCall => service.tool_call.get_or_insert(nanos(at)),
             };
         }
     }
@@ -302,55 +309,56 @@ impl Latency {
             .rev()
             .find(|service| service.key == key)
         {
-            service.ended.get_or_insert(at);
+            service.ended.get_or_insert(nanos(at));
         }
     }
 
     /// The bot begins to speak: what it took to get there, once.
     pub(crate) fn bot_started(&mut self, at: Duration) -> Option<Measured> {
+        let at = nanos(at);
         let connected = self.connected.take();
-        let measured = match (self.speech_end.take(), connected) {
-            (Some(end), _) => Some(Measured {
-                from: MeasuredFrom::UserSilence,
-                total: at.saturating_sub(end.at),
-                parts: end
+        let (from, since, parts) = match (self.speech_end.take(), connected) {
+            (Some(end), _) => {
+                let parts = end
                     .by_vad
-                    .then(|| self.parts(end.at, Some(end.confirmed), at)),
-            }),
-            (None, Some(connected)) => Some(Measured {
-                from: MeasuredFrom::ClientConnected,
-                total: at.saturating_sub(connected),
-                parts: Some(self.parts(connected, None, at)),
-            }),
-            (None, None) => None,
+                    .then(|| self.parts(end.at, Some(end.confirmed), at));
+                (MeasuredFrom::UserSilence, end.at, parts)
+            }
+            (None, Some(connected)) => {
+                let parts = self.parts(connected, None, at);
+                (MeasuredFrom::ClientConnected, connected, Some(parts))
+            }
+            (None, None) => {
+                self.forget_what_is_over();
+                return None;
+            }
         };
         self.forget_what_is_over();
-        measured
+        Some(Measured {
+            from,
+            total: Duration::from_nanos(at.saturating_sub(since)),
+            parts,
+        })
     }
 
     /// Splits `from..to`. `confirmed` is when the user's silence was; a greeting has none.
-    fn parts(&self, from: Duration, confirmed: Option<Duration>, to: Duration) -> Parts {
-        let within = |of: fn(Stage) -> bool| {
-            self.services.iter().filter(move |service| {
-                of(service.stage) && service.started >= from && service.started <= to
-            })
+    fn parts(&mut self, from: Nanos, confirmed: Option<Nanos>, to: Nanos) -> Parts {
+        let way = &mut self.way;
+        way.steps.clear();
+        let within = || {
+            let services = self.services.iter();
+            services.filter(|service| service.started >= from && service.started <= to)
         };
-        let models = || within(|stage| matches!(stage, Stage::Llm | Stage::Realtime));
-        let tools = || within(|stage| stage == Stage::Tool);
-        let before_bot = |time: Option<Duration>| time.filter(|time| *time <= to);
-        let first_request = models().map(|model| model.started).min();
+        let is_model = |service: &&Service| matches!(service.stage, Stage::Llm | Stage::Realtime);
+        let before_bot = |time: Option<Nanos>| time.filter(|time| *time <= to);
+        let first_request = within().filter(is_model).map(|model| model.started).min();
 
-        let mut way = Way(Vec::with_capacity(8 + 2 * self.services.len()));
         match confirmed {
             Some(confirmed) => {
                 way.step(Part::EndpointingWait, from, confirmed);
                 let understood_by = first_request.unwrap_or(to);
-                let transcript = self
-                    .transcripts
-                    .iter()
-                    .copied()
-                    .filter(|at| *at <= understood_by)
-                    .max();
+                let transcripts = self.transcripts.iter().copied();
+                let transcript = transcripts.filter(|at| *at <= understood_by).max();
                 let understood = transcript.map_or(confirmed, |at| at.max(confirmed));
                 way.step(Part::Transcription, confirmed, understood);
                 if let Some(request) = first_request {
@@ -363,66 +371,78 @@ impl Latency {
                 }
             }
         }
-        for model in models() {
-            if let Some(first_byte) = before_bot(model.first_byte()) {
-                way.step(Part::LlmInference, model.started, first_byte);
-            }
-            if let Some(call) = before_bot(model.tool_call)
-                && let Some(tool) = tools()
-                    .map(|tool| tool.started)
-                    .filter(|at| *at >= call)
-                    .min()
-            {
-                way.step(Part::LlmToolCall, call, tool);
-            }
-        }
-        for tool in tools() {
-            // One that still runs when the bot speaks was not on the way.
-            if let Some(ended) = before_bot(tool.ended) {
-                way.step(Part::FunctionHandler, tool.started, ended);
-            }
-        }
         // The speech that the bot began with is the one whose audio came first.
-        let spoken = within(|stage| stage == Stage::Tts)
-            .filter_map(|tts| Some((before_bot(tts.output)?, tts.started)))
-            .min();
+        let mut spoken = None;
+        let mut realtime = None;
+        for service in within() {
+            if is_model(&service) {
+                if let Some(first_byte) = before_bot(service.first_byte()) {
+                    way.step(Part::LlmInference, service.started, first_byte);
+                }
+                if let Some(call) = before_bot(service.tool_call) {
+                    let tools = within().filter(|tool| tool.stage == Stage::Tool);
+                    let tool = tools
+                        .map(|tool| tool.started)
+                        .filter(|at| *at >= call)
+                        .min();
+                    way.step(Part::LlmToolCall, call, tool.unwrap_or(call));
+                }
+            }
+            match service.stage {
+                // One that still runs when the bot speaks was not on the way.
+                Stage::Tool => {
+                    if let Some(ended) = before_bot(service.ended) {
+                        way.step(Part::FunctionHandler, service.started, ended);
+                    }
+                }
+                Stage::Tts => {
+                    if let Some(audio) = before_bot(service.output) {
+                        let this = (audio, service.started);
+                        spoken = Some(spoken.map_or(this, |other| this.min(other)));
+                    }
+                }
+                Stage::Realtime => {
+                    if let Some(audio) = before_bot(service.output) {
+                        realtime = Some(realtime.map_or(audio, |other| audio.min(other)));
+                    }
+                }
+                Stage::Llm => {}
+            }
+        }
         if let Some((audio, request)) = spoken {
-            let text = models()
-                .filter_map(|model| model.output)
-                .filter(|text| *text <= request)
-                .max();
-            if let Some(text) = text {
+            let texts = within().filter(is_model).filter_map(|model| model.output);
+            if let Some(text) = texts.filter(|text| *text <= request).max() {
                 way.step(Part::SentenceAggregation, text, request);
             }
             way.step(Part::SpeechSynthesis, request, audio);
             way.step(Part::OutputTransport, audio, to);
-        } else if let Some(audio) = within(|stage| stage == Stage::Realtime)
-            .filter_map(|model| before_bot(model.output))
-            .min()
-        {
+        } else if let Some(audio) = realtime {
             way.step(Part::OutputTransport, audio, to);
         }
         way.split(from, to)
     }
 }
 
-/// Steps on the way, in any order, overlapping or not.
-struct Way(Vec<(Duration, Part, Duration)>);
+/// Steps on the way, in any order, overlapping or not. Kept from one interval to the next for its room.
+#[derive(Debug, Default)]
+struct Way {
+    steps: Vec<(Nanos, Part, Nanos)>,
+}
 
 impl Way {
-    fn step(&mut self, part: Part, from: Duration, to: Duration) {
+    fn step(&mut self, part: Part, from: Nanos, to: Nanos) {
         if to > from {
-            self.0.push((from, part, to));
+            self.steps.push((from, part, to));
         }
     }
 
     /// Walks the steps in the order of their beginnings. A moment belongs to the step that began first, what no step
     /// covers to `pipeline`; so each moment counts once and the parts sum to the whole.
-    fn split(mut self, from: Duration, to: Duration) -> Parts {
-        self.0.sort_unstable();
+    fn split(&mut self, from: Nanos, to: Nanos) -> Parts {
+        self.steps.sort_unstable();
         let mut parts = Parts::default();
         let mut reached = from;
-        for (begins, part, ends) in self.0 {
+        for &(begins, part, ends) in &self.steps {
             let (begins, ends) = (begins.max(reached), ends.min(to));
             if ends > begins {
                 parts.add(Part::Pipeline, begins - reached);

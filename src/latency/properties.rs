@@ -269,8 +269,8 @@ proptest! {
                     prop_assert_eq!(sum, measured.total);
                     for (part, lasted) in parts.iter() {
                         let alone = part == Part::Pipeline && lasted == measured.total;
-                        prop_assert!(lasted >= ABSENT_UNDER || alone, "{:?} {:?}", part, lasted);
-                        prop_assert!(lasted >= NEGLIGIBLE_UNDER || part.is_on_every_way() || part == Part::Pipeline);
+                        prop_assert!(nanos(lasted) >= ABSENT_UNDER || alone, "{:?} {:?}", part, lasted);
+                        prop_assert!(nanos(lasted) >= NEGLIGIBLE_UNDER || part.is_on_every_way() || part == Part::Pipeline);
                         let greeting = measured.from == MeasuredFrom::ClientConnected;
                         let of_speech = matches!(part, Part::EndpointingWait | Part::Transcription | Part::TurnDetection);
                         prop_assert!(!(greeting && of_speech), "{:?} of a greeting", part);
