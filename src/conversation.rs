@@ -11,7 +11,7 @@ use crate::clock::{Time, lock};
 use crate::core::{Core, TraceMode, undisturbed};
 use crate::fields;
 use crate::names;
-use crate::processor::{HandedOver, is_recording};
+use crate::processor::{LastWords, is_recording, without_marks};
 use crate::recognise::Service;
 use crate::service::{USUAL_ATTRIBUTES, Work};
 use crate::timer::Due;
@@ -24,8 +24,7 @@ use std::sync::{Arc, Mutex, OnceLock, Weak};
 use std::time::{Duration, SystemTime};
 use tracing_core::span;
 
-use identity::Identity;
-pub(crate) use identity::Membership;
+pub(crate) use identity::{Identity, Membership};
 pub(crate) use moment::Moment;
 use moment::State;
 use turn::Finished;
@@ -198,7 +197,7 @@ impl Live {
         if is_recording(&span) {
             let mut own = Vec::with_capacity(attributes.len() + 3);
             let astray = self.is_astray.load(Ordering::Relaxed);
-            self.identity.add_missing_marks(None, astray, &mut own);
+            self.identity.add_missing_marks(astray, &mut own);
             own.extend([
                 KeyValue::new(
                     names::CONVERSATION_TYPE,
@@ -212,15 +211,16 @@ impl Live {
             for attribute in attributes {
                 fields::set(&mut own, attribute.key, attribute.value);
             }
-            HandedOver {
-                span: span.span_context().span_id(),
+            let words = LastWords {
                 start: Some(self.wall),
                 place: None,
                 attributes: own,
                 status: Status::Unset,
-                whole: None,
-            }
-            .during(|| undisturbed(|| span.end_with_timestamp(self.wall + at)));
+                // What the program described it with may be anything.
+                bounds: None,
+                buffer: 0,
+            };
+            core.end(&span, words, self.wall + at);
         }
     }
 
@@ -276,28 +276,26 @@ impl Live {
     pub(crate) fn turn_context<'a>(&self, core: &Core, turn: &'a Turn) -> &'a Context {
         turn.context.get_or_init(|| {
             let conversation = self.context(core);
-            let builder = SpanBuilder::from_name(names::TURN)
-                .with_attributes(Vec::with_capacity(USUAL_ATTRIBUTES));
+            let mut builder = SpanBuilder::from_name(names::TURN);
+            let room = core.room();
+            turn.note_buffer(&room);
+            builder.attributes = Some(room);
             let membership = self.membership(Some(turn));
-            match core.settings.trace_mode {
-                TraceMode::Conversation => self.build(
-                    core,
-                    builder,
-                    turn.started,
-                    &conversation.with_value(membership),
-                ),
+            let parent = match core.settings.trace_mode {
+                TraceMode::Conversation => conversation.with_value(membership),
                 TraceMode::Turn => {
                     let link = Link::with_context(conversation.span().span_context().clone());
-                    let root = Context::new().with_value(membership);
-                    self.build(core, builder.with_links(vec![link]), turn.started, &root)
+                    builder = builder.with_links(vec![link]);
+                    Context::new().with_value(membership)
                 }
-            }
+            };
+            without_marks(|| self.build(core, builder, turn.started, &parent))
         })
     }
 
     fn build(&self, core: &Core, builder: SpanBuilder, at: Duration, parent: &Context) -> Context {
         let builder = builder.with_start_time(self.wall + at);
-        parent.with_span(LayerSpan::Sdk(undisturbed(|| {
+        parent.with_span(LayerSpan::new(undisturbed(|| {
             core.tracer.build_with_context(builder, parent)
         })))
     }
@@ -308,18 +306,6 @@ impl Live {
             Some(turn) => self.turn_context(core, turn),
             None => self.context(core),
         }
-    }
-
-    /// Adds to a finished service span what it is still to be marked with. Gives the number of marks that it had before,
-    /// if that is certain.
-    pub(crate) fn add_marks(
-        &self,
-        turn: Option<u32>,
-        context: &Context,
-        attributes: &mut Vec<KeyValue>,
-    ) -> Option<usize> {
-        let astray = context.get::<Membership>().is_none();
-        self.identity.add_missing_marks(turn, astray, attributes)
     }
 
     /// The last word on a service span: where it belongs, and whether it was cut off.
@@ -355,11 +341,10 @@ impl Live {
             return;
         }
         let mut own = Vec::with_capacity(USUAL_ATTRIBUTES);
+        self.identity
+            .give_marks(Some(turn.number), |mark| own.push(mark));
         // What the program annotated may be anything.
-        let marks = self
-            .identity
-            .add_missing_marks(Some(turn.number), false, &mut own)
-            .filter(|_| !facts.is_annotated());
+        let bounds = (!facts.is_annotated()).then(|| core.settings.content.bounds());
         own.extend([
             KeyValue::new(names::TURN_TYPE, "conversation"),
             KeyValue::new(
@@ -373,15 +358,15 @@ impl Live {
             own.push(KeyValue::new(names::TURN_ENDED_BY_CONVERSATION_END, true));
         }
         facts.tell(&mut own, core);
-        HandedOver {
-            span: span.span_context().span_id(),
+        let words = LastWords {
             start: None,
             place: None,
-            whole: marks.map(|marks| (own.len() + marks, core.settings.content.bounds())),
             attributes: own,
             status: Status::Unset,
-        }
-        .during(|| undisturbed(|| span.end_with_timestamp(self.wall + at)));
+            bounds,
+            buffer: turn.buffer(),
+        };
+        core.end(&span, words, self.wall + at);
     }
 }
 

@@ -10,14 +10,17 @@ use crate::clock::{Clock, ManualClock, Time, lock};
 use crate::content::ContentPolicy;
 use crate::conversation::Live;
 use crate::layer::Ours;
+use crate::processor::{LastWords, Way, end_with};
+use crate::service::USUAL_ATTRIBUTES;
 use crate::timer::{Due, Timer};
 use crate::turns::EndReason;
-use opentelemetry::Context;
+use opentelemetry::trace::SpanRef;
+use opentelemetry::{Context, KeyValue};
 use opentelemetry_sdk::trace::SdkTracer;
 use std::collections::HashSet;
-use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, Weak};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 use tracing_core::Dispatch;
 use tracing_core::dispatcher::{self, WeakDispatch};
 use tracing_core::span;
@@ -88,6 +91,10 @@ pub(crate) struct Core {
     /// Whether there ever was a scope with a parent that knows nothing of the conversation: what is in it cannot tell by
     /// its context where it belongs.
     pub(crate) astray: AtomicBool,
+    /// Whether the tracer's provider has one processor alone, which is ours.
+    has_one_processor: AtomicBool,
+    /// That many attributes a span has been found to take.
+    roomy: AtomicUsize,
     unknown_events: Mutex<HashSet<String>>,
     this: Weak<Core>,
 }
@@ -113,6 +120,8 @@ impl Core {
             joined_by_id_alone: AtomicBool::new(false),
             unentered: AtomicU32::new(0),
             astray: AtomicBool::new(false),
+            has_one_processor: AtomicBool::new(false),
+            roomy: AtomicUsize::new(0),
             unknown_events: Mutex::default(),
             this: this.clone(),
             settings,
@@ -208,6 +217,37 @@ impl Core {
             let this: Weak<dyn Due> = self.this.clone();
             self.timer
                 .set(self.clock.now().saturating_add(self.watch_interval()), this);
+        }
+    }
+
+    /// Room for the attributes that the SDK will be told of at the end of a span.
+    pub(crate) fn room(&self) -> Vec<KeyValue> {
+        if self.has_one_processor.load(Ordering::Relaxed) {
+            Vec::new()
+        } else {
+            Vec::with_capacity(USUAL_ATTRIBUTES)
+        }
+    }
+
+    /// Ends a span, with everything that there is to say of it.
+    ///
+    /// Where our processor is the only one, it takes the attributes over as they are. That it is, and that the SDK's limits
+    /// leave nothing out, is learned from the spans that end before.
+    pub(crate) fn end(&self, span: &SpanRef<'_>, words: LastWords, at: SystemTime) {
+        let way = if !self.has_one_processor.load(Ordering::Relaxed) {
+            Way::BySdk
+        } else if words.attributes.len() > self.roomy.load(Ordering::Relaxed) {
+            Way::BySdkAlone
+        } else {
+            Way::ByProcessor
+        };
+        let id = span.span_context().span_id();
+        let learned = end_with(id, words, way, || {
+            undisturbed(|| span.end_with_timestamp(at));
+        });
+        if let Some(number) = learned {
+            self.has_one_processor.store(true, Ordering::Relaxed);
+            self.roomy.fetch_max(number, Ordering::Relaxed);
         }
     }
 

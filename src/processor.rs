@@ -10,26 +10,45 @@ use opentelemetry::{Context, KeyValue, Value};
 use opentelemetry_sdk::Resource;
 use opentelemetry_sdk::error::OTelSdkResult;
 use opentelemetry_sdk::trace::{Span, SpanData, SpanProcessor};
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::time::{Duration, SystemTime};
 
 thread_local! {
     static HANDED_OVER: RefCell<Option<HandedOver>> = const { RefCell::new(None) };
+    static MARKS_ITSELF: Cell<bool> = const { Cell::new(false) };
 }
 
 /// What the layer has to say of a span that it is about to end.
-///
-/// Attributes and status are set on the span as it ends, all at once. Start and parent it cannot be told: the SDK fixes
-/// them when it builds a span. The processor runs inside the call that ends it, on the same thread.
-pub(crate) struct HandedOver {
-    pub(crate) span: SpanId,
+pub(crate) struct LastWords {
     pub(crate) start: Option<SystemTime>,
     /// Where the span belongs after all: its parent, and the number of the turn if that is one.
     pub(crate) place: Option<(SpanContext, Option<u32>)>,
     pub(crate) attributes: Vec<KeyValue>,
     pub(crate) status: Status,
-    /// How many attributes the span has in the end if nobody but the layer has set any, and what they all keep to.
-    pub(crate) whole: Option<(usize, Bounds)>,
+    /// What all attributes keep to, where it is certain that they do.
+    pub(crate) bounds: Option<Bounds>,
+    /// The address of the SDK's list of attributes, as it was when the span began.
+    pub(crate) buffer: usize,
+}
+
+/// How the SDK is told of attributes.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Way {
+    /// One by one, as the span ends: all processors hear of them.
+    BySdk,
+    /// The same, where it is known that there is one processor alone, which is ours.
+    BySdkAlone,
+    /// All at once, by that processor.
+    ByProcessor,
+}
+
+/// Last words on their way. The processor runs inside the call that ends a span, on the same thread.
+struct HandedOver {
+    span: SpanId,
+    words: LastWords,
+    way: Way,
+    /// As many attributes the processor alone has been found to be given, with none left out.
+    learned: Option<usize>,
 }
 
 /// Whether there is any sense in telling a span something.
@@ -38,44 +57,80 @@ pub(crate) fn is_recording(span: &SpanRef<'_>) -> bool {
     span.span_context().is_sampled() || span.is_recording()
 }
 
+/// Starts a span which the layer will mark by itself, at its end.
+pub(crate) fn without_marks<R>(start: impl FnOnce() -> R) -> R {
+    let before = MARKS_ITSELF.replace(true);
+    let started = start();
+    MARKS_ITSELF.set(before);
+    started
+}
+
+/// Ends a span with `words` to be heard. Gives what was learned of the way.
+pub(crate) fn end_with(
+    span: SpanId,
+    words: LastWords,
+    way: Way,
+    end: impl FnOnce(),
+) -> Option<usize> {
+    let handed = HandedOver {
+        span,
+        words,
+        way,
+        learned: None,
+    };
+    HANDED_OVER.with(|place| *place.borrow_mut() = Some(handed));
+    end();
+    HANDED_OVER.with(|place| place.borrow_mut().take())?.learned
+}
+
+/// Takes the attributes and the status that are handed over of `span`, to be set on it. What is set by the program leaves
+/// no room for another way.
+pub(crate) fn take_values(span: &SpanContext, is_set: bool) -> Option<(Vec<KeyValue>, Status)> {
+    HANDED_OVER.with(|place| {
+        let mut place = place.borrow_mut();
+        let handed = place
+            .as_mut()
+            .filter(|handed| handed.span == span.span_id())?;
+        let attributes = match handed.way {
+            Way::ByProcessor if !is_set => Vec::new(),
+            _ => std::mem::take(&mut handed.words.attributes),
+        };
+        Some((attributes, std::mem::take(&mut handed.words.status)))
+    })
+}
+
 impl HandedOver {
-    pub(crate) fn during(self, end: impl FnOnce()) {
-        HANDED_OVER.with(|handed| *handed.borrow_mut() = Some(self));
-        end();
-        HANDED_OVER.with(|handed| *handed.borrow_mut() = None);
-    }
-
-    /// Takes attributes and status of `span`.
-    pub(crate) fn values(span: &SpanContext) -> Option<(Vec<KeyValue>, Status)> {
-        HANDED_OVER.with(|handed| {
-            let mut handed = handed.borrow_mut();
-            let handed = handed
+    /// Completes a finished span. Tells what its attributes keep to, if they are all the layer's.
+    fn complete(span: &mut SpanData) -> Option<Bounds> {
+        HANDED_OVER.with(|place| {
+            let mut place = place.borrow_mut();
+            let handed = place
                 .as_mut()
-                .filter(|handed| handed.span == span.span_id())?;
-            Some((
-                std::mem::take(&mut handed.attributes),
-                std::mem::take(&mut handed.status),
-            ))
-        })
-    }
-
-    /// Gives a finished span its start and place. Tells what its attributes keep to, if they are all the layer's.
-    fn mend(span: &mut SpanData) -> Option<Bounds> {
-        HANDED_OVER.with(|handed| {
-            let handed = handed.borrow();
-            let handed = handed
-                .as_ref()
                 .filter(|handed| handed.span == span.span_context.span_id())?;
-            let whole = handed
-                .whole
-                .filter(|(number, _)| *number == span.attributes.len());
-            if let Some(start) = handed.start {
+            let own = std::mem::take(&mut handed.words.attributes);
+            let bounds = if own.is_empty() {
+                // Copied it would be if there were others to hear of it.
+                let is_alone = handed.way == Way::BySdkAlone
+                    || handed.words.buffer == span.attributes.as_ptr().addr();
+                let is_all = span.dropped_attributes_count == 0;
+                handed.learned = (is_alone && is_all).then_some(span.attributes.len());
+                None
+            } else {
+                if span.attributes.is_empty() {
+                    span.attributes = own;
+                    handed.words.bounds
+                } else {
+                    span.attributes.extend(own);
+                    None
+                }
+            };
+            if let Some(start) = handed.words.start {
                 span.start_time = start;
             }
-            if let Some((parent, turn)) = &handed.place {
+            if let Some((parent, turn)) = &handed.words.place {
                 adopt(span, parent, *turn);
             }
-            whole.map(|(_, bounds)| bounds)
+            bounds
         })
     }
 }
@@ -170,7 +225,9 @@ impl<P> ConversationProcessor<P> {
 
 impl<P: SpanProcessor> SpanProcessor for ConversationProcessor<P> {
     fn on_start(&self, span: &mut Span, context: &Context) {
-        if let Some(membership) = context.get::<Membership>() {
+        if !MARKS_ITSELF.get()
+            && let Some(membership) = context.get::<Membership>()
+        {
             use opentelemetry::trace::Span as _;
             membership
                 .identity
@@ -180,7 +237,7 @@ impl<P: SpanProcessor> SpanProcessor for ConversationProcessor<P> {
     }
 
     fn on_end(&self, mut span: SpanData) {
-        let kept = HandedOver::mend(&mut span);
+        let kept = HandedOver::complete(&mut span);
         span.end_time = span.end_time.max(span.start_time);
         if !self.is_sound(&span, kept) {
             self.mend(&mut span);

@@ -2,17 +2,18 @@
 
 use crate::clock::{Time, lock};
 use crate::content::ContentPolicy;
-use crate::conversation::{Live, Turn};
+use crate::conversation::{Identity, Live, Turn};
 use crate::core::{Core, undisturbed};
 use crate::fields::{self, Given};
 use crate::names;
+use crate::processor::without_marks;
 use crate::recognise::Service;
 use crate::tracer::LayerSpan;
 use opentelemetry::trace::{SpanBuilder, SpanKind, Status, TraceContextExt, Tracer};
 use opentelemetry::{Context, KeyValue, StringValue, Value};
 use opentelemetry_sdk::trace::SdkTracer;
 use std::borrow::Cow;
-use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::SystemTime;
 use tracing_core::span::Id;
@@ -121,12 +122,6 @@ pub(crate) struct Finished {
     pub(crate) moved: bool,
 }
 
-impl Finished {
-    pub(crate) fn turn_number(&self) -> Option<u32> {
-        self.turn.as_ref().map(|turn| turn.number)
-    }
-}
-
 /// A service span as the spans below it see it.
 pub(crate) struct ServiceSpan {
     pub(crate) conversation: Option<Arc<Live>>,
@@ -138,6 +133,8 @@ pub(crate) struct ServiceSpan {
     pub(crate) plan: Plan,
     /// Of its OpenTelemetry span, once that is started.
     context: OnceLock<Context>,
+    /// Where the SDK keeps the attributes of that.
+    buffer: AtomicUsize,
     pub(crate) work: Mutex<Option<Work>>,
 }
 
@@ -156,6 +153,7 @@ impl ServiceSpan {
                 parent: Context::new(),
             },
             context: OnceLock::new(),
+            buffer: AtomicUsize::new(0),
             work: Mutex::new(Some(Work::new(id.into_u64(), service, now))),
         }
     }
@@ -187,11 +185,13 @@ impl ServiceSpan {
     }
 
     /// The context of its OpenTelemetry span, which is started if need be.
-    pub(crate) fn start(&self, tracer: &SdkTracer) -> &Context {
+    pub(crate) fn start(&self, core: &Core) -> &Context {
         self.context.get_or_init(|| {
-            let attributes = Vec::with_capacity(USUAL_ATTRIBUTES);
-            let builder = SpanBuilder::default().with_attributes(attributes);
-            self.build(tracer, builder, &self.plan.parent)
+            let room = core.room();
+            self.buffer.store(room.as_ptr().addr(), Ordering::Relaxed);
+            let mut builder = SpanBuilder::default();
+            builder.attributes = Some(room);
+            self.build(&core.tracer, builder, &self.plan.parent)
         })
     }
 
@@ -224,8 +224,17 @@ impl ServiceSpan {
         builder.name = self.plan.name.clone();
         builder.span_kind = self.plan.kind.clone();
         builder.start_time = Some(self.plan.start);
-        let span = undisturbed(|| tracer.build_with_context(builder, parent));
-        parent.with_span(LayerSpan::Sdk(span))
+        let build = || undisturbed(|| tracer.build_with_context(builder, parent));
+        let span = if self.conversation.is_some() {
+            without_marks(build)
+        } else {
+            build()
+        };
+        parent.with_span(LayerSpan::new(span))
+    }
+
+    pub(crate) fn buffer(&self) -> usize {
+        self.buffer.load(Ordering::Relaxed)
     }
 
     /// Notes that the wrapped layer was told something of the span.
@@ -262,9 +271,13 @@ impl ServiceSpan {
         if let Some(live) = &self.conversation {
             live.finish_service(core, now, work);
         }
+        let moved = work.turn_number() != work.began_in;
+        if moved && let Some(number) = work.turn_number() {
+            fields::set(&mut work.attributes, names::TURN_NUMBER, i64::from(number));
+        }
         let finished = wanted.then(|| Finished {
             values: work.finish(&core.settings.content),
-            moved: work.turn_number() != work.began_in,
+            moved,
             turn: work.turn.take(),
         });
         *place = None;
@@ -302,6 +315,16 @@ impl Work {
             failure: None,
             attributes: Vec::with_capacity(USUAL_ATTRIBUTES),
         }
+    }
+
+    /// Adds the marks of its conversation; what the program gave itself stays.
+    pub(crate) fn mark(&mut self, identity: &Identity) {
+        let inherits = identity.inherits();
+        identity.give_marks(self.turn_number(), |mark| {
+            if !inherits || !fields::has(&self.attributes, mark.key.as_str()) {
+                self.attributes.push(mark);
+            }
+        });
     }
 
     /// Takes in a recorded field.

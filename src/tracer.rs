@@ -6,7 +6,7 @@
 
 use crate::core::undisturbed;
 use crate::layer::Ours;
-use crate::processor::HandedOver;
+use crate::processor::take_values;
 use crate::service::ServiceSpan;
 use opentelemetry::trace::{Span, SpanBuilder, SpanContext, Status, TraceContextExt, Tracer};
 use opentelemetry::{Context, KeyValue};
@@ -75,7 +75,7 @@ impl Tracer for LayerTracer {
 
     fn build_with_context(&self, mut builder: SpanBuilder, parent: &Context) -> LayerSpan {
         match self.service_of(&mut builder) {
-            None => LayerSpan::Sdk(self.sdk.build_with_context(builder, parent)),
+            None => LayerSpan::new(self.sdk.build_with_context(builder, parent)),
             Some(service) => {
                 let context = service
                     .started_by_builder(&self.sdk, builder, parent)
@@ -92,12 +92,25 @@ impl Tracer for LayerTracer {
 /// A span of the layer or of the one that it wraps.
 #[allow(clippy::large_enum_variant, reason = "nearly all are of the large one")]
 pub(crate) enum LayerSpan {
-    Sdk(SdkSpan),
+    Sdk {
+        span: SdkSpan,
+        /// Whether the program has set attributes by itself.
+        is_set: bool,
+    },
     /// One that is elsewhere; it ends there.
     Started {
         context: Context,
         span_context: SpanContext,
     },
+}
+
+impl LayerSpan {
+    pub(crate) fn new(span: SdkSpan) -> Self {
+        Self::Sdk {
+            span,
+            is_set: false,
+        }
+    }
 }
 
 impl std::fmt::Debug for LayerSpan {
@@ -116,7 +129,7 @@ impl Span for LayerSpan {
         attributes: Vec<KeyValue>,
     ) {
         match self {
-            Self::Sdk(span) => span.add_event_with_timestamp(name, timestamp, attributes),
+            Self::Sdk { span, .. } => span.add_event_with_timestamp(name, timestamp, attributes),
             Self::Started { context, .. } => {
                 context
                     .span()
@@ -127,52 +140,57 @@ impl Span for LayerSpan {
 
     fn span_context(&self) -> &SpanContext {
         match self {
-            Self::Sdk(span) => span.span_context(),
+            Self::Sdk { span, .. } => span.span_context(),
             Self::Started { span_context, .. } => span_context,
         }
     }
 
     fn is_recording(&self) -> bool {
         match self {
-            Self::Sdk(span) => span.is_recording(),
+            Self::Sdk { span, .. } => span.is_recording(),
             Self::Started { context, .. } => context.span().is_recording(),
         }
     }
 
     fn set_attribute(&mut self, attribute: KeyValue) {
         match self {
-            Self::Sdk(span) => span.set_attribute(attribute),
+            Self::Sdk { span, is_set } => {
+                *is_set = true;
+                span.set_attribute(attribute);
+            }
             Self::Started { context, .. } => context.span().set_attribute(attribute),
         }
     }
 
     fn set_status(&mut self, status: Status) {
         match self {
-            Self::Sdk(span) => span.set_status(status),
+            Self::Sdk { span, .. } => span.set_status(status),
             Self::Started { context, .. } => context.span().set_status(status),
         }
     }
 
     fn update_name<T: Into<Cow<'static, str>>>(&mut self, name: T) {
         match self {
-            Self::Sdk(span) => span.update_name(name),
+            Self::Sdk { span, .. } => span.update_name(name),
             Self::Started { context, .. } => context.span().update_name(name),
         }
     }
 
     fn add_link(&mut self, span_context: SpanContext, attributes: Vec<KeyValue>) {
         match self {
-            Self::Sdk(span) => span.add_link(span_context, attributes),
+            Self::Sdk { span, .. } => span.add_link(span_context, attributes),
             Self::Started { context, .. } => context.span().add_link(span_context, attributes),
         }
     }
 
     fn end_with_timestamp(&mut self, timestamp: SystemTime) {
         match self {
-            Self::Sdk(span) => {
-                if let Some((attributes, status)) = HandedOver::values(span.span_context()) {
+            Self::Sdk { span, is_set } => {
+                if let Some((attributes, status)) = take_values(span.span_context(), *is_set) {
                     span.set_attributes(attributes);
-                    span.set_status(status);
+                    if status != Status::Unset {
+                        span.set_status(status);
+                    }
                 }
                 span.end_with_timestamp(timestamp);
             }

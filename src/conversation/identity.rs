@@ -65,13 +65,14 @@ impl Identity {
         self.inherits.store(true, Ordering::Relaxed);
     }
 
-    /// Gives the attributes of a span in `turn`, to the processor.
+    /// Gives the attributes of a span in `turn` to the processor.
     pub(crate) fn mark(&self, turn: Option<u32>, give: impl FnMut(KeyValue)) {
         self.marked.store(true, Ordering::Relaxed);
         self.give_marks(turn, give);
     }
 
-    fn give_marks(&self, turn: Option<u32>, mut give: impl FnMut(KeyValue)) {
+    /// Gives the attributes of a span in `turn`.
+    pub(crate) fn give_marks(&self, turn: Option<u32>, mut give: impl FnMut(KeyValue)) {
         give(KeyValue::new(
             names::CONVERSATION_ID,
             StringValue::from(self.id.clone()),
@@ -79,7 +80,7 @@ impl Identity {
         if let Some(number) = turn {
             give(KeyValue::new(names::TURN_NUMBER, i64::from(number)));
         }
-        if self.inherits.load(Ordering::Relaxed) {
+        if self.inherits() {
             self.inherited
                 .read()
                 .unwrap_or_else(PoisonError::into_inner)
@@ -89,18 +90,16 @@ impl Identity {
         }
     }
 
-    /// Adds the marks that a span which the layer finishes still lacks; one that was given another parent is `astray`
-    /// and lacks them in any case. Gives the number of marks that it had before, if that is certain.
-    pub(super) fn add_missing_marks(
-        &self,
-        turn: Option<u32>,
-        astray: bool,
-        attributes: &mut Vec<KeyValue>,
-    ) -> Option<usize> {
+    /// Adds the marks that the span of the conversation itself still lacks; one that was given another parent is `astray`
+    /// and lacks them in any case.
+    pub(super) fn add_missing_marks(&self, astray: bool, attributes: &mut Vec<KeyValue>) {
         if astray || !self.marked.load(Ordering::Relaxed) {
-            self.give_marks(turn, |mark| attributes.push(mark));
-            return None;
+            self.give_marks(None, |mark| attributes.push(mark));
         }
-        (!self.inherits.load(Ordering::Relaxed)).then_some(1 + usize::from(turn.is_some()))
+    }
+
+    /// Whether spans carry more than who they belong to.
+    pub(crate) fn inherits(&self) -> bool {
+        self.inherits.load(Ordering::Relaxed)
     }
 }

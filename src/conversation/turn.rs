@@ -6,6 +6,7 @@ use crate::latency::{Measured, MeasuredFrom};
 use crate::names;
 use crate::turns::EndReason;
 use opentelemetry::{Context, Key, KeyValue, Value};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
@@ -14,6 +15,8 @@ pub(crate) struct Turn {
     pub(crate) number: u32,
     pub(super) started: Duration,
     pub(super) context: OnceLock<Context>,
+    /// Where the SDK keeps the attributes of its span.
+    buffer: AtomicUsize,
 }
 
 impl Turn {
@@ -22,7 +25,16 @@ impl Turn {
             number,
             started,
             context: OnceLock::new(),
+            buffer: AtomicUsize::new(0),
         })
+    }
+
+    pub(super) fn note_buffer(&self, room: &[KeyValue]) {
+        self.buffer.store(room.as_ptr().addr(), Ordering::Relaxed);
+    }
+
+    pub(super) fn buffer(&self) -> usize {
+        self.buffer.load(Ordering::Relaxed)
     }
 }
 

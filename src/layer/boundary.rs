@@ -153,6 +153,15 @@ where
     ) -> bool {
         let core = &*self.core;
         let at = core.clock.now().saturating_sub(heard.ago);
+        let is_end = matches!(
+            boundary,
+            Boundary::ConversationEnded | Boundary::ClientDisconnected
+        );
+        if is_end && let Some(reason) = text_of(event, names::REASON) {
+            live.act(core, at, |moment| {
+                moment.describe(vec![KeyValue::new(names::CONVERSATION_END_REASON, reason)]);
+            });
+        }
         let is_live = live.act(core, at, |moment| match boundary {
             Boundary::ClientConnected => moment.client_connected(),
             Boundary::UserStarted => moment.user_started(),
@@ -163,17 +172,12 @@ where
             Boundary::BotStopped => moment.bot_stopped(),
             Boundary::Interruption => moment.interrupted(),
             Boundary::Annotate => self.annotate(moment, event),
-            Boundary::ConversationEnded | Boundary::ClientDisconnected => {
-                let reason = text_of(event, names::REASON)
-                    .map(|reason| KeyValue::new(names::CONVERSATION_END_REASON, reason));
-                moment.describe(reason.into_iter().collect());
-            }
-            Boundary::ConversationStarted | Boundary::FirstByte => {}
+            Boundary::ConversationStarted
+            | Boundary::ConversationEnded
+            | Boundary::ClientDisconnected
+            | Boundary::FirstByte => {}
         });
-        if matches!(
-            boundary,
-            Boundary::ConversationEnded | Boundary::ClientDisconnected
-        ) {
+        if is_end {
             live.end(core, EndReason::ConversationEnded, heard.ago, None);
         }
         is_live.is_some()

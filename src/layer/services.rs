@@ -9,7 +9,7 @@ use crate::clock::lock;
 use crate::core::{Found, Opening, undisturbed};
 use crate::fields::{Fields, Given};
 use crate::names;
-use crate::processor::{HandedOver, is_recording};
+use crate::processor::{LastWords, is_recording};
 use crate::recognise::Service;
 use crate::service::{News, ServiceSpan};
 use crate::tracer::telling_of;
@@ -90,6 +90,14 @@ where
         let mut parent = None;
         if let Some(work) = new.work_mut() {
             let mut news = News::default();
+            if let Some(live) = &conversation {
+                live.act(core, now, |moment| {
+                    moment.service_started(work, wanted.turn)
+                });
+                live.identity
+                    .give_marks(work.turn_number(), |mark| work.attributes.push(mark));
+                work.is_new = !live.identity.inherits();
+            }
             attributes.record(&mut Fields(|field, given: Given<'_>| {
                 work.note(field, given, &core.settings.content, &mut news);
             }));
@@ -102,6 +110,7 @@ where
                         moment.service_told(work, &news, now, self.limit());
                     }
                 });
+                work.mark(&live.identity);
                 // Under a service span of the same turn it stays where `tracing` has it. Anything else above may have
                 // been there for many turns.
                 let nested = place.service.is_some_and(|(_, above)| {
@@ -161,9 +170,9 @@ where
         }
         if self.core.is_asked.load(Ordering::SeqCst) {
             self.start_inner(id, ctx);
-            return service.start(&self.core.tracer);
+            return service.start(&self.core);
         }
-        let context = service.start(&self.core.tracer);
+        let context = service.start(&self.core);
         if self.core.is_asked.load(Ordering::SeqCst) {
             // The first question came in between.
             self.start_inner(id, ctx);
@@ -237,30 +246,28 @@ where
         let Some(finished) = service.finish(core, now, is_recording(&span)) else {
             return;
         };
-        let turn = finished.turn_number();
-        let (mut attributes, status) = finished.values;
+        let (attributes, status) = finished.values;
         let mut place = None;
-        let mut marks = None;
         let end = match &service.conversation {
             Some(live) => {
-                marks = live.add_marks(turn, context, &mut attributes);
                 place = finished.moved.then(|| {
                     let parent = live.parent_context(core, finished.turn.as_deref()).span();
-                    (parent.span_context().clone(), turn)
+                    let number = finished.turn.as_ref().map(|turn| turn.number);
+                    (parent.span_context().clone(), number)
                 });
                 live.wall(now)
             }
             None => SystemTime::now(),
         };
-        HandedOver {
-            span: span.span_context().span_id(),
+        let words = LastWords {
             start: None,
             place,
-            whole: marks.map(|marks| (attributes.len() + marks, core.settings.content.bounds())),
             attributes,
             status,
-        }
-        .during(|| undisturbed(|| span.end_with_timestamp(end)));
+            bounds: Some(core.settings.content.bounds()),
+            buffer: service.buffer(),
+        };
+        core.end(&span, words, end);
     }
 }
 
