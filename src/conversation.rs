@@ -17,7 +17,7 @@ use crate::service::{USUAL_ATTRIBUTES, Work};
 use crate::timer::Due;
 use crate::tracer::LayerSpan;
 use crate::turns::EndReason;
-use opentelemetry::trace::{Link, SpanBuilder, Status, TraceContextExt, Tracer};
+use opentelemetry::trace::{Link, SpanBuilder, SpanId, Status, TraceContextExt, Tracer};
 use opentelemetry::{Context, KeyValue, StringValue, Value};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, Weak};
@@ -108,6 +108,12 @@ impl Live {
                 core.astray.store(true, Ordering::Relaxed);
             }
         }
+    }
+
+    /// Whether `span` is the conversation's own.
+    pub(crate) fn is_its_span(&self, span: SpanId) -> bool {
+        let own = self.context.get();
+        own.is_some_and(|own| own.span().span_context().span_id() == span)
     }
 
     /// Whether the conversation's own span is started.

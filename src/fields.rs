@@ -136,6 +136,62 @@ pub(crate) fn has(attributes: &[KeyValue], key: &str) -> bool {
         .any(|attribute| attribute.key.as_str() == key)
 }
 
+/// Attributes with each key once, told apart at a glance.
+#[derive(Default)]
+pub(crate) struct Keyed {
+    list: Vec<KeyValue>,
+    /// A bit for each key that is there: where a new key's bit is free, there is no need to look through the list.
+    seen: u64,
+}
+
+impl Keyed {
+    pub(crate) fn with_capacity(capacity: usize) -> Self {
+        Self {
+            list: Vec::with_capacity(capacity),
+            seen: 0,
+        }
+    }
+
+    /// Tells most keys apart by their length, last byte and middle byte.
+    #[inline]
+    fn bit(key: &str) -> u64 {
+        let bytes = key.as_bytes();
+        let last = bytes.last().copied().unwrap_or(0);
+        let middle = bytes.get(bytes.len() / 2).copied().unwrap_or(0);
+        1 << ((bytes.len() + 5 * usize::from(last) + 29 * usize::from(middle)) % 64)
+    }
+
+    /// Like [`set`].
+    #[inline]
+    pub(crate) fn set(&mut self, key: impl Into<Key>, value: impl Into<Value>) {
+        let (key, value) = (key.into(), value.into());
+        let bit = Self::bit(key.as_str());
+        if self.seen & bit == 0 && self.list.len() < MOST_ATTRIBUTES {
+            self.seen |= bit;
+            self.list.push(KeyValue::new(key, value));
+        } else {
+            set(&mut self.list, key, value);
+        }
+    }
+
+    pub(crate) fn get(&self, key: &str) -> Option<&Value> {
+        if self.seen & Self::bit(key) == 0 {
+            return None;
+        }
+        let mut list = self.list.iter();
+        let found = list.find(|attribute| attribute.key.as_str() == key)?;
+        Some(&found.value)
+    }
+
+    pub(crate) fn has(&self, key: &str) -> bool {
+        self.get(key).is_some()
+    }
+
+    pub(crate) fn into_list(self) -> Vec<KeyValue> {
+        self.list
+    }
+}
+
 /// Appends a sentence, with a space between the two unless there is one already.
 pub(crate) fn append(text: &mut String, sentence: &str) {
     let spaced = text.ends_with(char::is_whitespace) || sentence.starts_with(char::is_whitespace);

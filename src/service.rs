@@ -4,7 +4,7 @@ use crate::clock::{Time, lock};
 use crate::content::ContentPolicy;
 use crate::conversation::{Identity, Live, Turn};
 use crate::core::{Core, undisturbed};
-use crate::fields::{self, Given};
+use crate::fields::{self, Given, Keyed};
 use crate::names;
 use crate::processor::without_marks;
 use crate::recognise::Service;
@@ -41,8 +41,6 @@ pub(crate) struct Work {
     /// Whether a transcript has told which turn the span belongs to.
     pub(crate) placed: bool,
     pub(crate) interrupted: bool,
-    /// Whether its span is just being made: no field can have been recorded before.
-    pub(crate) is_new: bool,
     text: String,
     characters_counted: usize,
     characters_given: Option<i64>,
@@ -50,7 +48,7 @@ pub(crate) struct Work {
     succeeded: bool,
     failed: bool,
     failure: Option<String>,
-    pub(crate) attributes: Vec<KeyValue>,
+    attributes: Keyed,
 }
 
 /// What a recording told that the conversation should hear of.
@@ -273,7 +271,7 @@ impl ServiceSpan {
         }
         let moved = work.turn_number() != work.began_in;
         if moved && let Some(number) = work.turn_number() {
-            fields::set(&mut work.attributes, names::TURN_NUMBER, i64::from(number));
+            work.set(names::TURN_NUMBER, i64::from(number));
         }
         let finished = wanted.then(|| Finished {
             values: work.finish(&core.settings.content),
@@ -305,7 +303,6 @@ impl Work {
             is_final: None,
             placed: false,
             interrupted: false,
-            is_new: true,
             text: String::new(),
             characters_counted: 0,
             characters_given: None,
@@ -313,16 +310,15 @@ impl Work {
             succeeded: false,
             failed: false,
             failure: None,
-            attributes: Vec::with_capacity(USUAL_ATTRIBUTES),
+            attributes: Keyed::with_capacity(USUAL_ATTRIBUTES),
         }
     }
 
     /// Adds the marks of its conversation; what the program gave itself stays.
     pub(crate) fn mark(&mut self, identity: &Identity) {
-        let inherits = identity.inherits();
         identity.give_marks(self.turn_number(), |mark| {
-            if !inherits || !fields::has(&self.attributes, mark.key.as_str()) {
-                self.attributes.push(mark);
+            if !self.attributes.has(mark.key.as_str()) {
+                self.attributes.set(mark.key, mark.value);
             }
         });
     }
@@ -432,13 +428,7 @@ impl Work {
 
     /// The text of an attribute recorded so far.
     pub(crate) fn told(&self, key: &str) -> Option<Cow<'_, str>> {
-        Some(
-            self.attributes
-                .iter()
-                .find(|attribute| attribute.key.as_str() == key)?
-                .value
-                .as_str(),
-        )
+        Some(self.attributes.get(key)?.as_str())
     }
 
     /// The transcript, if what has been recorded so far makes it final. One that nobody calls interim is.
@@ -479,11 +469,11 @@ impl Work {
                     self.set(names::TRANSCRIPT, transcript);
                 }
             }
-            Service::Llm if !fields::has(&self.attributes, names::GEN_AI_OUTPUT_TYPE) => {
+            Service::Llm if !self.attributes.has(names::GEN_AI_OUTPUT_TYPE) => {
                 self.set(names::GEN_AI_OUTPUT_TYPE, "text");
             }
             Service::Tts => {
-                if !fields::has(&self.attributes, names::GEN_AI_OUTPUT_TYPE) {
+                if !self.attributes.has(names::GEN_AI_OUTPUT_TYPE) {
                     self.set(names::GEN_AI_OUTPUT_TYPE, "speech");
                 }
                 let counted = i64::try_from(self.characters_counted)
@@ -506,7 +496,7 @@ impl Work {
             }
         }
         let status = if self.failed {
-            if !fields::has(&self.attributes, names::ERROR_TYPE) {
+            if !self.attributes.has(names::ERROR_TYPE) {
                 self.set(names::ERROR_TYPE, names::ERROR_TYPE_OTHER);
             }
             Status::error(self.failure.take().unwrap_or_default())
@@ -515,14 +505,10 @@ impl Work {
         } else {
             Status::Unset
         };
-        (std::mem::take(&mut self.attributes), status)
+        (std::mem::take(&mut self.attributes).into_list(), status)
     }
 
     fn set(&mut self, key: &'static str, value: impl Into<Value>) {
-        if self.is_new {
-            self.attributes.push(KeyValue::new(key, value));
-        } else {
-            fields::set(&mut self.attributes, key, value);
-        }
+        self.attributes.set(key, value);
     }
 }

@@ -3,6 +3,7 @@
 use super::Live;
 use crate::fields;
 use crate::names;
+use opentelemetry::trace::{SpanId, TraceContextExt};
 use opentelemetry::{Context, KeyValue, StringValue, Value};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, PoisonError, RwLock, Weak};
@@ -26,6 +27,14 @@ impl Membership {
 
     pub(crate) fn is_current() -> bool {
         Context::map_current(|context| context.get::<Self>().is_some())
+    }
+
+    /// The same, with the span whose context it is.
+    pub(crate) fn current_with_span() -> Option<(Arc<Live>, SpanId)> {
+        Context::map_current(|context| {
+            let live = context.get::<Self>()?.live.upgrade()?;
+            Some((live, context.span().span_context().span_id()))
+        })
     }
 
     /// The conversation whose context is active on this thread.

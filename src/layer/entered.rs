@@ -42,6 +42,16 @@ pub(super) fn exit(core: &Core, id: &Id) -> bool {
     exited.is_some()
 }
 
+/// The innermost span that is entered here.
+pub(super) fn innermost(core: &Core) -> Option<(Id, Arc<ServiceSpan>)> {
+    ENTERED.with_borrow(|all| {
+        let innermost = all
+            .last()
+            .filter(|entered| std::ptr::eq(entered.core, core))?;
+        Some((Id::from_u64(innermost.id), innermost.service.clone()))
+    })
+}
+
 /// Notes that the wrapped layer is told something of the innermost span, or of one below it.
 #[inline]
 pub(super) fn touch() {

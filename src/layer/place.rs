@@ -1,11 +1,13 @@
 //! Where a span or an event stands: in which conversation, under which service span.
 
-use super::ConversationLayer;
+use super::{ConversationLayer, entered};
 use crate::conversation::{Live, Membership};
 use crate::core::{Found, Opening};
 use crate::service::ServiceSpan;
 use opentelemetry::Context as OtelContext;
+use opentelemetry::trace::TraceContextExt;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use tracing_core::span::{Attributes, Id};
 use tracing_core::{Dispatch, Subscriber};
 use tracing_subscriber::layer::Context;
@@ -69,6 +71,33 @@ where
         place
     }
 
+    /// Where code stands whose OpenTelemetry context is just that of a conversation, or of a service span that is entered
+    /// here: there is nothing in between that could say otherwise.
+    fn entered_place(&self) -> Option<Place> {
+        if self.core.joined_by_id_alone.load(Ordering::Relaxed) {
+            return None;
+        }
+        let (live, span) = Membership::current_with_span()?;
+        if !live.is_of(&self.core) {
+            return None;
+        }
+        let service = if live.is_its_span(span) {
+            None
+        } else {
+            let (id, service) = entered::innermost(&self.core)?;
+            let own = service.context()?.span().span_context().span_id();
+            if own != span || service.is_finished() {
+                return None;
+            }
+            Some((id, service))
+        };
+        Some(Place {
+            conversation: Some(live),
+            joining: None,
+            service,
+        })
+    }
+
     /// What is above, starting with `span` itself.
     pub(super) fn place_of(&self, span: Option<SpanRef<'_, S>>) -> Place {
         let mut place = Place::default();
@@ -126,7 +155,9 @@ where
     pub(super) fn place_of_new(&self, attributes: &Attributes<'_>, ctx: &Context<'_, S>) -> Place {
         match attributes.parent() {
             Some(parent) => self.place_of(ctx.span(parent)),
-            None if attributes.is_contextual() => self.contextual_place(ctx.lookup_current()),
+            None if attributes.is_contextual() => self
+                .entered_place()
+                .unwrap_or_else(|| self.contextual_place(ctx.lookup_current())),
             None => Place::default(),
         }
     }

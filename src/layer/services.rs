@@ -90,18 +90,9 @@ where
         let mut parent = None;
         if let Some(work) = new.work_mut() {
             let mut news = News::default();
-            if let Some(live) = &conversation {
-                live.act(core, now, |moment| {
-                    moment.service_started(work, wanted.turn)
-                });
-                live.identity
-                    .give_marks(work.turn_number(), |mark| work.attributes.push(mark));
-                work.is_new = !live.identity.inherits();
-            }
             attributes.record(&mut Fields(|field, given: Given<'_>| {
                 work.note(field, given, &core.settings.content, &mut news);
             }));
-            work.is_new = false;
             news.service = false;
             if let Some(live) = &conversation {
                 live.act(core, now, |moment| {
@@ -110,6 +101,7 @@ where
                         moment.service_told(work, &news, now, self.limit());
                     }
                 });
+                work.mark(&live.identity);
                 work.mark(&live.identity);
                 // Under a service span of the same turn it stays where `tracing` has it. Anything else above may have
                 // been there for many turns.
