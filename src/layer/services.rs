@@ -102,7 +102,6 @@ where
                     }
                 });
                 work.mark(&live.identity);
-                work.mark(&live.identity);
                 // Under a service span of the same turn it stays where `tracing` has it. Anything else above may have
                 // been there for many turns.
                 let nested = place.service.is_some_and(|(_, above)| {
