@@ -78,9 +78,10 @@ pub(crate) struct Core {
     pub(crate) timer: Timer,
     /// The layer's spans that are open.
     pub(crate) ours: Arc<OpenSpans<Ours>>,
-    /// Whether the wrapped layer starts the service spans, so that whoever asks it for their OpenTelemetry data hears what
-    /// is so.
-    pub(crate) is_asked: AtomicBool,
+    /// Whether anybody has asked the wrapped layer for the OpenTelemetry data of a span, and can be answered.
+    is_asked: AtomicBool,
+    tells_at_once: AtomicBool,
+    first_question: Mutex<()>,
     /// The subscriber that the layer is part of: the way to a span's context from outside the layer's hooks.
     pub(crate) dispatch: OnceLock<WeakDispatch>,
     /// Whether there ever was a span that joined a conversation by an id that was not live, or not known yet: the context
@@ -116,6 +117,8 @@ impl Core {
             table: Table::default(),
             ours,
             is_asked: AtomicBool::new(!settings.otel_layer_is_lean),
+            tells_at_once: AtomicBool::new(!settings.otel_layer_is_lean),
+            first_question: Mutex::default(),
             dispatch: OnceLock::new(),
             joined_by_id_alone: AtomicBool::new(false),
             unentered: AtomicU32::new(0),
@@ -144,21 +147,32 @@ impl Core {
         asking(|| undisturbed(|| tracing_opentelemetry::get_otel_context(id, &dispatch)))
     }
 
-    /// Notes that the program asks the wrapped layer for what that knows of a span.
+    /// Whether the wrapped layer has to know of a service span from the start.
+    pub(crate) fn tells_at_once(&self) -> bool {
+        self.tells_at_once.load(Ordering::SeqCst) || self.dispatch.get().is_none()
+    }
+
+    /// Sees to it that the wrapped layer knows of the service spans, because somebody asks it.
     ///
-    /// From now on it starts the service spans. Those that are started already it learns of now.
-    #[cold]
+    /// The first question has it told of those that are open. The way to them leads through the subscriber, to which a span
+    /// that follows from itself is nothing to speak of.
     pub(crate) fn asked(&self) {
-        if self.is_asked.swap(true, Ordering::SeqCst) {
+        if self.is_asked.load(Ordering::SeqCst) || is_asking() {
             return;
         }
-        for (id, ours) in self.ours.all() {
-            if let Ours::Service(service) = ours
-                && service.context().is_some()
-            {
-                self.context_of(&id);
+        let _first = lock(&self.first_question);
+        if self.is_asked.load(Ordering::SeqCst) {
+            return;
+        }
+        self.tells_at_once.store(true, Ordering::SeqCst);
+        if let Some(dispatch) = self.dispatch.get().and_then(WeakDispatch::upgrade) {
+            for (id, ours) in self.ours.all() {
+                if let Ours::Service(_) = ours {
+                    asking(|| dispatch.record_follows_from(&id, &id));
+                }
             }
         }
+        self.is_asked.store(true, Ordering::SeqCst);
     }
 
     /// Whether this is the first time that `name` is met. Remembers only so many.

@@ -9,7 +9,7 @@ mod services;
 use crate::clock::ManualClock;
 use crate::content::ContentPolicy;
 use crate::conversation::Membership;
-use crate::core::{Core, OpenSpans, Settings, TraceMode, is_asking, occupied, undisturbed};
+use crate::core::{Core, OpenSpans, Settings, TraceMode, occupied, undisturbed};
 use crate::recognise::CallSite;
 use crate::tracer::LayerTracer;
 use crate::turns::EndReason;
@@ -249,8 +249,15 @@ where
                 self.new_service(attributes, id, ctx, Wanted::among(attributes));
             }
             CallSite::Joining if !occupied() => self.join(attributes, id, ctx),
-            _ if self.core.astray.load(Ordering::Relaxed) => self.bring_home(attributes, id, ctx),
-            _ => undisturbed(|| self.inner.on_new_span(attributes, id, ctx)),
+            _ => {
+                if let Some(parent) = attributes.parent() {
+                    self.tell_if_service(parent, &ctx);
+                }
+                if self.core.astray.load(Ordering::Relaxed) {
+                    return self.bring_home(attributes, id, ctx);
+                }
+                undisturbed(|| self.inner.on_new_span(attributes, id, ctx));
+            }
         }
     }
 
@@ -262,8 +269,11 @@ where
     }
 
     fn on_follows_from(&self, id: &Id, follows: &Id, ctx: Context<'_, S>) {
-        self.touch(id);
-        undisturbed(|| self.inner.on_follows_from(id, follows, ctx));
+        self.tell_if_service(id, &ctx);
+        self.tell_if_service(follows, &ctx);
+        if id != follows {
+            undisturbed(|| self.inner.on_follows_from(id, follows, ctx));
+        }
     }
 
     fn on_event(&self, event: &Event<'_>, ctx: Context<'_, S>) {
@@ -272,8 +282,9 @@ where
             CallSite::Boundary => self.boundary(event, &ctx),
             _ => {
                 match event.parent() {
-                    None => entered::touch(),
-                    Some(parent) => self.touch(parent),
+                    None if !entered::is_any() => {}
+                    None => self.tell_innermost(&ctx),
+                    Some(parent) => self.tell_if_service(parent, &ctx),
                 }
                 self.inner.on_event(event, ctx);
             }
@@ -334,7 +345,7 @@ where
             // SAFETY: as above.
             let answer = unsafe { self.inner.downcast_raw(id) };
             let is_its_own = id == TypeId::of::<OpenTelemetryLayer<S, LayerTracer>>();
-            if answer.is_some() && !is_its_own && !is_asking() {
+            if answer.is_some() && !is_its_own {
                 self.core.asked();
             }
             answer

@@ -126,8 +126,10 @@ pub(crate) struct ServiceSpan {
     /// The number of its turn; none is 0.
     turn: AtomicU32,
     finished: AtomicBool,
-    /// Whether the wrapped layer may keep something of it that is still to be taken over.
-    touched: AtomicBool,
+    /// Whether the wrapped layer knows of it: it may then keep something that is still to be taken over.
+    pub(crate) is_told: AtomicBool,
+    /// Whether it is closed. As long as the lock is held, it does not close.
+    pub(crate) is_closed: Mutex<bool>,
     pub(crate) plan: Plan,
     /// Of its OpenTelemetry span, once that is started.
     context: OnceLock<Context>,
@@ -143,7 +145,8 @@ impl ServiceSpan {
             conversation: None,
             turn: AtomicU32::new(0),
             finished: AtomicBool::new(false),
-            touched: AtomicBool::new(false),
+            is_told: AtomicBool::new(false),
+            is_closed: Mutex::new(false),
             plan: Plan {
                 name: name.into(),
                 kind: None,
@@ -235,13 +238,8 @@ impl ServiceSpan {
         self.buffer.load(Ordering::Relaxed)
     }
 
-    /// Notes that the wrapped layer was told something of the span.
-    pub(crate) fn touch(&self) {
-        self.touched.store(true, Ordering::Relaxed);
-    }
-
-    pub(crate) fn is_touched(&self) -> bool {
-        self.touched.load(Ordering::Relaxed)
+    pub(crate) fn parent(&self) -> &Context {
+        &self.plan.parent
     }
 
     pub(crate) fn turn(&self) -> Option<u32> {

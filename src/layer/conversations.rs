@@ -2,6 +2,7 @@
 
 use super::ConversationLayer;
 use super::place::Ours;
+use crate::clock::lock;
 use crate::conversation::{Live, Membership};
 use crate::core::{Found, Opening, occupied, undisturbed};
 use crate::fields::{Fields, Given};
@@ -44,7 +45,7 @@ where
             // Events or services opened it, and it has shown already: the scope comes too late to be its span.
             self.join(attributes, id, ctx.clone());
         } else {
-            let mut parent = self.parent_context(attributes);
+            let mut parent = self.parent_context(attributes, &ctx);
             if parent.get::<Membership>().is_some() {
                 // One conversation is one trace, also where it is started from within another.
                 parent = OtelContext::new();
@@ -99,7 +100,7 @@ where
         id: &Id,
         ctx: Context<'_, S>,
     ) {
-        let above = self.parent_context(attributes);
+        let above = self.parent_context(attributes, &ctx);
         let parent = if above.has_active_span() {
             above.with_value(live.membership(None))
         } else {
@@ -203,6 +204,7 @@ where
             Ours::Joining(_) => false,
             Ours::Service(service) => {
                 self.finish(id, &service, ctx);
+                *lock(&service.is_closed) = true;
                 true
             }
         };

@@ -163,18 +163,17 @@ where
     }
 
     /// The context that the wrapped layer would take for the parent's.
-    pub(super) fn parent_context(&self, attributes: &Attributes<'_>) -> OtelContext {
+    pub(super) fn parent_context(
+        &self,
+        attributes: &Attributes<'_>,
+        ctx: &Context<'_, S>,
+    ) -> OtelContext {
         match attributes.parent() {
             // A service span that is started already is asked itself, which is quicker.
-            Some(parent) => {
-                let started = match self.core.ours.get(parent) {
-                    Some(Ours::Service(service)) => service.context().cloned(),
-                    _ => None,
-                };
-                started
-                    .or_else(|| self.core.context_of(parent))
-                    .unwrap_or_default()
-            }
+            Some(parent) => match self.core.ours.get(parent) {
+                Some(Ours::Service(service)) => self.started(parent, &service, ctx).clone(),
+                _ => self.core.context_of(parent).unwrap_or_default(),
+            },
             None if attributes.is_contextual() => OtelContext::current(),
             None => OtelContext::new(),
         }

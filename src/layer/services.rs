@@ -116,21 +116,16 @@ where
                 }
             }
         }
-        let parent = parent.unwrap_or_else(|| self.parent_context(attributes));
-        let attached = parent.clone().attach();
+        let parent = parent.unwrap_or_else(|| self.parent_context(attributes, &ctx));
         new.place(conversation, parent);
         if let Some(name) = wanted.name {
             new.plan.name = name.into();
         }
         new.plan.kind = wanted.kind;
         core.ours.put(id, Ours::Service(span));
-        // Of a service span the wrapped layer learns that there is one, and where it belongs.
-        let metadata = attributes.metadata();
-        let fields = FieldSet::new(&[], metadata.callsite());
-        let values = fields.value_set(&NO_VALUES);
-        let attributes = Attributes::new(metadata, &values);
-        telling_of(id, || self.inner.on_new_span(&attributes, id, ctx));
-        drop(attached);
+        if core.tells_at_once() {
+            self.tell_if_service(id, &ctx);
+        }
     }
 
     pub(super) fn enter_service(&self, id: &Id, service: Arc<ServiceSpan>, ctx: &Context<'_, S>) {
@@ -142,15 +137,46 @@ where
         entered::exit(&self.core, id)
     }
 
-    /// Notes that the wrapped layer is told something of a span.
-    pub(super) fn touch(&self, id: &Id) {
+    /// Tells the wrapped layer of a service span: it is about to hear of it in other ways.
+    pub(super) fn tell_if_service(&self, id: &Id, ctx: &Context<'_, S>) {
         if let Some(Ours::Service(service)) = self.core.ours.get(id) {
-            service.touch();
+            self.tell(id, &service, ctx);
+        }
+    }
+
+    /// The same of the service span that is entered here last.
+    pub(super) fn tell_innermost(&self, ctx: &Context<'_, S>) {
+        if let Some((id, service)) = entered::innermost(&self.core) {
+            self.tell(&id, &service, ctx);
+        }
+    }
+
+    /// The wrapped layer learns that there is a service span, and where it belongs.
+    fn tell(&self, id: &Id, service: &ServiceSpan, ctx: &Context<'_, S>) {
+        if service.is_told.load(Ordering::SeqCst) {
+            return;
+        }
+        let is_closed = lock(&service.is_closed);
+        if *is_closed || service.is_told.load(Ordering::SeqCst) {
+            return;
+        }
+        let Some(metadata) = ctx.metadata(id) else {
+            return;
+        };
+        let fields = FieldSet::new(&[], metadata.callsite());
+        let values = fields.value_set(&NO_VALUES);
+        let attributes = Attributes::new(metadata, &values);
+        let attached = service.parent().clone().attach();
+        telling_of(id, || self.inner.on_new_span(&attributes, id, ctx.clone()));
+        drop(attached);
+        service.is_told.store(true, Ordering::SeqCst);
+        if service.context().is_some() {
+            self.start_inner(id, ctx);
         }
     }
 
     /// The context of a service span, which is started if need be.
-    fn started<'a>(
+    pub(super) fn started<'a>(
         &self,
         id: &Id,
         service: &'a ServiceSpan,
@@ -159,16 +185,11 @@ where
         if let Some(context) = service.context() {
             return context;
         }
-        if self.core.is_asked.load(Ordering::SeqCst) {
-            self.start_inner(id, ctx);
-            return service.start(&self.core);
-        }
-        let context = service.start(&self.core);
-        if self.core.is_asked.load(Ordering::SeqCst) {
-            // The first question came in between.
+        if service.is_told.load(Ordering::SeqCst) {
+            // With what the wrapped layer knows of it, another parent for instance.
             self.start_inner(id, ctx);
         }
-        context
+        service.start(&self.core)
     }
 
     /// Has the wrapped layer start a span, and hand over what it was told of it.
@@ -230,7 +251,7 @@ where
         let core = &*self.core;
         let now = core.clock.now();
         let context = self.started(id, service, ctx);
-        if service.is_touched() || core.is_asked.load(Ordering::SeqCst) {
+        if service.is_told.load(Ordering::SeqCst) {
             self.start_inner(id, ctx);
         }
         let span = context.span();
