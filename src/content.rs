@@ -150,6 +150,15 @@ impl ContentPolicy {
         }
     }
 
+    /// The same of a text that others keep too.
+    pub(crate) fn bound_shared(&self, text: Arc<str>) -> Arc<str> {
+        if text.len() <= self.max_value_bytes {
+            text
+        } else {
+            cut::cut(&text, 0, self.max_value_bytes).into()
+        }
+    }
+
     /// Whether the policy leaves an attribute as it is, whatever its key; where it is hard to tell, `false`.
     pub(crate) fn passes(&self, value: &Value) -> bool {
         let fits = match value {

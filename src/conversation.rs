@@ -8,7 +8,7 @@ mod moment;
 mod turn;
 
 use crate::clock::{Time, lock};
-use crate::core::{Core, TraceMode, undisturbed};
+use crate::core::{Core, TraceMode};
 use crate::fields;
 use crate::names;
 use crate::processor::{LastWords, is_recording, without_marks};
@@ -256,6 +256,7 @@ impl Live {
                     SpanBuilder::from_name(names::CONVERSATION),
                     Duration::ZERO,
                     &parent,
+                    false,
                 )
             });
             self.marked_context(context)
@@ -295,15 +296,25 @@ impl Live {
                     Context::new().with_value(membership)
                 }
             };
-            without_marks(|| self.build(core, builder, turn.started, &parent))
+            self.build(core, builder, turn.started, &parent, true)
         })
     }
 
-    fn build(&self, core: &Core, builder: SpanBuilder, at: Duration, parent: &Context) -> Context {
+    /// Starts a span of the layer's own; if `marks_itself`, it is marked as it ends.
+    fn build(
+        &self,
+        core: &Core,
+        builder: SpanBuilder,
+        at: Duration,
+        parent: &Context,
+        marks_itself: bool,
+    ) -> Context {
         let builder = builder.with_start_time(self.wall + at);
-        parent.with_span(LayerSpan::new(undisturbed(|| {
-            core.tracer.build_with_context(builder, parent)
-        })))
+        without_marks(marks_itself, || {
+            parent.with_span(LayerSpan::new(
+                core.tracer.build_with_context(builder, parent),
+            ))
+        })
     }
 
     /// The context that a service span placed in `turn` hangs under.

@@ -1,8 +1,10 @@
 //! Field values on their way from `tracing` to OpenTelemetry.
 
+use crate::content::ContentPolicy;
 use opentelemetry::{Key, KeyValue, StringValue, Value};
 use std::borrow::Cow;
 use std::fmt::Debug;
+use std::sync::Arc;
 use tracing_core::field::{Field, Visit};
 
 /// A field's value as `tracing` gave it; nothing is copied or formatted before somebody wants it.
@@ -19,6 +21,7 @@ pub(crate) enum Given<'a> {
 }
 
 impl<'a> Given<'a> {
+    #[inline]
     pub(crate) fn text(self) -> Cow<'a, str> {
         match self {
             Self::Str(text) => Cow::Borrowed(text),
@@ -58,19 +61,32 @@ impl<'a> Given<'a> {
         }
     }
 
-    /// The attribute's value. Integers stay integers as far as OTLP can carry them. What is not a number has no place
-    /// in OTLP/JSON and says nothing, so it is left out.
-    pub(crate) fn value(self, bound: impl FnOnce(String) -> String) -> Option<Value> {
+    /// The attribute's value, a text as far as `policy` allows. Integers stay integers as far as OTLP can carry them. What
+    /// is not a number has no place in OTLP/JSON and says nothing, so it is left out.
+    #[inline]
+    pub(crate) fn value(self, policy: &ContentPolicy) -> Option<Value> {
         Some(match self {
+            Self::Str(text) if text.len() <= policy.max_value_bytes() => {
+                Value::String(StringValue::from(text.to_owned()))
+            }
             Self::Bool(value) => Value::Bool(value),
             Self::Int(value) => Value::I64(value),
             Self::Float(value) if value.is_finite() => Value::F64(value),
             Self::Float(_) => return None,
             Self::Wide(value) => Value::String(StringValue::from(value.to_string())),
             Self::Str(_) | Self::Debug(_) | Self::Error(_) => {
-                Value::String(StringValue::from(bound(self.text().into_owned())))
+                Value::String(StringValue::from(policy.bound(self.text().into_owned())))
             }
         })
+    }
+
+    /// The text, as far as `policy` allows.
+    pub(crate) fn shared(self, policy: &ContentPolicy) -> Arc<str> {
+        policy.bound_shared(Arc::from(&*self.text()))
+    }
+
+    pub(crate) fn is_text(self) -> bool {
+        matches!(self, Self::Str(_) | Self::Debug(_) | Self::Error(_))
     }
 }
 
@@ -136,6 +152,38 @@ pub(crate) fn has(attributes: &[KeyValue], key: &str) -> bool {
         .any(|attribute| attribute.key.as_str() == key)
 }
 
+/// Sentences, the last of them apart: it may still be replaced, and is shared with whoever else keeps it.
+#[derive(Default)]
+pub(crate) struct Text {
+    settled: String,
+    last: Option<Arc<str>>,
+}
+
+impl Text {
+    /// Adds a sentence. Past `limit` bytes nothing more is kept.
+    pub(crate) fn add(&mut self, sentence: Arc<str>, limit: usize) {
+        if let Some(last) = self.last.replace(sentence)
+            && self.settled.len() <= limit
+        {
+            append(&mut self.settled, &last);
+        }
+    }
+
+    pub(crate) fn last_mut(&mut self) -> &mut Option<Arc<str>> {
+        &mut self.last
+    }
+
+    /// The whole, cut to what `policy` allows; `None` where there is nothing.
+    pub(crate) fn take(&mut self, policy: &ContentPolicy) -> Option<StringValue> {
+        let last = self.last.take().filter(|last| !last.is_empty());
+        if self.settled.is_empty() {
+            return last.map(|last| policy.bound_shared(last).into());
+        }
+        append(&mut self.settled, last.as_deref().unwrap_or_default());
+        Some(policy.bound(std::mem::take(&mut self.settled)).into())
+    }
+}
+
 /// Attributes with each key once, told apart at a glance.
 #[derive(Default)]
 pub(crate) struct Keyed {
@@ -185,6 +233,16 @@ impl Keyed {
 
     pub(crate) fn has(&self, key: &str) -> bool {
         self.get(key).is_some()
+    }
+
+    /// Adds an attribute, unless its key is there.
+    #[inline]
+    pub(crate) fn add(&mut self, attribute: KeyValue) {
+        let bit = Self::bit(attribute.key.as_str());
+        if self.seen & bit == 0 || !has(&self.list, attribute.key.as_str()) {
+            self.seen |= bit;
+            self.list.push(attribute);
+        }
     }
 
     pub(crate) fn into_list(self) -> Vec<KeyValue> {

@@ -2,6 +2,7 @@
 
 use crate::content::{Bounds, ContentPolicy};
 use crate::conversation::Membership;
+use crate::core::undisturbed;
 use crate::fields;
 use crate::names;
 use crate::profile::Profile;
@@ -57,10 +58,10 @@ pub(crate) fn is_recording(span: &SpanRef<'_>) -> bool {
     span.span_context().is_sampled() || span.is_recording()
 }
 
-/// Starts a span which the layer will mark by itself, at its end.
-pub(crate) fn without_marks<R>(start: impl FnOnce() -> R) -> R {
-    let before = MARKS_ITSELF.replace(true);
-    let started = start();
+/// Starts a span; if `itself`, the layer will mark it by itself, at its end.
+pub(crate) fn without_marks<R>(itself: bool, start: impl FnOnce() -> R) -> R {
+    let before = MARKS_ITSELF.replace(itself);
+    let started = undisturbed(start);
     MARKS_ITSELF.set(before);
     started
 }

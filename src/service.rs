@@ -3,8 +3,8 @@
 use crate::clock::{Time, lock};
 use crate::content::ContentPolicy;
 use crate::conversation::{Identity, Live, Turn};
-use crate::core::{Core, undisturbed};
-use crate::fields::{self, Given, Keyed};
+use crate::core::Core;
+use crate::fields::{Given, Keyed, Text};
 use crate::names;
 use crate::processor::without_marks;
 use crate::recognise::Service;
@@ -35,13 +35,13 @@ pub(crate) struct Work {
     pub(crate) first_byte: Option<Time>,
     /// Seconds, of speech-to-text.
     pub(crate) transcription_lag: Option<f64>,
-    pub(crate) transcript: Option<String>,
+    transcript: Option<Arc<str>>,
     pub(crate) final_transcript_at: Option<Time>,
     is_final: Option<bool>,
     /// Whether a transcript has told which turn the span belongs to.
     pub(crate) placed: bool,
     pub(crate) interrupted: bool,
-    text: String,
+    text: Text,
     characters_counted: usize,
     characters_given: Option<i64>,
     ttfb_given: Option<f64>,
@@ -58,12 +58,12 @@ pub(crate) struct News {
     pub(crate) service: bool,
     /// A transcript or its finality was recorded.
     pub(crate) transcript: bool,
-    /// Where in the spoken text the new sentence begins.
-    pub(crate) text_from: Option<usize>,
+    /// A sentence to be spoken.
+    pub(crate) sentence: Option<Arc<str>>,
     /// The attribute under which a speech-to-speech service told what the user said.
     pub(crate) input: Option<&'static str>,
     /// An answer was recorded.
-    pub(crate) output: bool,
+    pub(crate) answer: Option<Arc<str>>,
     /// The service says that it is done.
     pub(crate) ended: bool,
 }
@@ -72,9 +72,9 @@ impl News {
     pub(crate) fn is_any(&self) -> bool {
         self.service
             || self.transcript
-            || self.text_from.is_some()
+            || self.sentence.is_some()
             || self.input.is_some()
-            || self.output
+            || self.answer.is_some()
     }
 }
 
@@ -99,7 +99,7 @@ pub(crate) fn attribute(
     policy: &ContentPolicy,
 ) -> Option<Value> {
     (is_attribute(field) && policy.admits(field))
-        .then(|| given.value(|text| policy.bound(text)))
+        .then(|| given.value(policy))
         .flatten()
 }
 
@@ -225,13 +225,9 @@ impl ServiceSpan {
         builder.name = self.plan.name.clone();
         builder.span_kind = self.plan.kind.clone();
         builder.start_time = Some(self.plan.start);
-        let build = || undisturbed(|| tracer.build_with_context(builder, parent));
-        let span = if self.conversation.is_some() {
-            without_marks(build)
-        } else {
-            build()
-        };
-        parent.with_span(LayerSpan::new(span))
+        without_marks(self.conversation.is_some(), || {
+            parent.with_span(LayerSpan::new(tracer.build_with_context(builder, parent)))
+        })
     }
 
     pub(crate) fn buffer(&self) -> usize {
@@ -301,7 +297,7 @@ impl Work {
             is_final: None,
             placed: false,
             interrupted: false,
-            text: String::new(),
+            text: Text::default(),
             characters_counted: 0,
             characters_given: None,
             ttfb_given: None,
@@ -314,11 +310,7 @@ impl Work {
 
     /// Adds the marks of its conversation; what the program gave itself stays.
     pub(crate) fn mark(&mut self, identity: &Identity) {
-        identity.give_marks(self.turn_number(), |mark| {
-            if !self.attributes.has(mark.key.as_str()) {
-                self.attributes.set(mark.key, mark.value);
-            }
-        });
+        identity.give_marks(self.turn_number(), |mark| self.attributes.add(mark));
     }
 
     /// Takes in a recorded field.
@@ -372,20 +364,29 @@ impl Work {
             }
             (names::TRANSCRIPT, Service::Stt) => {
                 news.transcript = true;
-                let words = if policy.captures() {
-                    policy.bound(given.text().into_owned())
+                self.transcript = Some(if policy.captures() {
+                    given.shared(policy)
                 } else {
-                    String::new()
-                };
-                self.transcript = Some(words);
+                    Arc::default()
+                });
             }
             (names::TEXT, Service::Tts) => {
                 let sentence = given.text();
                 self.characters_counted += sentence.chars().count();
-                // What is beyond the limit on a value would not leave anyway.
-                if policy.captures() && self.text.len() <= policy.max_value_bytes() {
-                    fields::append(&mut self.text, &sentence);
-                    news.text_from = Some(self.text.len() - sentence.len());
+                if policy.captures() && !sentence.is_empty() {
+                    let sentence: Arc<str> = Arc::from(&*sentence);
+                    news.sentence = Some(sentence.clone());
+                    // What is beyond the limit on a value would not leave anyway.
+                    self.text.add(sentence, policy.max_value_bytes());
+                }
+            }
+            (names::OUTPUT, Service::Llm | Service::Realtime) if policy.admits(field) => {
+                let answer = given.shared(policy);
+                news.answer = Some(answer.clone());
+                if given.is_text() {
+                    self.set(field, StringValue::from(answer));
+                } else {
+                    self.keep(field, given, policy);
                 }
             }
             (names::METRICS_CHARACTER_COUNT, Service::Tts) => {
@@ -400,7 +401,6 @@ impl Work {
             }
             (field, _) if !is_attribute(field) => {}
             _ => {
-                news.output |= field == names::OUTPUT;
                 if self.service == Service::Realtime
                     && matches!(field, names::TRANSCRIPT | names::INPUT)
                 {
@@ -413,15 +413,10 @@ impl Work {
 
     fn keep(&mut self, field: &'static str, given: Given<'_>, policy: &ContentPolicy) {
         if policy.admits(field)
-            && let Some(value) = given.value(|text| policy.bound(text))
+            && let Some(value) = given.value(policy)
         {
             self.set(field, value);
         }
-    }
-
-    /// The sentence that `news` tells of.
-    pub(crate) fn spoken_from(&self, from: usize) -> &str {
-        self.text.get(from..).unwrap_or_default()
     }
 
     /// The text of an attribute recorded so far.
@@ -430,9 +425,9 @@ impl Work {
     }
 
     /// The transcript, if what has been recorded so far makes it final. One that nobody calls interim is.
-    pub(crate) fn final_transcript(&self) -> Option<&str> {
+    pub(crate) fn final_transcript(&self) -> Option<&Arc<str>> {
         self.transcript
-            .as_deref()
+            .as_ref()
             .filter(|_| self.is_final != Some(false))
     }
 
@@ -464,7 +459,7 @@ impl Work {
                     self.set(names::STT_INCOMPLETE, true);
                 }
                 if let Some(transcript) = self.transcript.take().filter(|_| policy.captures()) {
-                    self.set(names::TRANSCRIPT, transcript);
+                    self.set(names::TRANSCRIPT, StringValue::from(transcript));
                 }
             }
             Service::Llm if !self.attributes.has(names::GEN_AI_OUTPUT_TYPE) => {
@@ -480,8 +475,7 @@ impl Work {
                 if let Some(count) = self.characters_given.or(counted) {
                     self.set(names::METRICS_CHARACTER_COUNT, count);
                 }
-                if !self.text.is_empty() {
-                    let text = policy.bound(std::mem::take(&mut self.text));
+                if let Some(text) = self.text.take(policy) {
                     self.set(names::TEXT, text);
                 }
             }
@@ -506,6 +500,7 @@ impl Work {
         (std::mem::take(&mut self.attributes).into_list(), status)
     }
 
+    #[inline]
     fn set(&mut self, key: &'static str, value: impl Into<Value>) {
         self.attributes.set(key, value);
     }

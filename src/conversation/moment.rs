@@ -4,7 +4,6 @@ use super::turn::{Finished, Turn, TurnFacts, is_told_by_the_layer};
 use crate::clock::Time;
 use crate::fields;
 use crate::latency::{FirstByte, Latency, Stage};
-use crate::names;
 use crate::recognise::Service;
 use crate::service::{News, Work};
 use crate::turns::{Change, EndReason, Speech, Turns};
@@ -250,21 +249,22 @@ impl<'a> Moment<'a> {
         }
         if news.transcript && work.has_transcript() {
             match work.final_transcript() {
-                Some(words) => facts.heard.add(Some(work.key), words, limit),
+                Some(words) => facts.heard.add(Some(work.key), words.clone(), limit),
                 None => facts.heard.retract(work.key),
             }
         }
         if let Some(words) = news.input.and_then(|key| work.told(key)) {
-            facts.heard.add(Some(work.key), &words, limit);
+            facts.heard.add(Some(work.key), Arc::from(&*words), limit);
         }
-        if let Some(from) = news.text_from {
-            facts.spoken.add(None, work.spoken_from(from), limit);
+        if let Some(sentence) = &news.sentence {
+            facts.spoken.add(None, sentence.clone(), limit);
         }
-        if let Some(answer) = work.told(names::OUTPUT).filter(|_| news.output) {
+        if let Some(answer) = &news.answer {
             match work.service {
-                Service::Realtime => facts.spoken.add(Some(work.key), &answer, limit),
-                Service::Llm => facts.answered = answer.into_owned(),
-                _ => {}
+                Service::Realtime => {
+                    facts.spoken.add(Some(work.key), answer.clone(), limit);
+                }
+                _ => facts.answered = Some(answer.clone()),
             }
         }
     }

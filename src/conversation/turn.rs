@@ -1,11 +1,11 @@
 //! A turn: the span that stands for it, and what is known of it while it is open.
 
 use crate::core::Core;
-use crate::fields;
+use crate::fields::{self, Text};
 use crate::latency::{Measured, MeasuredFrom};
 use crate::names;
 use crate::turns::EndReason;
-use opentelemetry::{Context, Key, KeyValue, Value};
+use opentelemetry::{Context, Key, KeyValue, StringValue, Value};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
@@ -52,7 +52,7 @@ pub(super) struct TurnFacts {
     pub(super) measured: Option<Measured>,
     pub(super) heard: Words,
     pub(super) spoken: Words,
-    pub(super) answered: String,
+    pub(super) answered: Option<Arc<str>>,
     attributes: Vec<KeyValue>,
 }
 
@@ -60,9 +60,11 @@ impl TurnFacts {
     /// Sets an attribute of the turn; what is said or heard adds to what has been.
     pub(super) fn annotate(&mut self, key: Key, value: Value, limit: usize) {
         match key.as_str() {
-            names::TURN_INPUT | names::TRANSCRIPT => self.heard.add(None, &value.as_str(), limit),
+            names::TURN_INPUT | names::TRANSCRIPT => {
+                self.heard.add(None, Arc::from(&*value.as_str()), limit)
+            }
             names::TURN_OUTPUT | names::OUTPUT | names::TEXT => {
-                self.spoken.add(None, &value.as_str(), limit);
+                self.spoken.add(None, Arc::from(&*value.as_str()), limit);
             }
             _ => {}
         }
@@ -77,7 +79,7 @@ impl TurnFacts {
     }
 
     /// Tells what is known, as attributes.
-    pub(super) fn tell(self, attributes: &mut Vec<KeyValue>, core: &Core) {
+    pub(super) fn tell(mut self, attributes: &mut Vec<KeyValue>, core: &Core) {
         if let Some(measured) = self.measured {
             if measured.from == MeasuredFrom::UserSilence {
                 let seconds = measured.total.as_secs_f64();
@@ -96,59 +98,47 @@ impl TurnFacts {
                 );
             }
         }
-        let words = |key, words: String| {
-            (!words.is_empty()).then(|| KeyValue::new(key, core.settings.content.bound(words)))
+        let policy = &core.settings.content;
+        let heard = self.heard.text.take(policy);
+        attributes.extend(heard.map(|heard| KeyValue::new(names::TURN_INPUT, heard)));
+        let answered = || {
+            let answered = self.answered.filter(|answered| !answered.is_empty())?;
+            Some(StringValue::from(policy.bound_shared(answered)))
         };
-        attributes.extend(words(names::TURN_INPUT, self.heard.into_text()));
-        let spoken = self.spoken.into_text();
-        attributes.extend(words(
-            names::TURN_OUTPUT,
-            if spoken.is_empty() {
-                self.answered
-            } else {
-                spoken
-            },
-        ));
+        let spoken = self.spoken.text.take(policy).or_else(answered);
+        attributes.extend(spoken.map(|spoken| KeyValue::new(names::TURN_OUTPUT, spoken)));
         for attribute in self.attributes {
             fields::set(attributes, attribute.key, attribute.value);
         }
     }
 }
 
-/// What was said in a turn, the last of it apart: a service may tell it once more, corrected or completed.
+/// What was said in a turn. A service may tell the last of it once more, corrected or completed.
 #[derive(Default)]
 pub(super) struct Words {
-    settled: String,
-    last: String,
+    text: Text,
     last_from: Option<u64>,
 }
 
 impl Words {
     /// Adds `words`, which the span `from` told. Past `limit` bytes nothing more is kept.
-    pub(super) fn add(&mut self, from: Option<u64>, words: &str, limit: usize) {
-        let completes = from.is_some() && self.last_from == from && words.starts_with(&*self.last);
-        if !completes && self.settled.len() <= limit {
-            fields::append(&mut self.settled, &self.last);
+    pub(super) fn add(&mut self, from: Option<u64>, words: Arc<str>, limit: usize) {
+        let last = self.text.last_mut();
+        let is_same = from.is_some() && self.last_from == from;
+        if is_same && last.as_ref().is_none_or(|last| words.starts_with(&**last)) {
+            *last = Some(words);
+        } else {
+            self.text.add(words, limit);
         }
         self.last_from = from;
-        self.last.clear();
-        self.last.push_str(words);
     }
 
     /// Takes back what the span `from` told last: it was not meant to be final.
     pub(super) fn retract(&mut self, from: u64) {
         if self.last_from == Some(from) {
-            self.last.clear();
+            *self.text.last_mut() = None;
             self.last_from = None;
         }
-    }
-
-    fn into_text(mut self) -> String {
-        if self.settled.is_empty() {
-            return self.last;
-        }
-        fields::append(&mut self.settled, &self.last);
-        self.settled
     }
 }
 

@@ -1,6 +1,7 @@
 //! Events that are addressed to the layer.
 
 use super::ConversationLayer;
+use super::place::Ours;
 use crate::clock::lock;
 use crate::conversation::{Live, Membership, Moment};
 use crate::core::{Found, Opening, undisturbed};
@@ -90,6 +91,14 @@ where
         {
             // The nearest conversation is all there is to know.
             return;
+        }
+        if boundary == Boundary::FirstByte
+            && !heard.is_addressed
+            && let Some(Ours::Service(service)) =
+                event.parent().and_then(|id| self.core.ours.get(id))
+            && !service.is_finished()
+        {
+            return self.first_byte(&service, &heard);
         }
         self.search_hearer(boundary, &heard, event, ctx);
     }
