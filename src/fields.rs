@@ -3,6 +3,7 @@
 use crate::content::ContentPolicy;
 use opentelemetry::{Key, KeyValue, StringValue, Value};
 use std::borrow::Cow;
+use std::cell::RefCell;
 use std::fmt::Debug;
 use std::sync::Arc;
 use tracing_core::field::{Field, Visit};
@@ -88,6 +89,36 @@ impl<'a> Given<'a> {
     pub(crate) fn is_text(self) -> bool {
         matches!(self, Self::Str(_) | Self::Debug(_) | Self::Error(_))
     }
+}
+
+thread_local! {
+    /// Names met last on this thread.
+    static NAMES: RefCell<[Option<Arc<str>>; 64]> = const { RefCell::new([const { None }; 64]) };
+}
+
+/// Tells most names and keys apart, by their length, last byte and middle byte.
+#[inline]
+pub(crate) fn fingerprint(text: &str) -> usize {
+    let bytes = text.as_bytes();
+    let last = bytes.last().copied().unwrap_or(0);
+    let middle = bytes.get(bytes.len() / 2).copied().unwrap_or(0);
+    bytes.len() + 5 * usize::from(last) + 29 * usize::from(middle)
+}
+
+/// A name of which there are few, of a model or a voice: kept once for all spans that carry it.
+pub(crate) fn name(text: &str) -> StringValue {
+    /// Longer ones are hardly names.
+    const LONGEST: usize = 64;
+    if text.len() > LONGEST {
+        return text.to_owned().into();
+    }
+    NAMES.with_borrow_mut(|names| {
+        let known = &mut names[fingerprint(text) % names.len()];
+        match known {
+            Some(known) if **known == *text => known.clone().into(),
+            _ => known.insert(Arc::from(text)).clone().into(),
+        }
+    })
 }
 
 /// Hands every recorded field to a closure.
@@ -200,13 +231,9 @@ impl Keyed {
         }
     }
 
-    /// Tells most keys apart by their length, last byte and middle byte.
     #[inline]
     fn bit(key: &str) -> u64 {
-        let bytes = key.as_bytes();
-        let last = bytes.last().copied().unwrap_or(0);
-        let middle = bytes.get(bytes.len() / 2).copied().unwrap_or(0);
-        1 << ((bytes.len() + 5 * usize::from(last) + 29 * usize::from(middle)) % 64)
+        1 << (fingerprint(key) % 64)
     }
 
     /// Like [`set`].

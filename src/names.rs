@@ -42,6 +42,8 @@ pub const GEN_AI_OPERATION_NAME: &str = "gen_ai.operation.name";
 pub const GEN_AI_PROVIDER_NAME: &str = "gen_ai.provider.name";
 /// The model that was asked for.
 pub const GEN_AI_REQUEST_MODEL: &str = "gen_ai.request.model";
+/// The model that answered.
+pub const GEN_AI_RESPONSE_MODEL: &str = "gen_ai.response.model";
 /// `text` or `speech`.
 pub const GEN_AI_OUTPUT_TYPE: &str = "gen_ai.output.type";
 /// Seconds to the first output; the same figure as [`METRICS_TTFB`].
@@ -74,6 +76,8 @@ pub const TEXT: &str = "text";
 pub const INPUT: &str = "input";
 /// What a language model answered.
 pub const OUTPUT: &str = "output";
+/// The language that is spoken, as a BCP 47 tag.
+pub const LANGUAGE: &str = "language";
 /// The voice that speaks.
 pub const VOICE_ID: &str = "voice_id";
 

@@ -299,12 +299,8 @@ fn merge_repeated(attributes: &mut Vec<KeyValue>) {
 struct Keys([u64; 16]);
 
 impl Keys {
-    /// Tells most keys apart by their length, last byte and middle byte.
     fn is_surely_new(&mut self, key: &str) -> bool {
-        let key = key.as_bytes();
-        let last = key.last().copied().unwrap_or(0);
-        let middle = key.get(key.len() / 2).copied().unwrap_or(0);
-        let mark = key.len() + 5 * usize::from(last) + 29 * usize::from(middle);
+        let mark = fields::fingerprint(key);
         let word = &mut self.0[mark / 64 % 16];
         let bit = 1 << (mark % 64);
         let is_new = *word & bit == 0;

@@ -4,7 +4,7 @@ use crate::clock::{Time, lock};
 use crate::content::ContentPolicy;
 use crate::conversation::{Identity, Live, Turn};
 use crate::core::Core;
-use crate::fields::{Given, Keyed, Text};
+use crate::fields::{self, Given, Keyed, Text};
 use crate::names;
 use crate::processor::without_marks;
 use crate::recognise::Service;
@@ -399,6 +399,18 @@ impl Work {
                 self.failed = true;
                 self.keep(field, given, policy);
             }
+            (
+                names::GEN_AI_PROVIDER_NAME
+                | names::GEN_AI_REQUEST_MODEL
+                | names::GEN_AI_RESPONSE_MODEL
+                | names::GEN_AI_TOOL_NAME
+                | names::LANGUAGE
+                | names::VOICE_ID,
+                _,
+            ) => match given {
+                Given::Str(text) => self.set(field, fields::name(text)),
+                _ => self.keep(field, given, policy),
+            },
             (field, _) if !is_attribute(field) => {}
             _ => {
                 if self.service == Service::Realtime
