@@ -23,7 +23,7 @@ thread_local! {
 pub(crate) struct LastWords {
     pub(crate) start: Option<SystemTime>,
     /// Where the span belongs after all: its parent, and the number of the turn if that is one.
-    pub(crate) place: Option<(SpanContext, Option<u32>)>,
+    pub(crate) place: Option<Box<(SpanContext, Option<u32>)>>,
     pub(crate) attributes: Vec<KeyValue>,
     pub(crate) status: Status,
     /// What all attributes keep to, where it is certain that they do.
@@ -128,7 +128,8 @@ impl HandedOver {
             if let Some(start) = handed.words.start {
                 span.start_time = start;
             }
-            if let Some((parent, turn)) = &handed.words.place {
+            if let Some(place) = &handed.words.place {
+                let (parent, turn) = &**place;
                 adopt(span, parent, *turn);
             }
             bounds

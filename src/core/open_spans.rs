@@ -131,8 +131,13 @@ impl<T: Clone> OpenSpans<T> {
 impl<T> Spans<T> {
     #[inline]
     fn find(&mut self, id: u64) -> Option<&mut T> {
-        let mut all = self.first.iter_mut().chain(&mut self.more);
-        all.find(|(other, _)| *other == id).map(|(_, what)| what)
+        match &mut self.first {
+            Some((first, what)) if *first == id => Some(what),
+            _ => {
+                let found = self.more.iter_mut().find(|(other, _)| *other == id);
+                found.map(|(_, what)| what)
+            }
+        }
     }
 }
 

@@ -265,7 +265,7 @@ where
                 place = finished.moved.then(|| {
                     let parent = live.parent_context(core, finished.turn.as_deref()).span();
                     let number = finished.turn.as_ref().map(|turn| turn.number);
-                    (parent.span_context().clone(), number)
+                    Box::new((parent.span_context().clone(), number))
                 });
                 live.wall(now)
             }
