@@ -8,7 +8,6 @@ mod services;
 
 use crate::clock::ManualClock;
 use crate::content::ContentPolicy;
-use crate::conversation::Membership;
 use crate::core::{Core, OpenSpans, Settings, TraceMode, occupied, undisturbed};
 use crate::recognise::CallSite;
 use crate::tracer::LayerTracer;
@@ -296,22 +295,21 @@ where
             // Some wrappers keep it from us, `Option` among them.
             dispatcher::get_default(|dispatch| self.core.learn(dispatch));
         }
-        match self.core.ours.get(id) {
-            Some(Ours::Service(service)) => self.enter_service(id, service, &ctx),
-            ours => {
-                // It starts the span, under a lock: a sampler or processor that emits something must not lead back to it.
-                undisturbed(|| self.inner.on_enter(id, ctx));
-                if let Some(Ours::Scope(live)) = ours {
-                    live.entered(&self.core, !Membership::is_current());
-                }
-            }
+        if self.core.ours.may_have(id) && self.enter_service(id, &ctx) {
+            return;
+        }
+        // It starts the span, under a lock: a sampler or processor that emits something must not lead back to it.
+        undisturbed(|| self.inner.on_enter(id, ctx));
+        if self.core.unentered.load(Ordering::Relaxed) != 0 {
+            self.scope_entered(id);
         }
     }
 
     fn on_exit(&self, id: &Id, ctx: Context<'_, S>) {
-        if !self.core.ours.may_have(id) || !self.exit_service(id) {
-            self.inner.on_exit(id, ctx);
+        if self.core.ours.may_have(id) && self.exit_service(id) {
+            return;
         }
+        self.inner.on_exit(id, ctx);
     }
 
     fn on_close(&self, id: Id, ctx: Context<'_, S>) {

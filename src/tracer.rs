@@ -7,9 +7,8 @@
 use crate::core::undisturbed;
 use crate::layer::Ours;
 use crate::processor::take_values;
-use crate::service::ServiceSpan;
 use opentelemetry::trace::{Span, SpanBuilder, SpanContext, Status, TraceContextExt, Tracer};
-use opentelemetry::{Context, KeyValue};
+use opentelemetry::{Context, KeyValue, Value};
 use opentelemetry_sdk::trace::{SdkTracer, Span as SdkSpan};
 use std::borrow::Cow;
 use std::cell::Cell;
@@ -26,7 +25,7 @@ pub(crate) struct LayerTracer {
     pub(crate) open: Arc<OpenSpans<Ours>>,
 }
 
-/// The key of the attribute by which a builder says whose it is. It never leaves.
+/// The name by which a builder says that it is of a service span; of which one is its first attribute. Neither leaves.
 static SERVICE_SPAN: &str = "tracing_conversation.service_span";
 
 thread_local! {
@@ -43,20 +42,24 @@ pub(crate) fn telling_of<R>(id: &span::Id, tell: impl FnOnce() -> R) -> R {
 }
 
 impl LayerTracer {
-    /// The service span that a builder is of, if it is of one.
-    fn service_of(&self, builder: &mut SpanBuilder) -> Option<Arc<ServiceSpan>> {
-        let attributes = builder.attributes.as_mut()?;
-        let mark = attributes.first()?;
-        // Nobody else has this very string.
-        if !std::ptr::eq(mark.key.as_str(), SERVICE_SPAN) {
-            return None;
-        }
-        let opentelemetry::Value::I64(id) = attributes.remove(0).value else {
-            return None;
-        };
-        match self.open.get(&span::Id::from_u64(id.cast_unsigned())) {
-            Some(Ours::Service(service)) => Some(service),
+    /// The span that a builder is of, which says so.
+    #[cold]
+    fn span_told_of(&self, mut builder: SpanBuilder, parent: &Context) -> LayerSpan {
+        let attributes = builder.attributes.get_or_insert_default();
+        let mark = (!attributes.is_empty()).then(|| attributes.remove(0));
+        let ours = match mark.map(|mark| mark.value) {
+            Some(Value::I64(id)) => self.open.get(&span::Id::from_u64(id.cast_unsigned())),
             _ => None,
+        };
+        let Some(Ours::Service(service)) = ours else {
+            return LayerSpan::new(self.sdk.build_with_context(builder, parent));
+        };
+        let context = service
+            .started_by_builder(&self.sdk, builder, parent)
+            .clone();
+        LayerSpan::Started {
+            span_context: context.span().span_context().clone(),
+            context,
         }
     }
 }
@@ -64,28 +67,25 @@ impl LayerTracer {
 impl Tracer for LayerTracer {
     type Span = LayerSpan;
 
+    #[inline]
     fn span_builder<T: Into<Cow<'static, str>>>(&self, name: T) -> SpanBuilder {
-        let mut builder = SpanBuilder::from_name(name);
         let id = BEING_TOLD_OF.get();
-        if id != 0 {
-            builder.attributes = Some(vec![KeyValue::new(SERVICE_SPAN, id.cast_signed())]);
+        if id == 0 {
+            return SpanBuilder::from_name(name);
         }
+        let mark = KeyValue::new(SERVICE_SPAN, id.cast_signed());
+        let mut builder = SpanBuilder::from_name(SERVICE_SPAN);
+        builder.attributes = Some(vec![mark]);
         builder
     }
 
-    fn build_with_context(&self, mut builder: SpanBuilder, parent: &Context) -> LayerSpan {
-        match self.service_of(&mut builder) {
-            None => LayerSpan::new(self.sdk.build_with_context(builder, parent)),
-            Some(service) => {
-                let context = service
-                    .started_by_builder(&self.sdk, builder, parent)
-                    .clone();
-                LayerSpan::Started {
-                    span_context: context.span().span_context().clone(),
-                    context,
-                }
-            }
+    #[inline]
+    fn build_with_context(&self, builder: SpanBuilder, parent: &Context) -> LayerSpan {
+        // Nobody else has this very name.
+        if std::ptr::eq(&*builder.name, SERVICE_SPAN) {
+            return self.span_told_of(builder, parent);
         }
+        LayerSpan::new(self.sdk.build_with_context(builder, parent))
     }
 }
 

@@ -111,6 +111,13 @@ where
         undisturbed(|| self.inner.on_new_span(&attributes, id, ctx));
     }
 
+    #[cold]
+    pub(super) fn scope_entered(&self, id: &Id) {
+        if let Some(Ours::Scope(live)) = self.core.ours.get(id) {
+            live.entered(&self.core, !Membership::is_current());
+        }
+    }
+
     /// Sets the fields of a conversation's scope.
     pub(super) fn describe(&self, live: &Arc<Live>, record: &dyn Fn(&mut dyn Visit)) {
         let settings = &self.core.settings;

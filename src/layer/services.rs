@@ -128,11 +128,19 @@ where
         }
     }
 
-    pub(super) fn enter_service(&self, id: &Id, service: Arc<ServiceSpan>, ctx: &Context<'_, S>) {
+    /// Tells whether the span is a service's.
+    #[inline(never)]
+    pub(super) fn enter_service(&self, id: &Id, ctx: &Context<'_, S>) -> bool {
+        let Some(Ours::Service(service)) = self.core.ours.get(id) else {
+            return false;
+        };
         let context = self.started(id, &service, ctx).clone();
         entered::enter(&self.core, id, service, context);
+        true
     }
 
+    /// Tells whether the span is a service's, and was entered.
+    #[inline(never)]
     pub(super) fn exit_service(&self, id: &Id) -> bool {
         entered::exit(&self.core, id)
     }
