@@ -16,6 +16,8 @@ use std::time::{Duration, SystemTime};
 
 thread_local! {
     static HANDED_OVER: RefCell<Option<HandedOver>> = const { RefCell::new(None) };
+    /// Of which span, to be told at a glance.
+    static ENDING: Cell<SpanId> = const { Cell::new(SpanId::INVALID) };
     static MARKS_ITSELF: Cell<bool> = const { Cell::new(false) };
 }
 
@@ -45,7 +47,6 @@ pub(crate) enum Way {
 
 /// Last words on their way. The processor runs inside the call that ends a span, on the same thread.
 struct HandedOver {
-    span: SpanId,
     words: LastWords,
     way: Way,
     /// As many attributes the processor alone has been found to be given, with none left out.
@@ -74,24 +75,25 @@ pub(crate) fn end_with(
     end: impl FnOnce(),
 ) -> Option<usize> {
     let handed = HandedOver {
-        span,
         words,
         way,
         learned: None,
     };
     HANDED_OVER.with(|place| *place.borrow_mut() = Some(handed));
+    ENDING.set(span);
     end();
+    ENDING.set(SpanId::INVALID);
     HANDED_OVER.with(|place| place.borrow_mut().take())?.learned
 }
 
 /// Takes the attributes and the status that are handed over of `span`, to be set on it. What is set by the program leaves
 /// no room for another way.
 pub(crate) fn take_values(span: &SpanContext, is_set: bool) -> Option<(Vec<KeyValue>, Status)> {
-    HANDED_OVER.with(|place| {
-        let mut place = place.borrow_mut();
-        let handed = place
-            .as_mut()
-            .filter(|handed| handed.span == span.span_id())?;
+    if ENDING.get() != span.span_id() {
+        return None;
+    }
+    HANDED_OVER.with_borrow_mut(|place| {
+        let handed = place.as_mut()?;
         let attributes = match handed.way {
             Way::ByProcessor if !is_set => Vec::new(),
             _ => std::mem::take(&mut handed.words.attributes),
@@ -103,11 +105,11 @@ pub(crate) fn take_values(span: &SpanContext, is_set: bool) -> Option<(Vec<KeyVa
 impl HandedOver {
     /// Completes a finished span. Tells what its attributes keep to, if they are all the layer's.
     fn complete(span: &mut SpanData) -> Option<Bounds> {
-        HANDED_OVER.with(|place| {
-            let mut place = place.borrow_mut();
-            let handed = place
-                .as_mut()
-                .filter(|handed| handed.span == span.span_context.span_id())?;
+        if ENDING.get() != span.span_context.span_id() {
+            return None;
+        }
+        HANDED_OVER.with_borrow_mut(|place| {
+            let handed = place.as_mut()?;
             let own = std::mem::take(&mut handed.words.attributes);
             let bounds = if own.is_empty() {
                 // Copied it would be if there were others to hear of it.
@@ -197,16 +199,14 @@ impl<P: SpanProcessor> ConversationProcessor<P> {
 impl<P> ConversationProcessor<P> {
     /// Whether nothing of a span needs mending, as is nearly always so; where it is hard to tell, `false`.
     fn is_sound(&self, span: &SpanData, kept: Option<Bounds>) -> bool {
-        let mut keys = Keys::default();
         span.events.events.is_empty()
             && span.links.links.is_empty()
             && !matches!(span.status, Status::Error { .. })
             && (kept.is_some_and(|bounds| self.content.passes_all(bounds))
-                || span.attributes.iter().all(|attribute| {
-                    keys.is_surely_new(attribute.key.as_str())
-                        && can_leave(&attribute.value)
-                        && self.content.passes(&attribute.value)
-                }))
+                || are_surely_different(&span.attributes)
+                    && span.attributes.iter().all(|attribute| {
+                        can_leave(&attribute.value) && self.content.passes(&attribute.value)
+                    }))
     }
 
     fn mend(&self, span: &mut SpanData) {
@@ -295,19 +295,26 @@ fn merge_repeated(attributes: &mut Vec<KeyValue>) {
     attributes.retain(|attribute| can_leave(&attribute.value));
 }
 
-/// The fingerprints of keys: only where two agree are keys to be compared.
-#[derive(Default)]
-struct Keys([u64; 16]);
-
-impl Keys {
-    fn is_surely_new(&mut self, key: &str) -> bool {
-        let mark = fields::fingerprint(key);
-        let word = &mut self.0[mark / 64 % 16];
+/// Whether no key is there twice; where it takes long to tell, `false`.
+fn are_surely_different(attributes: &[KeyValue]) -> bool {
+    /// So few are compared with each other.
+    const FEW: usize = 4;
+    if attributes.len() <= FEW {
+        let is_new = |(index, attribute): (usize, &KeyValue)| {
+            let mut earlier = attributes[..index].iter();
+            !earlier.any(|other| other.key == attribute.key)
+        };
+        return attributes.iter().enumerate().all(is_new);
+    }
+    let mut seen = [0_u64; 16];
+    attributes.iter().all(|attribute| {
+        let mark = fields::fingerprint(attribute.key.as_str());
+        let word = &mut seen[mark / 64 % 16];
         let bit = 1 << (mark % 64);
         let is_new = *word & bit == 0;
         *word |= bit;
         is_new
-    }
+    })
 }
 
 /// What is not a number has no form in OTLP/JSON, and an array of it neither.

@@ -129,7 +129,6 @@ where
     }
 
     /// Tells whether the span is a service's.
-    #[inline(never)]
     pub(super) fn enter_service(&self, id: &Id, ctx: &Context<'_, S>) -> bool {
         let Some(Ours::Service(service)) = self.core.ours.get(id) else {
             return false;
@@ -140,7 +139,6 @@ where
     }
 
     /// Tells whether the span is a service's, and was entered.
-    #[inline(never)]
     pub(super) fn exit_service(&self, id: &Id) -> bool {
         entered::exit(&self.core, id)
     }
