@@ -93,7 +93,7 @@ impl<'a> Given<'a> {
 
 thread_local! {
     /// Names met last on this thread.
-    static NAMES: RefCell<[Option<Arc<str>>; 64]> = const { RefCell::new([const { None }; 64]) };
+    static NAMES: RefCell<[Option<Arc<str>>; 256]> = const { RefCell::new([const { None }; 256]) };
 }
 
 /// Tells most names and keys apart, by their length, last byte and middle byte.
@@ -112,8 +112,12 @@ pub(crate) fn name(text: &str) -> StringValue {
     if text.len() > LONGEST {
         return text.to_owned().into();
     }
+    // FNV-1a: names are short, and may differ in a single character.
+    let hash = text.bytes().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
+        (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3)
+    });
     NAMES.with_borrow_mut(|names| {
-        let known = &mut names[fingerprint(text) % names.len()];
+        let known = &mut names[(hash >> 32) as usize % names.len()];
         match known {
             Some(known) if **known == *text => known.clone().into(),
             _ => known.insert(Arc::from(text)).clone().into(),
@@ -263,13 +267,17 @@ impl Keyed {
     }
 
     /// Adds an attribute, unless its key is there.
-    #[inline]
     pub(crate) fn add(&mut self, attribute: KeyValue) {
-        let bit = Self::bit(attribute.key.as_str());
-        if self.seen & bit == 0 || !has(&self.list, attribute.key.as_str()) {
-            self.seen |= bit;
-            self.list.push(attribute);
+        if !self.has(attribute.key.as_str()) {
+            self.push(attribute);
         }
+    }
+
+    /// Adds an attribute whose key is not there.
+    #[inline]
+    pub(crate) fn push(&mut self, attribute: KeyValue) {
+        self.seen |= Self::bit(attribute.key.as_str());
+        self.list.push(attribute);
     }
 
     pub(crate) fn into_list(self) -> Vec<KeyValue> {

@@ -310,7 +310,15 @@ impl Work {
 
     /// Adds the marks of its conversation; what the program gave itself stays.
     pub(crate) fn mark(&mut self, identity: &Identity) {
-        identity.give_marks(self.turn_number(), |mark| self.attributes.add(mark));
+        let inherits = identity.inherits();
+        identity.give_marks(self.turn_number(), |mark| {
+            if inherits {
+                self.attributes.add(mark);
+            } else {
+                // No field is kept under their keys.
+                self.attributes.push(mark);
+            }
+        });
     }
 
     /// Takes in a recorded field.
@@ -333,6 +341,18 @@ impl Work {
                 };
                 self.set(field, operation);
             }
+            (
+                names::GEN_AI_PROVIDER_NAME
+                | names::GEN_AI_REQUEST_MODEL
+                | names::GEN_AI_RESPONSE_MODEL
+                | names::GEN_AI_TOOL_NAME
+                | names::LANGUAGE
+                | names::VOICE_ID,
+                _,
+            ) => match given {
+                Given::Str(text) => self.set(field, fields::name(text)),
+                _ => self.keep(field, given, policy),
+            },
             (names::SERVICE_ENDED, _) => news.ended |= given.boolean() == Some(true),
             (names::INTERRUPTED | names::TTS_INTERRUPTED, _) => {
                 self.interrupted |= given.boolean() == Some(true)
@@ -399,18 +419,6 @@ impl Work {
                 self.failed = true;
                 self.keep(field, given, policy);
             }
-            (
-                names::GEN_AI_PROVIDER_NAME
-                | names::GEN_AI_REQUEST_MODEL
-                | names::GEN_AI_RESPONSE_MODEL
-                | names::GEN_AI_TOOL_NAME
-                | names::LANGUAGE
-                | names::VOICE_ID,
-                _,
-            ) => match given {
-                Given::Str(text) => self.set(field, fields::name(text)),
-                _ => self.keep(field, given, policy),
-            },
             (field, _) if !is_attribute(field) => {}
             _ => {
                 if self.service == Service::Realtime

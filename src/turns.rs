@@ -70,6 +70,8 @@ struct OpenTurn {
     bot_has_spoken: bool,
     /// When the bot fell silent, while the turn-end timeout runs.
     silent_since: Option<Duration>,
+    /// When that will be over.
+    deadline: Option<Duration>,
 }
 
 /// The turns of one conversation.
@@ -119,6 +121,7 @@ impl Turns {
                 if let Some(turn) = &mut self.open {
                     turn.bot_has_spoken = true;
                     turn.silent_since = None;
+                    turn.deadline = None;
                 }
             }
             Speech::BotStopped => {
@@ -127,6 +130,7 @@ impl Turns {
                     && let Some(turn) = &mut self.open
                 {
                     turn.silent_since = Some(at);
+                    turn.deadline = at.checked_add(self.timeout);
                 }
             }
         }
@@ -156,8 +160,9 @@ impl Turns {
     }
 
     /// When the open turn ends if nothing more is heard.
+    #[inline]
     pub(crate) fn deadline(&self) -> Option<Duration> {
-        self.open.as_ref()?.silent_since?.checked_add(self.timeout)
+        self.open.as_ref()?.deadline
     }
 
     fn start(&mut self, at: Duration, changes: &mut dyn FnMut(Change)) {
@@ -166,6 +171,7 @@ impl Turns {
             started: at,
             bot_has_spoken: false,
             silent_since: None,
+            deadline: None,
         });
         changes(Change::Started {
             number: self.number,
