@@ -28,6 +28,7 @@ impl Default for Clock {
 }
 
 impl Clock {
+    #[inline]
     pub(crate) fn now(&self) -> Time {
         match self {
             Self::System(origin) => origin.elapsed(),
@@ -124,6 +125,7 @@ impl ManualClock {
 }
 
 /// Locks; a panic elsewhere while the lock was held is no reason to join in.
+#[inline]
 pub(crate) fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -66,6 +66,7 @@ impl Live {
         self.core.upgrade()
     }
 
+    #[inline]
     pub(crate) fn is_of(&self, core: &Core) -> bool {
         std::ptr::eq(self.core.as_ptr(), core)
     }
@@ -111,6 +112,7 @@ impl Live {
     }
 
     /// Whether `span` is the conversation's own.
+    #[inline]
     pub(crate) fn is_its_span(&self, span: SpanId) -> bool {
         let own = self.context.get();
         own.is_some_and(|own| own.span().span_context().span_id() == span)
@@ -121,6 +123,7 @@ impl Live {
         self.context.get().is_some()
     }
 
+    #[inline]
     pub(crate) fn has_ended(&self) -> bool {
         lock(&self.state).ended
     }
@@ -132,11 +135,13 @@ impl Live {
     }
 
     /// A moment on the wall clock.
+    #[inline]
     pub(crate) fn wall(&self, time: Time) -> SystemTime {
         self.wall + time.saturating_sub(self.started)
     }
 
     /// Lets something happen in the conversation, at `time`. `None` once it has ended.
+    #[inline]
     pub(crate) fn act<R>(
         &self,
         core: &Core,
@@ -318,6 +323,7 @@ impl Live {
     }
 
     /// The context that a service span placed in `turn` hangs under.
+    #[inline]
     pub(crate) fn parent_context<'a>(&'a self, core: &Core, turn: Option<&'a Turn>) -> &'a Context {
         match turn {
             Some(turn) => self.turn_context(core, turn),

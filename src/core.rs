@@ -148,6 +148,7 @@ impl Core {
     }
 
     /// Whether the wrapped layer has to know of a service span from the start.
+    #[inline]
     pub(crate) fn tells_at_once(&self) -> bool {
         self.tells_at_once.load(Ordering::SeqCst) || self.dispatch.get().is_none()
     }
@@ -235,6 +236,7 @@ impl Core {
     }
 
     /// Room for the attributes that the SDK will be told of at the end of a span.
+    #[inline]
     pub(crate) fn room(&self) -> Vec<KeyValue> {
         if self.has_one_processor.load(Ordering::Relaxed) {
             Vec::new()

@@ -106,6 +106,7 @@ pub(crate) enum Boundary {
 }
 
 impl Boundary {
+    #[inline]
     pub(crate) fn named(name: &str) -> Option<Self> {
         use names::event as n;
         Some(match name {

@@ -69,6 +69,7 @@ pub(crate) struct News {
 }
 
 impl News {
+    #[inline]
     pub(crate) fn is_any(&self) -> bool {
         self.service
             || self.transcript
@@ -159,6 +160,7 @@ impl ServiceSpan {
         }
     }
 
+    #[inline]
     pub(crate) fn work_mut(&mut self) -> Option<&mut Work> {
         self.work
             .get_mut()
@@ -181,6 +183,7 @@ impl ServiceSpan {
     }
 
     /// The context of its OpenTelemetry span, if that is started.
+    #[inline]
     pub(crate) fn context(&self) -> Option<&Context> {
         self.context.get()
     }
@@ -230,23 +233,28 @@ impl ServiceSpan {
         })
     }
 
+    #[inline]
     pub(crate) fn buffer(&self) -> usize {
         self.buffer.load(Ordering::Relaxed)
     }
 
+    #[inline]
     pub(crate) fn parent(&self) -> &Context {
         &self.plan.parent
     }
 
+    #[inline]
     pub(crate) fn turn(&self) -> Option<u32> {
         Some(self.turn.load(Ordering::Relaxed)).filter(|number| *number != 0)
     }
 
+    #[inline]
     pub(crate) fn set_turn(&self, work: &Work) {
         self.turn
             .store(work.turn_number().unwrap_or(0), Ordering::Relaxed);
     }
 
+    #[inline]
     pub(crate) fn is_finished(&self) -> bool {
         self.finished.load(Ordering::Relaxed)
     }
@@ -278,6 +286,7 @@ impl ServiceSpan {
 }
 
 impl Work {
+    #[inline]
     pub(crate) fn turn_number(&self) -> Option<u32> {
         self.turn.as_ref().map(|turn| turn.number)
     }

@@ -30,6 +30,7 @@ impl Membership {
     }
 
     /// The same, with the span whose context it is.
+    #[inline]
     pub(crate) fn current_with_span() -> Option<(Arc<Live>, SpanId)> {
         Context::map_current(|context| {
             let live = context.get::<Self>()?.live.upgrade()?;
@@ -38,6 +39,7 @@ impl Membership {
     }
 
     /// The conversation whose context is active on this thread.
+    #[inline]
     pub(crate) fn current() -> Option<Arc<Live>> {
         Context::map_current(|context| context.get::<Self>()?.live.upgrade())
     }
@@ -81,6 +83,7 @@ impl Identity {
     }
 
     /// Gives the attributes of a span in `turn`.
+    #[inline]
     pub(crate) fn give_marks(&self, turn: Option<u32>, mut give: impl FnMut(KeyValue)) {
         give(KeyValue::new(
             names::CONVERSATION_ID,
@@ -108,6 +111,7 @@ impl Identity {
     }
 
     /// Whether spans carry more than who they belong to.
+    #[inline]
     pub(crate) fn inherits(&self) -> bool {
         self.inherits.load(Ordering::Relaxed)
     }

@@ -30,6 +30,7 @@ pub(super) struct State {
 
 impl State {
     /// A conversation that begins, and its first turn with it.
+    #[inline]
     pub(super) fn new(turn_end_timeout: Duration) -> Self {
         let mut turns = Turns::new(turn_end_timeout);
         let mut open = None;
@@ -109,6 +110,7 @@ impl<'a> Moment<'a> {
         ended_at
     }
 
+    #[inline]
     pub(super) fn interruptions(&self) -> u64 {
         self.state.interruptions
     }
@@ -155,14 +157,17 @@ impl<'a> Moment<'a> {
         }
     }
 
+    #[inline]
     pub(crate) fn user_stopped(&mut self) {
         self.state.latency.user_stopped(self.at);
     }
 
+    #[inline]
     pub(crate) fn vad_started(&mut self) {
         self.state.latency.vad_started();
     }
 
+    #[inline]
     pub(crate) fn vad_stopped(&mut self, after: Duration) {
         self.state.latency.vad_stopped(self.at, after);
     }
@@ -175,6 +180,7 @@ impl<'a> Moment<'a> {
         }
     }
 
+    #[inline]
     pub(crate) fn bot_stopped(&mut self) {
         self.turn(|turns, at, changes| turns.hear(at, Speech::BotStopped, changes));
     }
@@ -220,6 +226,7 @@ impl<'a> Moment<'a> {
         }
     }
 
+    #[inline]
     pub(crate) fn first_byte(&mut self, work: &Work, what: FirstByte) {
         self.state.latency.first_byte(work.key, self.at, what);
     }

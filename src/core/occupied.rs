@@ -16,6 +16,7 @@ pub(crate) fn occupied() -> bool {
 }
 
 /// Builds or ends spans.
+#[inline]
 pub(crate) fn undisturbed<R>(act: impl FnOnce() -> R) -> R {
     with(&OCCUPIED, act)
 }

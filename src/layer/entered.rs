@@ -20,6 +20,7 @@ thread_local! {
 }
 
 /// Makes `context` the thread's, until the span is exited.
+#[inline]
 pub(super) fn enter(core: &Core, id: &Id, service: Arc<ServiceSpan>, context: Context) {
     let entered = Entered {
         core,
@@ -31,6 +32,7 @@ pub(super) fn enter(core: &Core, id: &Id, service: Arc<ServiceSpan>, context: Co
 }
 
 /// Tells whether the span was entered.
+#[inline]
 pub(super) fn exit(core: &Core, id: &Id) -> bool {
     let exited = ENTERED.with_borrow_mut(|all| {
         let of =
