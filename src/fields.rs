@@ -266,18 +266,14 @@ impl Keyed {
         self.get(key).is_some()
     }
 
-    /// Adds an attribute, unless its key is there.
-    pub(crate) fn add(&mut self, attribute: KeyValue) {
-        if !self.has(attribute.key.as_str()) {
-            self.push(attribute);
-        }
-    }
-
-    /// Adds an attribute whose key is not there.
+    /// Puts an attribute before the others, unless its key is there: the SDK keeps the first where there are too many.
     #[inline]
-    pub(crate) fn push(&mut self, attribute: KeyValue) {
-        self.seen |= Self::bit(attribute.key.as_str());
-        self.list.push(attribute);
+    pub(crate) fn put_first(&mut self, attribute: KeyValue) {
+        let bit = Self::bit(attribute.key.as_str());
+        if self.seen & bit == 0 || !has(&self.list, attribute.key.as_str()) {
+            self.seen |= bit;
+            self.list.insert(0, attribute);
+        }
     }
 
     pub(crate) fn into_list(self) -> Vec<KeyValue> {
@@ -292,4 +288,54 @@ pub(crate) fn append(text: &mut String, sentence: &str) {
         text.push(' ');
     }
     text.push_str(sentence);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_key_is_there_once_with_its_last_value_however_alike_keys_look() {
+        let mut keyed = Keyed::default();
+        let keys = ["ab", "ba", "a", "b", "aab", "bab"];
+        for round in 0..3_i64 {
+            for (index, key) in keys.into_iter().enumerate() {
+                keyed.set(key, round * 10 + index as i64);
+                assert!(keyed.has(key));
+            }
+        }
+        assert!(!keyed.has("bb"));
+        keyed.put_first(KeyValue::new("ab", "kept as it is"));
+        keyed.put_first(KeyValue::new("first", true));
+        let list = keyed.into_list();
+        let told = list.iter().map(|attribute| attribute.key.as_str());
+        assert_eq!(
+            told.collect::<Vec<_>>(),
+            ["first", "ab", "ba", "a", "b", "aab", "bab"]
+        );
+        assert_eq!(list[1].value, Value::I64(20));
+    }
+
+    #[test]
+    fn attributes_are_bounded() {
+        let mut keyed = Keyed::default();
+        for n in 0..1_000 {
+            keyed.set(format!("key.{n}"), n);
+        }
+        assert_eq!(keyed.into_list().len(), MOST_ATTRIBUTES);
+    }
+
+    #[test]
+    fn names_are_kept_apart_and_each_but_once() {
+        let names: Vec<_> = (0..2_000).map(|n| format!("model-{n}")).collect();
+        for text in &names {
+            assert_eq!(name(text).as_str(), text);
+        }
+        let once = name("sonic-2");
+        let again = name("sonic-2");
+        assert!(std::ptr::eq(once.as_str(), again.as_str()));
+        let long = "x".repeat(1_000);
+        assert_eq!(name(&long).as_str(), long);
+        assert!(!std::ptr::eq(name(&long).as_str(), name(&long).as_str()));
+    }
 }

@@ -319,15 +319,7 @@ impl Work {
 
     /// Adds the marks of its conversation; what the program gave itself stays.
     pub(crate) fn mark(&mut self, identity: &Identity) {
-        let inherits = identity.inherits();
-        identity.give_marks(self.turn_number(), |mark| {
-            if inherits {
-                self.attributes.add(mark);
-            } else {
-                // No field is kept under their keys.
-                self.attributes.push(mark);
-            }
-        });
+        identity.give_marks(self.turn_number(), |mark| self.attributes.put_first(mark));
     }
 
     /// Takes in a recorded field.
