@@ -251,11 +251,11 @@ impl Core {
     /// leave nothing out, is learned from the spans that end before.
     pub(crate) fn end(&self, span: &SpanRef<'_>, words: LastWords, at: SystemTime) {
         let way = if !self.has_one_processor.load(Ordering::Relaxed) {
-            Way::BySdk
+            Way::OneByOne
         } else if words.attributes.len() > self.roomy.load(Ordering::Relaxed) {
-            Way::BySdkAlone
+            Way::OneByOneAlone
         } else {
-            Way::ByProcessor
+            Way::AllAtOnce
         };
         let id = span.span_context().span_id();
         let learned = end_with(id, words, way, || {

@@ -266,16 +266,6 @@ impl Keyed {
         self.get(key).is_some()
     }
 
-    /// Puts an attribute before the others, unless its key is there: the SDK keeps the first where there are too many.
-    #[inline]
-    pub(crate) fn put_first(&mut self, attribute: KeyValue) {
-        let bit = Self::bit(attribute.key.as_str());
-        if self.seen & bit == 0 || !has(&self.list, attribute.key.as_str()) {
-            self.seen |= bit;
-            self.list.insert(0, attribute);
-        }
-    }
-
     pub(crate) fn into_list(self) -> Vec<KeyValue> {
         self.list
     }
@@ -305,15 +295,10 @@ mod tests {
             }
         }
         assert!(!keyed.has("bb"));
-        keyed.put_first(KeyValue::new("ab", "kept as it is"));
-        keyed.put_first(KeyValue::new("first", true));
         let list = keyed.into_list();
         let told = list.iter().map(|attribute| attribute.key.as_str());
-        assert_eq!(
-            told.collect::<Vec<_>>(),
-            ["first", "ab", "ba", "a", "b", "aab", "bab"]
-        );
-        assert_eq!(list[1].value, Value::I64(20));
+        assert_eq!(told.collect::<Vec<_>>(), keys);
+        assert_eq!(list[1].value, Value::I64(21));
     }
 
     #[test]

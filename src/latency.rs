@@ -288,13 +288,21 @@ impl Latency {
         push_bounded(&mut self.services, service);
     }
 
+    /// What a service does turns out only now.
+    pub(crate) fn service_is(&mut self, key: u64, stage: Stage, started: Duration) {
+        match self.service_mut(key) {
+            Some(service) => service.stage = stage,
+            None => self.service_started(key, stage, started),
+        }
+    }
+
+    fn service_mut(&mut self, key: u64) -> Option<&mut Service> {
+        let mut latest = self.services.iter_mut().rev();
+        latest.find(|service| service.key == key)
+    }
+
     pub(crate) fn first_byte(&mut self, key: u64, at: Duration, what: FirstByte) {
-        if let Some(service) = self
-            .services
-            .iter_mut()
-            .rev()
-            .find(|service| service.key == key)
-        {
+        if let Some(service) = self.service_mut(key) {
             match what {
                 FirstByte::Output => service.output.get_or_insert(nanos(at)),
                 FirstByte::ToolCall => service.tool_call.get_or_insert(nanos(at)),
@@ -303,12 +311,7 @@ impl Latency {
     }
 
     pub(crate) fn service_ended(&mut self, key: u64, at: Duration) {
-        if let Some(service) = self
-            .services
-            .iter_mut()
-            .rev()
-            .find(|service| service.key == key)
-        {
+        if let Some(service) = self.service_mut(key) {
             service.ended.get_or_insert(nanos(at));
         }
     }

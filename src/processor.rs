@@ -34,15 +34,15 @@ pub(crate) struct LastWords {
     pub(crate) buffer: usize,
 }
 
-/// How the SDK is told of attributes.
+/// How a processor comes to hear of attributes.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Way {
     /// One by one, as the span ends: all processors hear of them.
-    BySdk,
+    OneByOne,
     /// The same, where it is known that there is one processor alone, which is ours.
-    BySdkAlone,
+    OneByOneAlone,
     /// All at once, by that processor.
-    ByProcessor,
+    AllAtOnce,
 }
 
 /// Last words on their way. The processor runs inside the call that ends a span, on the same thread.
@@ -95,7 +95,7 @@ pub(crate) fn take_values(span: &SpanContext, is_set: bool) -> Option<(Vec<KeyVa
     HANDED_OVER.with_borrow_mut(|place| {
         let handed = place.as_mut()?;
         let attributes = match handed.way {
-            Way::ByProcessor if !is_set => Vec::new(),
+            Way::AllAtOnce if !is_set => Vec::new(),
             _ => std::mem::take(&mut handed.words.attributes),
         };
         Some((attributes, std::mem::take(&mut handed.words.status)))
@@ -113,7 +113,7 @@ impl HandedOver {
             let own = std::mem::take(&mut handed.words.attributes);
             let bounds = if own.is_empty() {
                 // Copied it would be if there were others to hear of it.
-                let is_alone = handed.way == Way::BySdkAlone
+                let is_alone = handed.way == Way::OneByOneAlone
                     || handed.words.buffer == span.attributes.as_ptr().addr();
                 let is_all = span.dropped_attributes_count == 0;
                 handed.learned = (is_alone && is_all).then_some(span.attributes.len());

@@ -193,8 +193,10 @@ impl ServiceSpan {
         self.context.get_or_init(|| {
             let room = core.room();
             self.buffer.store(room.as_ptr().addr(), Ordering::Relaxed);
-            let mut builder = SpanBuilder::default();
-            builder.attributes = Some(room);
+            let builder = SpanBuilder {
+                attributes: Some(room),
+                ..SpanBuilder::default()
+            };
             self.build(&core.tracer, builder, &self.plan.parent)
         })
     }
@@ -317,9 +319,11 @@ impl Work {
         }
     }
 
-    /// Adds the marks of its conversation; what the program gave itself stays.
+    /// Marks it as its conversation's. Before anything else: the SDK keeps what comes first where there is too much.
     pub(crate) fn mark(&mut self, identity: &Identity) {
-        identity.give_marks(self.turn_number(), |mark| self.attributes.put_first(mark));
+        identity.give_marks(self.turn_number(), |mark| {
+            self.attributes.set(mark.key, mark.value);
+        });
     }
 
     /// Takes in a recorded field.

@@ -237,7 +237,7 @@ impl<'a> Moment<'a> {
             && let Some(stage) = stage(work.service)
         {
             let started = self.at.saturating_sub(now.saturating_sub(work.started));
-            self.state.latency.service_started(work.key, stage, started);
+            self.state.latency.service_is(work.key, stage, started);
         }
         if news.transcript && work.has_transcript() {
             self.place_transcription(work);

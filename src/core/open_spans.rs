@@ -148,7 +148,7 @@ mod tests {
     #[test]
     fn many_spans_in_one_slot_are_told_apart() {
         let open = OpenSpans::default();
-        let ids = || (1..=5_000_u64).map(|n| span::Id::from_u64(n << 36 | n % 7 + 1));
+        let ids = || (1..=5_000_u64).map(|n| span::Id::from_u64((n << 36) | (n % 7 + 1)));
         for id in ids() {
             open.put(&id, id.into_u64());
         }
@@ -159,8 +159,8 @@ mod tests {
         }
         let stranger = span::Id::from_u64(1);
         assert_eq!((open.get(&stranger), open.take(&stranger)), (None, None));
-        open.put(&span::Id::from_u64(1 << 36 | 2), 0);
-        assert_eq!(open.get(&span::Id::from_u64(1 << 36 | 2)), Some(0));
+        open.put(&span::Id::from_u64((1 << 36) | 2), 0);
+        assert_eq!(open.get(&span::Id::from_u64((1 << 36) | 2)), Some(0));
         for id in ids() {
             assert!(open.take(&id).is_some());
             assert_eq!(open.take(&id), None);

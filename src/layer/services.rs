@@ -89,19 +89,22 @@ where
         };
         let mut parent = None;
         if let Some(work) = new.work_mut() {
+            if let Some(live) = &conversation {
+                live.act(core, now, |moment| {
+                    moment.service_started(work, wanted.turn);
+                });
+                work.mark(&live.identity);
+            }
             let mut news = News::default();
             attributes.record(&mut Fields(|field, given: Given<'_>| {
                 work.note(field, given, &core.settings.content, &mut news);
             }));
-            news.service = false;
             if let Some(live) = &conversation {
-                live.act(core, now, |moment| {
-                    moment.service_started(work, wanted.turn);
-                    if news.is_any() {
+                if news.is_any() {
+                    live.act(core, now, |moment| {
                         moment.service_told(work, &news, now, self.limit());
-                    }
-                });
-                work.mark(&live.identity);
+                    });
+                }
                 // Under a service span of the same turn it stays where `tracing` has it. Anything else above may have
                 // been there for many turns.
                 let nested = place.service.is_some_and(|(_, above)| {
