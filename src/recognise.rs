@@ -153,20 +153,20 @@ const OPERATIONS: &[(Service, &[&str])] = &[
 ];
 
 impl Service {
-    /// The operation's name, if it is one of those that are known.
-    pub(crate) fn known(operation: &str) -> Option<&'static str> {
-        OPERATIONS
-            .iter()
-            .flat_map(|(_, names)| *names)
-            .find(|name| **name == operation)
-            .copied()
+    /// What an operation does, and its name, if it is one of those that are known.
+    pub(crate) fn known(operation: &str) -> Option<(Self, &'static str)> {
+        for (service, names) in OPERATIONS {
+            for name in *names {
+                if *name == operation {
+                    return Some((*service, name));
+                }
+            }
+        }
+        None
     }
 
     pub(crate) fn named(operation: &str) -> Self {
-        OPERATIONS
-            .iter()
-            .find(|(_, names)| names.contains(&operation))
-            .map_or(Self::Other, |(service, _)| *service)
+        Self::known(operation).map_or(Self::Other, |(service, _)| service)
     }
 }
 

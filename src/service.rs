@@ -337,13 +337,12 @@ impl Work {
         match (field, self.service) {
             (names::GEN_AI_OPERATION_NAME, _) => {
                 let operation = given.text();
-                let service = Service::named(&operation);
+                let (service, operation) = match Service::known(&operation) {
+                    Some((service, name)) => (service, StringValue::from(name)),
+                    None => (Service::Other, StringValue::from(operation.into_owned())),
+                };
                 news.service |= self.service != service;
                 self.service = service;
-                let operation = match Service::known(&operation) {
-                    Some(known) => StringValue::from(known),
-                    None => StringValue::from(operation.into_owned()),
-                };
                 self.set(field, operation);
             }
             (
