@@ -112,17 +112,28 @@ pub(crate) fn name(text: &str) -> StringValue {
     if text.len() > LONGEST {
         return text.to_owned().into();
     }
-    // FNV-1a: names are short, and may differ in a single character.
-    let hash = text.bytes().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
-        (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3)
-    });
     NAMES.with_borrow_mut(|names| {
-        let known = &mut names[(hash >> 32) as usize % names.len()];
+        let known = &mut names[slot(text) % names.len()];
         match known {
             Some(known) if **known == *text => known.clone().into(),
             _ => known.insert(Arc::from(text)).clone().into(),
         }
     })
+}
+
+/// Where a name is kept, by its length and its two ends, where names differ.
+fn slot(name: &str) -> usize {
+    let bytes = name.as_bytes();
+    let ends = match (bytes.first_chunk::<4>(), bytes.last_chunk::<4>()) {
+        (Some(first), Some(last)) => {
+            (u64::from(u32::from_le_bytes(*first)) << 32) | u64::from(u32::from_le_bytes(*last))
+        }
+        _ => bytes
+            .iter()
+            .fold(0, |word, byte| (word << 8) | u64::from(*byte)),
+    };
+    let hash = (ends ^ bytes.len() as u64).wrapping_mul(0x9E37_79B9_7F4A_7C15);
+    (hash >> 56) as usize
 }
 
 /// Hands every recorded field to a closure.
