@@ -25,7 +25,7 @@ use tracing_core::Dispatch;
 use tracing_core::dispatcher::{self, WeakDispatch};
 use tracing_core::span;
 
-pub(crate) use occupied::{asking, is_asking, occupied, undisturbed};
+pub(crate) use occupied::{asking, is_asking, occupied, undisturbed, with};
 pub(crate) use open_spans::OpenSpans;
 use table::Table;
 pub(crate) use table::{Found, Opening};
@@ -156,7 +156,8 @@ impl Core {
     /// Sees to it that the wrapped layer knows of the service spans, because somebody asks it.
     ///
     /// The first question has it told of those that are open. The way to them leads through the subscriber, to which a span
-    /// that follows from itself is nothing to speak of.
+    /// that follows from itself is nothing to speak of. Whoever asks may not hold the extensions of a span: neither the
+    /// standard library's `RwLock` nor `get_otel_context` allow for it.
     pub(crate) fn asked(&self) {
         if self.is_asked.load(Ordering::SeqCst) || is_asking() {
             return;
@@ -166,6 +167,9 @@ impl Core {
             return;
         }
         self.tells_at_once.store(true, Ordering::SeqCst);
+        if self.dispatch.get().is_none() {
+            dispatcher::get_default(|dispatch| self.learn(dispatch));
+        }
         if let Some(dispatch) = self.dispatch.get().and_then(WeakDispatch::upgrade) {
             for (id, ours) in self.ours.all() {
                 if let Ours::Service(_) = ours {

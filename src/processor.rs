@@ -2,7 +2,7 @@
 
 use crate::content::{Bounds, ContentPolicy};
 use crate::conversation::Membership;
-use crate::core::undisturbed;
+use crate::core::{undisturbed, with};
 use crate::fields;
 use crate::names;
 use crate::profile::Profile;
@@ -59,12 +59,9 @@ pub(crate) fn is_recording(span: &SpanRef<'_>) -> bool {
     span.span_context().is_sampled() || span.is_recording()
 }
 
-/// Starts a span; if `itself`, the layer will mark it by itself, at its end.
+/// Starts a span; if `itself`, the layer marks it by itself as it ends.
 pub(crate) fn without_marks<R>(itself: bool, start: impl FnOnce() -> R) -> R {
-    let before = MARKS_ITSELF.replace(itself);
-    let started = undisturbed(start);
-    MARKS_ITSELF.set(before);
-    started
+    with(&MARKS_ITSELF, itself, || undisturbed(start))
 }
 
 /// Ends a span with `words` to be heard. Gives what was learned of the way.
@@ -112,20 +109,18 @@ impl HandedOver {
             let handed = place.as_mut()?;
             let own = std::mem::take(&mut handed.words.attributes);
             let bounds = if own.is_empty() {
-                // Copied it would be if there were others to hear of it.
+                // The SDK copies the list where there are others to hear of it.
                 let is_alone = handed.way == Way::OneByOneAlone
                     || handed.words.buffer == span.attributes.as_ptr().addr();
                 let is_all = span.dropped_attributes_count == 0;
                 handed.learned = (is_alone && is_all).then_some(span.attributes.len());
                 None
+            } else if span.attributes.is_empty() {
+                span.attributes = own;
+                handed.words.bounds
             } else {
-                if span.attributes.is_empty() {
-                    span.attributes = own;
-                    handed.words.bounds
-                } else {
-                    span.attributes.extend(own);
-                    None
-                }
+                span.attributes.extend(own);
+                None
             };
             if let Some(start) = handed.words.start {
                 span.start_time = start;
@@ -146,7 +141,8 @@ impl HandedOver {
 /// OTLP cannot carry, and applies the [`ContentPolicy`].
 ///
 /// [`init`](crate::init) and [`Telemetry`](crate::Telemetry) install it by themselves. In a program that brings its own
-/// provider it goes around the processor that is there:
+/// provider it goes around the processor that is there, as the outermost: what is around it hears of a span's end before
+/// the layer's last words on it. Other processors may stand beside it.
 ///
 /// ```
 /// use opentelemetry_sdk::trace::{BatchSpanProcessor, InMemorySpanExporter, SdkTracerProvider};

@@ -18,7 +18,7 @@ pub(crate) fn occupied() -> bool {
 /// Builds or ends spans.
 #[inline]
 pub(crate) fn undisturbed<R>(act: impl FnOnce() -> R) -> R {
-    with(&OCCUPIED, act)
+    with(&OCCUPIED, true, act)
 }
 
 /// Whether it is the layer itself that asks the wrapped layer for what that knows of a span.
@@ -28,17 +28,22 @@ pub(crate) fn is_asking() -> bool {
 
 /// Asks the wrapped layer.
 pub(crate) fn asking<R>(ask: impl FnOnce() -> R) -> R {
-    with(&ASKING, ask)
+    with(&ASKING, true, ask)
 }
 
+/// Acts with a flag set to `value`, also if that panics.
 #[inline]
-fn with<R>(flag: &'static LocalKey<Cell<bool>>, act: impl FnOnce() -> R) -> R {
+pub(crate) fn with<R>(
+    flag: &'static LocalKey<Cell<bool>>,
+    value: bool,
+    act: impl FnOnce() -> R,
+) -> R {
     struct Restore(&'static LocalKey<Cell<bool>>, bool);
     impl Drop for Restore {
         fn drop(&mut self) {
             self.0.set(self.1);
         }
     }
-    let _restore = Restore(flag, flag.replace(true));
+    let _restore = Restore(flag, flag.replace(value));
     act()
 }
