@@ -8,7 +8,8 @@
 //! service span is entered once or, as a future that is polled often, twenty times. All variants end in the same
 //! processor, which drops spans, and export the same attributes:
 //!
-//! - `a_turn`: this crate, with its processor; plain events and flat spans, everything else is derived.
+//! - `a_turn`: this crate, with its processor; plain events and flat spans, everything else is derived. `asked` is a program
+//!   that asks spans for their OpenTelemetry context: from then on, service spans go through the wrapped layer as well. `tracing_alone` has a layer that does nothing.
 //! - `a_turn_nested_by_hand`: tracing-opentelemetry's layer, as it is by default and without location, threads,
 //!   inactivity and target (`lean`); the program nests the spans and records what this crate derives. Its events become
 //!   span events, as they do under that layer.
@@ -29,6 +30,7 @@ use std::time::Duration;
 use tracing::field::Empty;
 use tracing::{Span, info, info_span};
 use tracing_conversation::ConversationProcessor;
+use tracing_opentelemetry::OpenTelemetrySpanExt as _;
 use tracing_subscriber::prelude::*;
 
 #[derive(Debug)]
@@ -88,12 +90,39 @@ fn ours() -> Under {
     under
 }
 
+/// As in a program that asks spans for their OpenTelemetry context, to inject it into requests for instance.
+fn ours_asked() -> Under {
+    let under = ours();
+    black_box(Span::current().context());
+    turn_of_ours(&under.words, 1);
+    turn_of_ours(&under.words, 1);
+    under
+}
+
 fn ours_outside_a_conversation() -> Under {
     let mut under = ours();
     under._scope = None;
     under._scope = Some(info_span!("outer").entered());
     ordinary_span();
     ordinary_event();
+    under
+}
+
+struct Idle;
+
+impl<S: tracing::Subscriber> tracing_subscriber::Layer<S> for Idle {}
+
+/// What the calls cost where nobody makes anything of them.
+fn tracing_alone() -> Under {
+    let provider = SdkTracerProvider::builder().build();
+    let under = Under {
+        _default: tracing::subscriber::set_default(tracing_subscriber::registry().with(Idle)),
+        _provider: provider,
+        _scope: Some(info_span!("conversation", conversation.id = "call-1").entered()),
+        words: Words::new(),
+    };
+    turn_of_ours(&under.words, 1);
+    turn_of_ours(&under.words, 1);
     under
 }
 
@@ -399,6 +428,8 @@ fn a_turn_by_hand(
 #[library_benchmark]
 #[bench::ours_1_poll(ours(), 1)]
 #[bench::ours_20_polls(ours(), 20)]
+#[bench::ours_asked_1_poll(ours_asked(), 1)]
+#[bench::tracing_alone_1_poll(tracing_alone(), 1)]
 fn a_turn(under: Under, polls: usize) -> Under {
     turn_of_ours(&under.words, polls);
     under
