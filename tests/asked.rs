@@ -127,6 +127,26 @@ fn log_events_in_a_service_span_are_events_of_it_though_nobody_asks() {
 }
 
 #[test]
+fn log_events_find_their_service_span_between_those_of_another_subscriber() {
+    let [one, other] = [Stage::new(), Stage::new()];
+    one.play(|| {
+        let _scope = info_span!("conversation", conversation.id = "c1").entered();
+        let _llm = llm().entered();
+        other.play(|| {
+            let _scope = info_span!("conversation", conversation.id = "c1").entered();
+            let _llm = llm().entered();
+            one.play(|| info!("for the one"));
+            info!("for the other");
+        });
+    });
+    for (stage, expected) in [(one, "for the one"), (other, "for the other")] {
+        let events = stage.span("llm").events;
+        let names: Vec<_> = events.iter().map(|event| &*event.name).collect();
+        assert_eq!(names, [expected]);
+    }
+}
+
+#[test]
 fn children_and_followers_find_their_service_span_though_nobody_asks() {
     let stage = Stage::new();
     stage.play(|| {

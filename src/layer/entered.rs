@@ -47,12 +47,11 @@ pub(super) fn exit(core: &Core, id: &Id) -> bool {
     exited.is_some()
 }
 
-/// The innermost span that is entered here.
+/// The innermost of the layer's that is entered here.
 pub(super) fn innermost(core: &Core) -> Option<(Id, Arc<ServiceSpan>)> {
     ENTERED.with_borrow(|all| {
-        let innermost = all
-            .last()
-            .filter(|entered| std::ptr::eq(entered.core, core))?;
+        let mut inwards = all.iter().rev();
+        let innermost = inwards.find(|entered| std::ptr::eq(entered.core, core))?;
         Some((Id::from_u64(innermost.id), innermost.service.clone()))
     })
 }
