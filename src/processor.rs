@@ -77,9 +77,7 @@ pub(crate) fn end_with(
         learned: None,
     };
     HANDED_OVER.with(|place| *place.borrow_mut() = Some(handed));
-    ENDING.set(span);
-    end();
-    ENDING.set(SpanId::INVALID);
+    with(&ENDING, span, end);
     HANDED_OVER.with(|place| place.borrow_mut().take())?.learned
 }
 

@@ -4,7 +4,7 @@
 //! entered. A program that asks the span for its OpenTelemetry context (`OpenTelemetrySpanExt`) asks the wrapped layer,
 //! which keeps a builder for the same span; when it comes to start that, this tracer gives it the one span there is.
 
-use crate::core::undisturbed;
+use crate::core::{OpenSpans, undisturbed, with};
 use crate::layer::Ours;
 use crate::processor::take_values;
 use opentelemetry::trace::{Span, SpanBuilder, SpanContext, Status, TraceContextExt, Tracer};
@@ -15,8 +15,6 @@ use std::cell::Cell;
 use std::sync::Arc;
 use std::time::SystemTime;
 use tracing_core::span;
-
-use crate::core::OpenSpans;
 
 /// Makes spans with the program's tracer, each service span once.
 #[derive(Clone)]
@@ -35,10 +33,7 @@ thread_local! {
 
 /// Has the builders made during `tell` say that they are of the service span `id`.
 pub(crate) fn telling_of<R>(id: &span::Id, tell: impl FnOnce() -> R) -> R {
-    BEING_TOLD_OF.set(id.into_u64());
-    let told = undisturbed(tell);
-    BEING_TOLD_OF.set(0);
-    told
+    with(&BEING_TOLD_OF, id.into_u64(), || undisturbed(tell))
 }
 
 impl LayerTracer {

@@ -153,6 +153,7 @@ fn children_and_followers_find_their_service_span_though_nobody_asks() {
         let _scope = info_span!("conversation", conversation.id = "c1").entered();
         let [first, second] = [llm(), info_span!("tts", gen_ai.operation.name = "tts")];
         drop(info_span!(parent: &first, "explicit"));
+        drop(info_span!(parent: &first, "joins", conversation.id = "nobody's"));
         drop(info_span!(parent: &first, "tool", gen_ai.operation.name = "execute_tool"));
         second.follows_from(&first);
         drop((first, second));
@@ -165,6 +166,7 @@ fn children_and_followers_find_their_service_span_though_nobody_asks() {
             "    llm turn.number=1",
             "      tool turn.number=1",
             "      explicit turn.number=1",
+            "      joins turn.number=1",
             "    tts turn.number=1",
         ]
     );

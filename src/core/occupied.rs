@@ -31,19 +31,19 @@ pub(crate) fn asking<R>(ask: impl FnOnce() -> R) -> R {
     with(&ASKING, true, ask)
 }
 
-/// Acts with a flag set to `value`, also if that panics.
+/// Acts with a value of the thread's set to `value`, and restores it, also after a panic.
 #[inline]
-pub(crate) fn with<R>(
-    flag: &'static LocalKey<Cell<bool>>,
-    value: bool,
+pub(crate) fn with<T: Copy, R>(
+    place: &'static LocalKey<Cell<T>>,
+    value: T,
     act: impl FnOnce() -> R,
 ) -> R {
-    struct Restore(&'static LocalKey<Cell<bool>>, bool);
-    impl Drop for Restore {
+    struct Restore<T: Copy + 'static>(&'static LocalKey<Cell<T>>, T);
+    impl<T: Copy> Drop for Restore<T> {
         fn drop(&mut self) {
             self.0.set(self.1);
         }
     }
-    let _restore = Restore(flag, flag.replace(value));
+    let _restore = Restore(place, place.replace(value));
     act()
 }

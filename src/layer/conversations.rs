@@ -76,6 +76,9 @@ where
         self.core.ours.put(id, Ours::Joining(own_id.into()));
         let Found::Live(live) = live else {
             self.core.joined_by_id_alone.store(true, Ordering::Relaxed);
+            if let Some(parent) = attributes.parent() {
+                self.tell_if_service(parent, &ctx);
+            }
             return undisturbed(|| self.inner.on_new_span(attributes, id, ctx));
         };
         self.make_ordinary(&live, attributes, id, ctx);
