@@ -103,7 +103,7 @@ impl Live {
     /// The scope is entered, or never will be.
     pub(crate) fn entered(&self, core: &Core, astray: bool) {
         if !self.is_entered.swap(true, Ordering::Relaxed) {
-            core.unentered.fetch_sub(1, Ordering::Relaxed);
+            core.awaits_enter.fetch_sub(1, Ordering::Relaxed);
             if astray {
                 self.is_astray.store(true, Ordering::Relaxed);
                 core.astray.store(true, Ordering::Relaxed);

@@ -87,8 +87,9 @@ pub(crate) struct Core {
     /// Whether there ever was a span that joined a conversation by an id that was not live, or not known yet: the context
     /// that is active in it is not that conversation's.
     pub(crate) joined_by_id_alone: AtomicBool,
-    /// How many scopes have not been entered yet.
-    pub(crate) unentered: AtomicU32,
+    /// What there is to do when a span is entered: as many scopes have not been entered yet, and one more while the
+    /// subscriber is not known.
+    pub(crate) awaits_enter: AtomicU32,
     /// Whether there ever was a scope with a parent that knows nothing of the conversation: what is in it cannot tell by
     /// its context where it belongs.
     pub(crate) astray: AtomicBool,
@@ -121,7 +122,7 @@ impl Core {
             first_question: Mutex::default(),
             dispatch: OnceLock::new(),
             joined_by_id_alone: AtomicBool::new(false),
-            unentered: AtomicU32::new(0),
+            awaits_enter: AtomicU32::new(1),
             astray: AtomicBool::new(false),
             has_one_processor: AtomicBool::new(false),
             roomy: AtomicUsize::new(0),
@@ -137,7 +138,16 @@ impl Core {
             .downcast_ref::<Self>()
             .is_some_and(|core| std::ptr::eq(core, self))
         {
-            let _ = self.dispatch.set(dispatch.downgrade());
+            if self.dispatch.set(dispatch.downgrade()).is_ok() {
+                self.awaits_enter.fetch_sub(1, Ordering::Relaxed);
+            }
+        }
+    }
+
+    /// The same by the thread's default. Some wrappers keep the subscriber from us, `Option` among them.
+    pub(crate) fn learn_by_default(&self) {
+        if self.dispatch.get().is_none() {
+            dispatcher::get_default(|dispatch| self.learn(dispatch));
         }
     }
 
@@ -167,9 +177,7 @@ impl Core {
             return;
         }
         self.tells_at_once.store(true, Ordering::SeqCst);
-        if self.dispatch.get().is_none() {
-            dispatcher::get_default(|dispatch| self.learn(dispatch));
-        }
+        self.learn_by_default();
         if let Some(dispatch) = self.dispatch.get().and_then(WeakDispatch::upgrade) {
             for (id, ours) in self.ours.all() {
                 if let Ours::Service(_) = ours {

@@ -10,7 +10,7 @@ use crate::clock::ManualClock;
 use crate::content::ContentPolicy;
 use crate::core::{Core, OpenSpans, Settings, TraceMode, occupied, undisturbed};
 use crate::recognise::CallSite;
-use crate::tracer::LayerTracer;
+use crate::tracer::{Aside, LayerTracer};
 use crate::turns::EndReason;
 use opentelemetry_sdk::trace::SdkTracer;
 use std::any::TypeId;
@@ -18,7 +18,7 @@ use std::sync::atomic::Ordering;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 use tracing_core::span::{Attributes, Id, Record};
-use tracing_core::{Dispatch, Event, Interest, LevelFilter, Metadata, Subscriber, dispatcher};
+use tracing_core::{Dispatch, Event, Interest, LevelFilter, Metadata, Subscriber};
 use tracing_opentelemetry::OpenTelemetryLayer;
 use tracing_subscriber::Layer;
 use tracing_subscriber::layer::Context;
@@ -34,6 +34,9 @@ use services::Wanted;
 pub struct ConversationLayer<S> {
     core: Arc<Core>,
     inner: OpenTelemetryLayer<S, LayerTracer>,
+    /// Knows the same spans. What the hooks of a span call is called nowhere else, so that the compiler puts it into them:
+    /// what one of the two layers does in a hook, the other does elsewhere.
+    aside: OpenTelemetryLayer<S, Aside>,
     conversation_of: ConversationOf,
 }
 
@@ -75,17 +78,21 @@ where
     S: Subscriber + for<'span> LookupSpan<'span>,
 {
     // What these add to every span costs more than it tells of a voice agent; `with_otel_layer` brings it back.
-    let inner = tracing_opentelemetry::layer()
-        .with_location(false)
-        .with_threads(false)
-        .with_tracked_inactivity(false)
-        .with_target(false);
+    let lean = || {
+        tracing_opentelemetry::layer()
+            .with_location(false)
+            .with_threads(false)
+            .with_tracked_inactivity(false)
+            .with_target(false)
+    };
     let open = Arc::new(OpenSpans::default());
+    let own = LayerTracer {
+        sdk: tracer.clone(),
+        open: open.clone(),
+    };
     ConversationLayer {
-        inner: inner.with_tracer(LayerTracer {
-            sdk: tracer.clone(),
-            open: open.clone(),
-        }),
+        inner: lean().with_tracer(own.clone()),
+        aside: lean().with_tracer(Aside(own)),
         core: Core::new(tracer, settings, open),
         conversation_of: ConversationOf(ConversationLayer::<S>::conversation_of),
     }
@@ -248,15 +255,14 @@ where
                 self.new_service(attributes, id, ctx, Wanted::among(attributes));
             }
             CallSite::Joining if !occupied() => self.join(attributes, id, ctx),
-            _ => {
-                if let Some(parent) = attributes.parent() {
-                    self.tell_if_service(parent, &ctx);
-                }
-                if self.core.astray.load(Ordering::Relaxed) {
-                    return self.bring_home(attributes, id, ctx);
-                }
-                undisturbed(|| self.inner.on_new_span(attributes, id, ctx));
+            _ if attributes.parent().is_some()
+                || self.core.astray.load(Ordering::Relaxed)
+                || !self.core.settings.otel_layer_is_lean =>
+            {
+                self.new_ordinary(attributes, id, ctx);
             }
+            // Nothing is started by that.
+            _ => self.aside.on_new_span(attributes, id, ctx),
         }
     }
 
@@ -291,16 +297,13 @@ where
     }
 
     fn on_enter(&self, id: &Id, ctx: Context<'_, S>) {
-        if self.core.dispatch.get().is_none() {
-            // Some wrappers keep it from us, `Option` among them.
-            dispatcher::get_default(|dispatch| self.core.learn(dispatch));
-        }
         if self.core.ours.may_have(id) && self.enter_service(id, &ctx) {
             return;
         }
         // It starts the span, under a lock: a sampler or processor that emits something must not lead back to it.
         undisturbed(|| self.inner.on_enter(id, ctx));
-        if self.core.unentered.load(Ordering::Relaxed) != 0 {
+        if self.core.awaits_enter.load(Ordering::Relaxed) != 0 {
+            self.core.learn_by_default();
             self.scope_entered(id);
         }
     }

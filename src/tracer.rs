@@ -84,6 +84,17 @@ impl Tracer for LayerTracer {
     }
 }
 
+/// The same tracer, for a layer of another type than the wrapped one.
+pub(crate) struct Aside(pub(crate) LayerTracer);
+
+impl Tracer for Aside {
+    type Span = LayerSpan;
+
+    fn build_with_context(&self, builder: SpanBuilder, parent: &Context) -> LayerSpan {
+        self.0.build_with_context(builder, parent)
+    }
+}
+
 /// A span of the layer or of the one that it wraps.
 #[allow(clippy::large_enum_variant, reason = "nearly all are of the large one")]
 pub(crate) enum LayerSpan {

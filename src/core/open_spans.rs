@@ -43,7 +43,7 @@ impl<T> OpenSpans<T> {
     fn slot(&self, id: &span::Id) -> &Slot<T> {
         // The registry puts the index low and the generation high: both vary.
         let hash = id.into_u64().wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 48;
-        &self.0[hash as usize % self.0.len()]
+        &self.0[hash as usize % Self::SLOTS]
     }
 
     /// Whether the span may be among them; never wrong in the negative.

@@ -60,7 +60,7 @@ fn a_thousand_conversations_that_ended_leave_nothing_behind() {
     });
     assert_eq!(core.table.len(), 0);
     assert!(core.ours.is_empty());
-    assert_eq!(core.unentered.load(Ordering::Relaxed), 0);
+    assert_eq!(core.awaits_enter.load(Ordering::Relaxed), 0);
     assert!(lives.iter().all(|live| live.strong_count() == 0));
     assert!(lock(&core.table.ended).order.len() <= 1_001);
     // What still waits for its time waits for nobody, and goes.

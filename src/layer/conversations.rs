@@ -14,9 +14,9 @@ use opentelemetry::{Context as OtelContext, KeyValue};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
+use tracing_core::Subscriber;
 use tracing_core::field::{Field, ValueSet, Visit};
 use tracing_core::span::{Attributes, Id};
-use tracing_core::{Subscriber, dispatcher};
 use tracing_subscriber::Layer as _;
 use tracing_subscriber::layer::Context;
 use tracing_subscriber::registry::LookupSpan;
@@ -59,11 +59,9 @@ where
             // Another scope of the same id was quicker.
             return self.core.ours.put(id, Ours::Joining(own_id.into()));
         }
-        self.core.unentered.fetch_add(1, Ordering::Relaxed);
+        self.core.awaits_enter.fetch_add(1, Ordering::Relaxed);
         self.core.ours.put(id, Ours::Scope(live.clone()));
-        if self.core.dispatch.get().is_none() {
-            dispatcher::get_default(|dispatch| self.core.learn(dispatch));
-        }
+        self.core.learn_by_default();
         if self.core.dispatch.get().is_none() {
             // Without a way back to the scope, its span has to be started here and now.
             self.inner_context(id, &ctx, |context| live.adopt(context));
@@ -84,9 +82,14 @@ where
         self.make_ordinary(&live, attributes, id, ctx);
     }
 
-    /// An ordinary span that may be in a conversation without its context telling so.
-    pub(super) fn bring_home(&self, attributes: &Attributes<'_>, id: &Id, ctx: Context<'_, S>) {
-        if !occupied()
+    /// An ordinary span that names its parent, or may be in a conversation without its context telling so.
+    #[cold]
+    pub(super) fn new_ordinary(&self, attributes: &Attributes<'_>, id: &Id, ctx: Context<'_, S>) {
+        if let Some(parent) = attributes.parent() {
+            self.tell_if_service(parent, &ctx);
+        }
+        if self.core.astray.load(Ordering::Relaxed)
+            && !occupied()
             && !Membership::is_current()
             && let Some(live) = self.place_of_new(attributes, &ctx).conversation
         {
@@ -183,9 +186,9 @@ where
         give: impl FnOnce(OtelContext),
     ) {
         undisturbed(|| {
-            self.inner.on_enter(id, ctx.clone());
+            self.aside.on_enter(id, ctx.clone());
             give(OtelContext::current());
-            self.inner.on_exit(id, ctx.clone());
+            self.aside.on_exit(id, ctx.clone());
         });
     }
 

@@ -3,7 +3,7 @@
 use crate::core::Core;
 use crate::service::ServiceSpan;
 use opentelemetry::{Context, ContextGuard};
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::sync::Arc;
 use tracing_core::span::Id;
 
@@ -17,6 +17,8 @@ struct Entered {
 
 thread_local! {
     static ENTERED: RefCell<Vec<Entered>> = const { RefCell::new(Vec::new()) };
+    /// Whether there are any, for every event that wants to know.
+    static IS_ANY: Cell<bool> = const { Cell::new(false) };
 }
 
 /// Makes `context` the thread's, until the span is exited.
@@ -29,6 +31,7 @@ pub(super) fn enter(core: &Core, id: &Id, service: Arc<ServiceSpan>, context: Co
         _attached: context.attach(),
     };
     ENTERED.with_borrow_mut(|all| all.push(entered));
+    IS_ANY.set(true);
 }
 
 /// Tells whether the span was entered.
@@ -37,11 +40,14 @@ pub(super) fn exit(core: &Core, id: &Id) -> bool {
     let exited = ENTERED.with_borrow_mut(|all| {
         let of =
             |entered: &Entered| entered.id == id.into_u64() && std::ptr::eq(entered.core, core);
-        if all.last().is_some_and(of) {
-            return all.pop();
-        }
-        let index = all.iter().rposition(of)?;
-        Some(all.remove(index))
+        let exited = if all.last().is_some_and(of) {
+            all.pop()
+        } else {
+            let index = all.iter().rposition(of)?;
+            Some(all.remove(index))
+        };
+        IS_ANY.set(!all.is_empty());
+        exited
     });
     // Let go of only now: the last of a context may have a span to end.
     exited.is_some()
@@ -59,5 +65,5 @@ pub(super) fn innermost(core: &Core) -> Option<(Id, Arc<ServiceSpan>)> {
 /// Whether there is any.
 #[inline]
 pub(super) fn is_any() -> bool {
-    ENTERED.with_borrow(|all| !all.is_empty())
+    IS_ANY.get()
 }
