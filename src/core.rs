@@ -269,8 +269,7 @@ impl Core {
         } else {
             Way::AllAtOnce
         };
-        let id = span.span_context().span_id();
-        let learned = end_with(id, words, way, || {
+        let learned = end_with(span, words, way, || {
             undisturbed(|| span.end_with_timestamp(at));
         });
         if let Some(number) = learned {

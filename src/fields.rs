@@ -112,13 +112,16 @@ pub(crate) fn name(text: &str) -> StringValue {
     if text.len() > LONGEST {
         return text.to_owned().into();
     }
-    NAMES.with_borrow_mut(|names| {
-        let known = &mut names[slot(text) % names.len()];
+    let kept = NAMES.try_with(|names| {
+        let mut names = names.borrow_mut();
+        let slots = names.len();
+        let known = &mut names[slot(text) % slots];
         match known {
-            Some(known) if **known == *text => known.clone().into(),
-            _ => known.insert(Arc::from(text)).clone().into(),
+            Some(known) if **known == *text => known.clone(),
+            _ => known.insert(Arc::from(text)).clone(),
         }
-    })
+    });
+    kept.map_or_else(|_| text.to_owned().into(), StringValue::from)
 }
 
 /// Where a name is kept, by its length and its two ends, where names differ.

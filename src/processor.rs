@@ -66,19 +66,26 @@ pub(crate) fn without_marks<R>(itself: bool, start: impl FnOnce() -> R) -> R {
 
 /// Ends a span with `words` to be heard. Gives what was learned of the way.
 pub(crate) fn end_with(
-    span: SpanId,
+    span: &SpanRef<'_>,
     words: LastWords,
     way: Way,
     end: impl FnOnce(),
 ) -> Option<usize> {
-    let handed = HandedOver {
+    let mut handed = Some(HandedOver {
         words,
         way,
         learned: None,
-    };
-    HANDED_OVER.with(|place| *place.borrow_mut() = Some(handed));
-    with(&ENDING, span, end);
-    HANDED_OVER.with(|place| place.borrow_mut().take())?.learned
+    });
+    // A thread that is about to go has no place for them any more; what can be set on the span is still set.
+    let _ = HANDED_OVER.try_with(|place| place.replace(handed.take()));
+    if let Some(HandedOver { words, .. }) = handed {
+        span.set_attributes(words.attributes);
+        span.set_status(words.status);
+        end();
+        return None;
+    }
+    with(&ENDING, span.span_context().span_id(), end);
+    HANDED_OVER.try_with(RefCell::take).ok()??.learned
 }
 
 /// Takes the attributes and the status that are handed over of `span`, to be set on it. What is set by the program leaves
@@ -87,14 +94,16 @@ pub(crate) fn take_values(span: &SpanContext, is_set: bool) -> Option<(Vec<KeyVa
     if ENDING.get() != span.span_id() {
         return None;
     }
-    HANDED_OVER.with_borrow_mut(|place| {
+    let take = |place: &RefCell<Option<HandedOver>>| {
+        let mut place = place.borrow_mut();
         let handed = place.as_mut()?;
         let attributes = match handed.way {
             Way::AllAtOnce if !is_set => Vec::new(),
             _ => std::mem::take(&mut handed.words.attributes),
         };
         Some((attributes, std::mem::take(&mut handed.words.status)))
-    })
+    };
+    HANDED_OVER.try_with(take).ok()?
 }
 
 impl HandedOver {
@@ -103,7 +112,8 @@ impl HandedOver {
         if ENDING.get() != span.span_context.span_id() {
             return None;
         }
-        HANDED_OVER.with_borrow_mut(|place| {
+        let complete = |place: &RefCell<Option<HandedOver>>| {
+            let mut place = place.borrow_mut();
             let handed = place.as_mut()?;
             let own = std::mem::take(&mut handed.words.attributes);
             let bounds = if own.is_empty() {
@@ -128,7 +138,8 @@ impl HandedOver {
                 adopt(span, parent, *turn);
             }
             bounds
-        })
+        };
+        HANDED_OVER.try_with(complete).ok()?
     }
 }
 

@@ -13,17 +13,18 @@ use opentelemetry::trace::{SpanKind, TraceContextExt, TraceId};
 use opentelemetry::{Context, KeyValue};
 use opentelemetry_sdk::error::OTelSdkResult;
 use opentelemetry_sdk::trace::{
-    Sampler, SamplingDecision, SamplingResult, ShouldSample, Span as SdkSpan, SpanData,
-    SpanProcessor,
+    Sampler, SamplingDecision, SamplingResult, SdkTracerProvider, ShouldSample, Span as SdkSpan,
+    SpanData, SpanProcessor,
 };
 use stage::{Stage, exporter_with};
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, mpsc};
+use std::sync::{Arc, Mutex, mpsc};
 use std::time::Duration;
 use tracing::field::Empty;
-use tracing::{Span, info, info_span};
-use tracing_conversation::Conversation;
+use tracing::{Dispatch, Span, info, info_span};
+use tracing_conversation::{Conversation, ConversationProcessor};
+use tracing_subscriber::prelude::*;
 
 /// Runs `act` on a thread of its own and fails if it does not come back.
 fn comes_back(act: impl FnOnce() + Send + 'static) {
@@ -600,4 +601,64 @@ fn limits_of_any_length_are_understood() {
         let open = usize::from(limit == Duration::MAX);
         assert_eq!(stage.conversations.open(), open, "{limit:?}");
     }
+}
+
+/// Keeps what ends; the SDK's simple processor needs a thread that is still whole.
+#[derive(Clone, Debug, Default)]
+struct Keeps(Arc<Mutex<Vec<SpanData>>>);
+
+impl SpanProcessor for Keeps {
+    fn on_start(&self, _: &mut SdkSpan, _: &Context) {}
+    fn on_end(&self, span: SpanData) {
+        self.0.lock().unwrap().push(span);
+    }
+    fn force_flush(&self) -> OTelSdkResult {
+        Ok(())
+    }
+    fn shutdown_with_timeout(&self, _: Duration) -> OTelSdkResult {
+        Ok(())
+    }
+}
+
+#[test]
+fn spans_that_a_thread_takes_with_it_as_it_goes_leave_all_the_same() {
+    thread_local! {
+        static KEPT: RefCell<Vec<Span>> = const { RefCell::new(Vec::new()) };
+    }
+    let ended = Keeps::default();
+    let provider = SdkTracerProvider::builder()
+        .with_span_processor(ConversationProcessor::new(ended.clone()))
+        .build();
+    let dispatch = Dispatch::new(tracing_subscriber::registry().with(stage::layer(&provider)));
+    let thread = std::thread::spawn(move || {
+        // What is first is dropped last: after everything that the layer keeps of the thread.
+        KEPT.with_borrow_mut(Vec::clear);
+        tracing::dispatcher::with_default(&dispatch, || {
+            let conversation = info_span!("conversation", conversation.id = "c1");
+            let llm = conversation.in_scope(|| {
+                drop(info_span!("stt", gen_ai.operation.name = "stt"));
+                info_span!(
+                    "llm",
+                    gen_ai.operation.name = "chat",
+                    gen_ai.request.model = "gpt-4o",
+                    gen_ai.response.model = Empty
+                )
+            });
+            llm.in_scope(|| ());
+            KEPT.with_borrow_mut(|kept| kept.extend([llm, conversation]));
+        });
+    });
+    thread.join().unwrap();
+    let spans = ended.0.lock().unwrap();
+    let mut lines = stage::tree(&spans, &["conversation.id", "gen_ai.request.model"]);
+    lines.sort();
+    assert_eq!(
+        lines,
+        [
+            "    llm conversation.id=c1 gen_ai.request.model=gpt-4o",
+            "    stt conversation.id=c1",
+            "  turn conversation.id=c1",
+            "conversation conversation.id=c1",
+        ]
+    );
 }

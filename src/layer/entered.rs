@@ -30,14 +30,16 @@ pub(super) fn enter(core: &Core, id: &Id, service: Arc<ServiceSpan>, context: Co
         service,
         _attached: context.attach(),
     };
-    ENTERED.with_borrow_mut(|all| all.push(entered));
-    IS_ANY.set(true);
+    // A thread that is about to go enters nothing any more.
+    let is_kept = ENTERED.try_with(|all| all.borrow_mut().push(entered));
+    IS_ANY.set(is_kept.is_ok());
 }
 
 /// Tells whether the span was entered.
 #[inline]
 pub(super) fn exit(core: &Core, id: &Id) -> bool {
-    let exited = ENTERED.with_borrow_mut(|all| {
+    let exit = |all: &RefCell<Vec<Entered>>| {
+        let mut all = all.borrow_mut();
         let of =
             |entered: &Entered| entered.id == id.into_u64() && std::ptr::eq(entered.core, core);
         let exited = if all.last().is_some_and(of) {
@@ -48,18 +50,21 @@ pub(super) fn exit(core: &Core, id: &Id) -> bool {
         };
         IS_ANY.set(!all.is_empty());
         exited
-    });
+    };
+    let exited = ENTERED.try_with(exit).ok().flatten();
     // Let go of only now: the last of a context may have a span to end.
     exited.is_some()
 }
 
 /// The innermost of the layer's that is entered here.
 pub(super) fn innermost(core: &Core) -> Option<(Id, Arc<ServiceSpan>)> {
-    ENTERED.with_borrow(|all| {
+    let innermost = |all: &RefCell<Vec<Entered>>| {
+        let all = all.borrow();
         let mut inwards = all.iter().rev();
         let innermost = inwards.find(|entered| std::ptr::eq(entered.core, core))?;
         Some((Id::from_u64(innermost.id), innermost.service.clone()))
-    })
+    };
+    ENTERED.try_with(innermost).ok().flatten()
 }
 
 /// Whether there is any.
