@@ -134,13 +134,11 @@ impl Core {
 
     /// Keeps the way to the subscriber that the layer is part of, if `dispatch` is one. The first is as good as any other.
     pub(crate) fn learn(&self, dispatch: &Dispatch) {
-        if dispatch
+        let is_ours = dispatch
             .downcast_ref::<Self>()
-            .is_some_and(|core| std::ptr::eq(core, self))
-        {
-            if self.dispatch.set(dispatch.downgrade()).is_ok() {
-                self.awaits_enter.fetch_sub(1, Ordering::Relaxed);
-            }
+            .is_some_and(|core| std::ptr::eq(core, self));
+        if is_ours && self.dispatch.set(dispatch.downgrade()).is_ok() {
+            self.awaits_enter.fetch_sub(1, Ordering::Relaxed);
         }
     }
 
