@@ -12,6 +12,7 @@ mod stage;
 
 use opentelemetry_sdk::trace::InMemorySpanExporter;
 use stage::layer;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, LazyLock, Mutex, mpsc};
 use std::time::Duration;
 use tracing::field::Empty;
@@ -154,4 +155,49 @@ fn a_scope_handed_to_a_thread_ends_its_conversation_there() {
             && stage::attribute(span, "conversation.id").as_deref() == Some("handed over")
     });
     assert_eq!(own.count(), 1);
+}
+
+#[test]
+fn the_last_event_of_a_thread_is_heard_as_well() {
+    static FAREWELLS: AtomicU32 = AtomicU32::new(0);
+    /// Says goodbye when its thread takes it down.
+    struct Polite;
+    impl Drop for Polite {
+        fn drop(&mut self) {
+            // Nobody's, for nothing is entered any more.
+            info!(conversation.event = "user_started_speaking");
+            info!(
+                conversation.event = "annotate",
+                conversation.id = "last words",
+                farewells = FAREWELLS.fetch_add(1, Ordering::SeqCst) + 1
+            );
+        }
+    }
+    thread_local! {
+        static POLITE: Polite = const { Polite };
+    }
+    let installed = &*INSTALLED;
+    let conversation = info_span!("conversation", conversation.id = "last words");
+    for is_inside in [true, false] {
+        let conversation = conversation.clone();
+        let thread = std::thread::spawn(move || {
+            // What is first is dropped last: after everything that the layer keeps of the thread.
+            POLITE.with(|_| ());
+            info_span!("ordinary").in_scope(|| ());
+            if is_inside {
+                let _scope = conversation.entered();
+                let llm = info_span!("llm", gen_ai.operation.name = "chat");
+                llm.in_scope(|| info!(conversation.event = "first_byte"));
+            }
+        });
+        thread.join().unwrap();
+    }
+    drop(conversation);
+    let spans = installed.exporter.get_finished_spans().unwrap();
+    let turn = spans.iter().find(|span| {
+        let of = stage::attribute(span, "conversation.id");
+        span.name == "turn" && of.as_deref() == Some("last words")
+    });
+    let heard = turn.and_then(|turn| stage::attribute(turn, "farewells"));
+    assert_eq!(heard.as_deref(), Some("2"));
 }

@@ -5,6 +5,7 @@ use crate::fields;
 use crate::names;
 use opentelemetry::trace::{SpanId, TraceContextExt};
 use opentelemetry::{Context, KeyValue, StringValue, Value};
+use std::cell::Cell;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, PoisonError, RwLock, Weak};
 
@@ -26,13 +27,13 @@ impl Membership {
     }
 
     pub(crate) fn is_current() -> bool {
-        Context::map_current(|context| context.get::<Self>().is_some())
+        with_current(|context| context.get::<Self>().map(|_| ())).is_some()
     }
 
     /// The same, with the span whose context it is.
     #[inline]
     pub(crate) fn current_with_span() -> Option<(Arc<Live>, SpanId)> {
-        Context::map_current(|context| {
+        with_current(|context| {
             let live = context.get::<Self>()?.live.upgrade()?;
             Some((live, context.span().span_context().span_id()))
         })
@@ -41,8 +42,34 @@ impl Membership {
     /// The conversation whose context is active on this thread.
     #[inline]
     pub(crate) fn current() -> Option<Arc<Live>> {
-        Context::map_current(|context| context.get::<Self>()?.live.upgrade())
+        with_current(|context| context.get::<Self>()?.live.upgrade())
     }
+}
+
+struct Alive;
+
+impl Drop for Alive {
+    fn drop(&mut self) {}
+}
+
+thread_local! {
+    static IS_KNOWN: Cell<bool> = const { Cell::new(false) };
+    static ALIVE: Alive = const { Alive };
+}
+
+/// Asks the active context. A thread that is about to go has none any more, and OpenTelemetry panics if it is asked.
+///
+/// What a thread keeps goes in the opposite order in which it came: as long as `ALIVE` is there, which comes after it, the
+/// context is.
+#[inline]
+fn with_current<R>(ask: impl FnOnce(&Context) -> Option<R>) -> Option<R> {
+    if !IS_KNOWN.get() {
+        // It may be gone already, if it is only now that the thread has anything to say.
+        std::panic::catch_unwind(|| Context::map_current(|_| ())).ok()?;
+        IS_KNOWN.set(true);
+    }
+    ALIVE.try_with(|_| ()).ok()?;
+    Context::map_current(ask)
 }
 
 /// What every span of a conversation is marked with.
