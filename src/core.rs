@@ -302,7 +302,16 @@ impl Due for Core {
 }
 
 impl Drop for Core {
+    /// Ends what is still open, where the layer is exchanged or its subscriber goes: nobody will tell of it any more.
     fn drop(&mut self) {
+        let now = self.clock.now();
+        for (_, ours) in self.ours.all() {
+            if let Ours::Service(service) = ours
+                && service.is_finished_now()
+            {
+                service.end(self, now);
+            }
+        }
         self.end_all(EndReason::ConversationEnded);
     }
 }

@@ -6,7 +6,7 @@ use crate::conversation::{Identity, Live, Turn};
 use crate::core::Core;
 use crate::fields::{self, Given, Keyed, Text};
 use crate::names;
-use crate::processor::without_marks;
+use crate::processor::{LastWords, is_recording, without_marks};
 use crate::recognise::Service;
 use crate::tracer::LayerSpan;
 use opentelemetry::trace::{SpanBuilder, SpanKind, Status, TraceContextExt, Tracer};
@@ -111,14 +111,6 @@ pub(crate) struct Plan {
     start: SystemTime,
     /// Where it is put unless the program says otherwise.
     parent: Context,
-}
-
-/// What a service span ends with.
-pub(crate) struct Finished {
-    pub(crate) values: (Vec<KeyValue>, Status),
-    pub(crate) turn: Option<Arc<Turn>>,
-    /// Whether that is another turn than it began in.
-    pub(crate) moved: bool,
 }
 
 /// A service span as the spans below it see it.
@@ -236,11 +228,6 @@ impl ServiceSpan {
     }
 
     #[inline]
-    pub(crate) fn buffer(&self) -> usize {
-        self.buffer.load(Ordering::Relaxed)
-    }
-
-    #[inline]
     pub(crate) fn parent(&self) -> &Context {
         &self.plan.parent
     }
@@ -266,24 +253,45 @@ impl ServiceSpan {
         !self.finished.swap(true, Ordering::Relaxed)
     }
 
-    /// What is left to say of the work, if it is `wanted` at all.
-    pub(crate) fn finish(&self, core: &Core, now: Time, wanted: bool) -> Option<Finished> {
+    /// Ends the OpenTelemetry span, of work that has just been finished.
+    pub(crate) fn end(&self, core: &Core, now: Time) {
+        let span = self.start(core).span();
         let mut place = lock(&self.work);
-        let work = place.as_mut()?;
-        if let Some(live) = &self.conversation {
+        let Some(work) = place.as_mut() else {
+            return;
+        };
+        let live = self.conversation.as_ref();
+        if let Some(live) = live {
             live.finish_service(core, now, work);
         }
-        let moved = work.turn_number() != work.began_in;
-        if moved && let Some(number) = work.turn_number() {
+        if !is_recording(&span) {
+            *place = None;
+            return;
+        }
+        let number = work.turn_number();
+        let moved = number != work.began_in;
+        if moved && let Some(number) = number {
             work.set(names::TURN_NUMBER, i64::from(number));
         }
-        let finished = wanted.then(|| Finished {
-            values: work.finish(&core.settings.content),
-            moved,
-            turn: work.turn.take(),
-        });
+        let (attributes, status) = work.finish(&core.settings.content);
+        let turn = work.turn.take();
         *place = None;
-        finished
+        drop(place);
+
+        let moved_to = live.filter(|_| moved).map(|live| {
+            let parent = live.parent_context(core, turn.as_deref()).span();
+            Box::new((parent.span_context().clone(), number))
+        });
+        let words = LastWords {
+            start: None,
+            place: moved_to,
+            attributes,
+            status,
+            bounds: Some(core.settings.content.bounds()),
+            buffer: self.buffer.load(Ordering::Relaxed),
+        };
+        let end = live.map_or_else(SystemTime::now, |live| live.wall(now));
+        core.end(&span, words, end);
     }
 }
 

@@ -304,6 +304,38 @@ fn a_parent_from_elsewhere_can_be_set_within_an_option_as_well() {
 }
 
 #[test]
+fn what_is_open_when_the_layer_is_exchanged_ends_with_all_that_is_known_of_it() {
+    let (first_layer, first) = ours().apart();
+    let (second_layer, second) = ours().apart();
+    let (reloadable, handle) = reload::Layer::new(first_layer);
+    let all = Dispatch::from(tracing_subscriber::registry().with(reloadable));
+    tracing::dispatcher::with_default(&all, || {
+        let scope = info_span!("conversation", conversation.id = "c1");
+        let llm = scope.in_scope(|| {
+            info_span!(
+                "llm",
+                gen_ai.operation.name = "chat",
+                gen_ai.request.model = "gpt-4o"
+            )
+        });
+        llm.in_scope(|| ());
+        handle.reload(second_layer).unwrap();
+        llm.in_scope(|| info!("still there"));
+        llm.record("gen_ai.request.model", "too late");
+    });
+    let spans = first.exporter.get_finished_spans().unwrap();
+    assert_eq!(
+        stage::tree(&spans, &["conversation.id", "gen_ai.request.model"]),
+        [
+            "conversation conversation.id=c1",
+            "  turn conversation.id=c1",
+            "    llm conversation.id=c1 gen_ai.request.model=gpt-4o",
+        ]
+    );
+    assert_eq!(second.exporter.get_finished_spans().unwrap().len(), 0);
+}
+
+#[test]
 fn within_reload_it_works_and_can_be_exchanged() {
     let (first_layer, first) = ours().apart();
     let (second_layer, second) = ours().apart();

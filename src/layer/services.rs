@@ -9,15 +9,13 @@ use crate::clock::lock;
 use crate::core::{Found, Opening, undisturbed};
 use crate::fields::{Fields, Given};
 use crate::names;
-use crate::processor::{LastWords, is_recording};
 use crate::recognise::Service;
 use crate::service::{News, ServiceSpan};
 use crate::tracer::telling_of;
 use opentelemetry::Context as OtelContext;
-use opentelemetry::trace::{SpanKind, TraceContextExt};
+use opentelemetry::trace::SpanKind;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::SystemTime;
 use tracing_core::Subscriber;
 use tracing_core::field::{FieldSet, Visit};
 use tracing_core::span::{Attributes, Id};
@@ -257,38 +255,12 @@ where
         if !service.is_finished_now() {
             return;
         }
-        let core = &*self.core;
-        let now = core.clock.now();
-        let context = self.started(id, service, ctx);
+        let now = self.core.clock.now();
+        self.started(id, service, ctx);
         if service.is_told.load(Ordering::SeqCst) {
             self.start_inner(id, ctx);
         }
-        let span = context.span();
-        let Some(finished) = service.finish(core, now, is_recording(&span)) else {
-            return;
-        };
-        let (attributes, status) = finished.values;
-        let mut place = None;
-        let end = match &service.conversation {
-            Some(live) => {
-                place = finished.moved.then(|| {
-                    let parent = live.parent_context(core, finished.turn.as_deref()).span();
-                    let number = finished.turn.as_ref().map(|turn| turn.number);
-                    Box::new((parent.span_context().clone(), number))
-                });
-                live.wall(now)
-            }
-            None => SystemTime::now(),
-        };
-        let words = LastWords {
-            start: None,
-            place,
-            attributes,
-            status,
-            bounds: Some(core.settings.content.bounds()),
-            buffer: service.buffer(),
-        };
-        core.end(&span, words, end);
+        service.end(&self.core, now);
     }
 }
 
