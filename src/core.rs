@@ -306,10 +306,11 @@ impl Drop for Core {
     fn drop(&mut self) {
         let now = self.clock.now();
         for (_, ours) in self.ours.all() {
-            if let Ours::Service(service) = ours
-                && service.is_finished_now()
-            {
-                service.end(self, now);
+            if let Ours::Service(service) = ours {
+                service.is_orphan.store(true, Ordering::Relaxed);
+                if service.is_finished_now() {
+                    service.end(self, now);
+                }
             }
         }
         self.end_all(EndReason::ConversationEnded);

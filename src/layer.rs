@@ -309,7 +309,7 @@ where
     }
 
     fn on_exit(&self, id: &Id, ctx: Context<'_, S>) {
-        if self.core.ours.may_have(id) && self.exit_service(id) {
+        if entered::is_any() && entered::exit(&self.core, id) {
             return;
         }
         self.inner.on_exit(id, ctx);

@@ -119,6 +119,8 @@ pub(crate) struct ServiceSpan {
     /// The number of its turn; none is 0.
     turn: AtomicU32,
     finished: AtomicBool,
+    /// Whether the layer that it is of has gone.
+    pub(crate) is_orphan: AtomicBool,
     /// Whether the wrapped layer knows of it: it may then keep something that is still to be taken over.
     pub(crate) is_told: AtomicBool,
     /// Whether it is closed. As long as the lock is held, it does not close.
@@ -138,6 +140,7 @@ impl ServiceSpan {
             conversation: None,
             turn: AtomicU32::new(0),
             finished: AtomicBool::new(false),
+            is_orphan: AtomicBool::new(false),
             is_told: AtomicBool::new(false),
             is_closed: Mutex::new(false),
             plan: Plan {

@@ -9,6 +9,7 @@
 
 mod stage;
 
+use opentelemetry::Context;
 use opentelemetry::trace::TraceContextExt;
 use opentelemetry_sdk::trace::{InMemorySpanExporter, SdkTracerProvider};
 use stage::{exporter, layer};
@@ -318,8 +319,8 @@ fn what_is_open_when_the_layer_is_exchanged_ends_with_all_that_is_known_of_it() 
                 gen_ai.request.model = "gpt-4o"
             )
         });
-        llm.in_scope(|| ());
-        handle.reload(second_layer).unwrap();
+        llm.in_scope(|| handle.reload(second_layer).unwrap());
+        assert!(!Context::current().has_active_span(), "it is exited");
         llm.in_scope(|| info!("still there"));
         llm.record("gen_ai.request.model", "too late");
     });

@@ -5,6 +5,7 @@ use crate::service::ServiceSpan;
 use opentelemetry::{Context, ContextGuard};
 use std::cell::{Cell, RefCell};
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use tracing_core::span::Id;
 
 struct Entered {
@@ -21,6 +22,16 @@ thread_local! {
     static IS_ANY: Cell<bool> = const { Cell::new(false) };
 }
 
+impl Entered {
+    fn is_orphan(&self) -> bool {
+        self.service.is_orphan.load(Ordering::Relaxed)
+    }
+
+    fn is_of(&self, core: &Core) -> bool {
+        std::ptr::eq(self.core, core) && !self.is_orphan()
+    }
+}
+
 /// Makes `context` the thread's, until the span is exited.
 #[inline]
 pub(super) fn enter(core: &Core, id: &Id, service: Arc<ServiceSpan>, context: Context) {
@@ -35,13 +46,14 @@ pub(super) fn enter(core: &Core, id: &Id, service: Arc<ServiceSpan>, context: Co
     IS_ANY.set(is_kept.is_ok());
 }
 
-/// Tells whether the span was entered.
+/// Tells whether the span was entered, by this layer or by one before it that has gone.
 #[inline]
 pub(super) fn exit(core: &Core, id: &Id) -> bool {
     let exit = |all: &RefCell<Vec<Entered>>| {
         let mut all = all.borrow_mut();
-        let of =
-            |entered: &Entered| entered.id == id.into_u64() && std::ptr::eq(entered.core, core);
+        let of = |entered: &Entered| {
+            entered.id == id.into_u64() && (entered.is_of(core) || entered.is_orphan())
+        };
         let exited = if all.last().is_some_and(of) {
             all.pop()
         } else {
@@ -61,7 +73,7 @@ pub(super) fn innermost(core: &Core) -> Option<(Id, Arc<ServiceSpan>)> {
     let innermost = |all: &RefCell<Vec<Entered>>| {
         let all = all.borrow();
         let mut inwards = all.iter().rev();
-        let innermost = inwards.find(|entered| std::ptr::eq(entered.core, core))?;
+        let innermost = inwards.find(|entered| entered.is_of(core))?;
         Some((Id::from_u64(innermost.id), innermost.service.clone()))
     };
     ENTERED.try_with(innermost).ok().flatten()

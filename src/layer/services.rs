@@ -139,11 +139,6 @@ where
         true
     }
 
-    /// Tells whether the span is a service's, and was entered.
-    pub(super) fn exit_service(&self, id: &Id) -> bool {
-        entered::exit(&self.core, id)
-    }
-
     /// Tells the wrapped layer of a service span: it is about to hear of it in other ways.
     pub(super) fn tell_if_service(&self, id: &Id, ctx: &Context<'_, S>) {
         if let Some(Ours::Service(service)) = self.core.ours.get(id) {
