@@ -50,7 +50,7 @@ impl Live {
         Arc::new_cyclic(|this| Self {
             this: this.clone(),
             core: Arc::downgrade(core),
-            identity: Arc::new(Identity::new(id)),
+            identity: Arc::new(Identity::new(id, &core.settings.content)),
             started: core.clock.now(),
             wall: core.clock.wall(),
             scope: OnceLock::new(),

@@ -106,11 +106,11 @@ pub(crate) fn fingerprint(text: &str) -> usize {
 }
 
 /// A name of which there are few, of a model or a voice: kept once for all spans that carry it.
-pub(crate) fn name(text: &str) -> StringValue {
-    /// Longer ones are hardly names.
+pub(crate) fn name(text: &str, policy: &ContentPolicy) -> StringValue {
+    /// What is longer is hardly a name; any policy lets so much through.
     const LONGEST: usize = 64;
     if text.len() > LONGEST {
-        return text.to_owned().into();
+        return policy.bound(text.to_owned()).into();
     }
     let kept = NAMES.try_with(|names| {
         let mut names = names.borrow_mut();
@@ -326,6 +326,7 @@ mod tests {
 
     #[test]
     fn names_are_kept_apart_and_each_but_once() {
+        let name = |text| name(text, &ContentPolicy::default());
         let names: Vec<_> = (0..2_000).map(|n| format!("model-{n}")).collect();
         for text in &names {
             assert_eq!(name(text).as_str(), text);

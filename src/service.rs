@@ -350,7 +350,10 @@ impl Work {
                 let operation = given.text();
                 let (service, operation) = match Service::known(&operation) {
                     Some((service, name)) => (service, StringValue::from(name)),
-                    None => (Service::Other, StringValue::from(operation.into_owned())),
+                    None => {
+                        let own = policy.bound(operation.into_owned());
+                        (Service::Other, StringValue::from(own))
+                    }
                 };
                 news.service |= self.service != service;
                 self.service = service;
@@ -365,7 +368,7 @@ impl Work {
                 | names::VOICE_ID,
                 _,
             ) => match given {
-                Given::Str(text) => self.set(field, fields::name(text)),
+                Given::Str(text) => self.set(field, fields::name(text, policy)),
                 _ => self.keep(field, given, policy),
             },
             (names::SERVICE_ENDED, _) => news.ended |= given.boolean() == Some(true),

@@ -262,6 +262,37 @@ fn a_megabyte_is_cut_and_an_id_of_that_size_still_names_one_conversation() {
 }
 
 #[test]
+fn a_value_is_cut_in_the_last_span_as_in_the_first_whatever_field_it_is_of() {
+    let stage = Stage::new();
+    let huge = "x".repeat(1 << 20);
+    stage.play(|| {
+        for id in ["short", &*huge] {
+            let _scope = info_span!("conversation", conversation.id = id).entered();
+            for _ in 0..3 {
+                drop(info_span!(
+                    "llm",
+                    gen_ai.operation.name = "chat",
+                    gen_ai.provider.name = &*huge,
+                    gen_ai.request.model = &*huge,
+                    language = &*huge
+                ));
+                drop(info_span!("own", gen_ai.operation.name = &*huge));
+                info!(conversation.event = "user_started_speaking");
+                info!(conversation.event = "bot_started_speaking");
+            }
+        }
+    });
+    let spans = stage.spans();
+    assert_eq!(spans.len(), 2 + 6 + 6 + 6);
+    for span in &spans {
+        for attribute in &span.attributes {
+            let length = attribute.value.as_str().len();
+            assert!(length <= 64 * 1024, "{} of {}", attribute.key, span.name);
+        }
+    }
+}
+
+#[test]
 fn characters_are_counted_as_such_and_a_count_that_is_given_wins() {
     let stage = Stage::new();
     stage.play(|| {

@@ -1,6 +1,7 @@
 //! Who a span belongs to.
 
 use super::Live;
+use crate::content::ContentPolicy;
 use crate::fields;
 use crate::names;
 use opentelemetry::trace::{SpanId, TraceContextExt};
@@ -75,6 +76,8 @@ fn with_current<R>(ask: impl FnOnce(&Context) -> Option<R>) -> Option<R> {
 /// What every span of a conversation is marked with.
 pub(crate) struct Identity {
     pub(crate) id: Arc<str>,
+    /// The same as spans carry it: as much as the policy allows.
+    told_id: Arc<str>,
     /// Attributes that the program wants on every span.
     inherited: RwLock<Vec<KeyValue>>,
     /// Whether there are any.
@@ -84,8 +87,9 @@ pub(crate) struct Identity {
 }
 
 impl Identity {
-    pub(super) fn new(id: Arc<str>) -> Self {
+    pub(super) fn new(id: Arc<str>, policy: &ContentPolicy) -> Self {
         Self {
+            told_id: policy.bound_shared(id.clone()),
             id,
             inherited: RwLock::default(),
             inherits: AtomicBool::new(false),
@@ -114,7 +118,7 @@ impl Identity {
     pub(crate) fn give_marks(&self, turn: Option<u32>, mut give: impl FnMut(KeyValue)) {
         give(KeyValue::new(
             names::CONVERSATION_ID,
-            StringValue::from(self.id.clone()),
+            StringValue::from(self.told_id.clone()),
         ));
         if let Some(number) = turn {
             give(KeyValue::new(names::TURN_NUMBER, i64::from(number)));
