@@ -8,7 +8,7 @@ mod services;
 
 use crate::clock::ManualClock;
 use crate::content::ContentPolicy;
-use crate::core::{Core, OpenSpans, Settings, TraceMode, occupied, undisturbed};
+use crate::core::{Core, Settings, TraceMode, occupied, undisturbed};
 use crate::recognise::CallSite;
 use crate::tracer::{Aside, LayerTracer};
 use crate::turns::EndReason;
@@ -85,15 +85,12 @@ where
             .with_tracked_inactivity(false)
             .with_target(false)
     };
-    let open = Arc::new(OpenSpans::default());
-    let own = LayerTracer {
-        sdk: tracer.clone(),
-        open: open.clone(),
-    };
+    let core = Core::new(tracer, settings, Arc::default());
+    let own = LayerTracer::of(&core);
     ConversationLayer {
         inner: lean().with_tracer(own.clone()),
         aside: lean().with_tracer(Aside(own)),
-        core: Core::new(tracer, settings, open),
+        core,
         conversation_of: ConversationOf(ConversationLayer::<S>::conversation_of),
     }
 }
@@ -159,12 +156,8 @@ where
     /// Spans are made with this layer's tracer all the same. Context activation has to be on, as it is by default.
     #[must_use]
     pub fn with_otel_layer(self, otel: OpenTelemetryLayer<S, SdkTracer>) -> Self {
-        let tracer = LayerTracer {
-            sdk: self.core.tracer.clone(),
-            open: self.core.ours.clone(),
-        };
         Self {
-            inner: otel.with_tracer(tracer),
+            inner: otel.with_tracer(LayerTracer::of(&self.core)),
             ..self.with(|settings| settings.otel_layer_is_lean = false)
         }
     }

@@ -4,7 +4,7 @@
 //! entered. A program that asks the span for its OpenTelemetry context (`OpenTelemetrySpanExt`) asks the wrapped layer,
 //! which keeps a builder for the same span; when it comes to start that, this tracer gives it the one span there is.
 
-use crate::core::{OpenSpans, undisturbed, with};
+use crate::core::{Core, OpenSpans, undisturbed, with};
 use crate::layer::Ours;
 use crate::processor::take_values;
 use opentelemetry::trace::{Span, SpanBuilder, SpanContext, Status, TraceContextExt, Tracer};
@@ -19,8 +19,8 @@ use tracing_core::span;
 /// Makes spans with the program's tracer, each service span once.
 #[derive(Clone)]
 pub(crate) struct LayerTracer {
-    pub(crate) sdk: SdkTracer,
-    pub(crate) open: Arc<OpenSpans<Ours>>,
+    sdk: SdkTracer,
+    open: Arc<OpenSpans<Ours>>,
 }
 
 /// The name by which a builder says that it is of a service span; of which one is its first attribute. Neither leaves.
@@ -37,6 +37,13 @@ pub(crate) fn telling_of<R>(id: &span::Id, tell: impl FnOnce() -> R) -> R {
 }
 
 impl LayerTracer {
+    pub(crate) fn of(core: &Core) -> Self {
+        Self {
+            sdk: core.tracer.clone(),
+            open: core.ours.clone(),
+        }
+    }
+
     /// The span that a builder is of, which says so.
     #[cold]
     fn span_told_of(&self, mut builder: SpanBuilder, parent: &Context) -> LayerSpan {

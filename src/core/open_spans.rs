@@ -88,25 +88,6 @@ impl<T> OpenSpans<T> {
         taken.map(|(_, what)| what)
     }
 
-    /// All of them at this moment.
-    pub(crate) fn all(&self) -> Vec<(span::Id, T)>
-    where
-        T: Clone,
-    {
-        let filled = self
-            .0
-            .iter()
-            .filter(|slot| slot.count.load(Ordering::Relaxed) != 0);
-        filled
-            .flat_map(|slot| {
-                let spans = lock(&slot.spans);
-                let all = spans.first.iter().chain(&spans.more).cloned();
-                all.collect::<Vec<_>>()
-            })
-            .map(|(id, what)| (span::Id::from_u64(id), what))
-            .collect()
-    }
-
     #[cfg(test)]
     pub(crate) fn is_empty(&self) -> bool {
         self.0
@@ -125,6 +106,22 @@ impl<T: Clone> OpenSpans<T> {
         lock(&slot.spans)
             .find(id.into_u64())
             .map(|what| what.clone())
+    }
+
+    /// All of them at this moment.
+    pub(crate) fn all(&self) -> Vec<(span::Id, T)> {
+        let filled = self
+            .0
+            .iter()
+            .filter(|slot| slot.count.load(Ordering::Relaxed) != 0);
+        filled
+            .flat_map(|slot| {
+                let spans = lock(&slot.spans);
+                let all = spans.first.iter().chain(&spans.more).cloned();
+                all.collect::<Vec<_>>()
+            })
+            .map(|(id, what)| (span::Id::from_u64(id), what))
+            .collect()
     }
 }
 
