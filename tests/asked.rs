@@ -261,7 +261,7 @@ fn the_first_question_may_come_while_service_spans_come_and_go_on_other_threads(
             });
         });
         let spans = stage.spans();
-        let count = |name: &str| spans.iter().filter(|span| span.name == name).count();
+        let count = |name| stage::count(&spans, name);
         assert_eq!(count("asked"), 1);
         assert_eq!(count("llm"), count("POST"));
         assert_eq!(spans.len(), 3 + 2 * count("llm"), "{:#?}", stage.tree(&[]));

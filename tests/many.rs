@@ -214,14 +214,8 @@ fn a_conversation_shared_by_many_threads_stays_one_with_its_turns_in_order() {
     turns.sort_unstable();
     assert!(turns.len() > 100);
     assert_eq!(turns, (1..=turns.len() as u32).collect::<Vec<_>>());
-    assert_eq!(
-        spans
-            .iter()
-            .filter(|span| span.name == "conversation")
-            .count(),
-        1
-    );
-    assert_eq!(spans.iter().filter(|span| span.name == "llm").count(), 800);
+    assert_eq!(stage::count(&spans, "conversation"), 1);
+    assert_eq!(stage::count(&spans, "llm"), 800);
     let turn_ids: HashMap<_, _> = spans
         .iter()
         .filter(|span| span.name == "turn")

@@ -10,51 +10,17 @@
 )]
 #![cfg(all(feature = "console", feature = "http"))]
 
+mod example;
+
 use serde_json::Value;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 use std::sync::OnceLock;
 
-/// The program, built as this test was: `cargo test --test replay` alone would not build it.
 fn program() -> &'static PathBuf {
     static PROGRAM: OnceLock<PathBuf> = OnceLock::new();
-    PROGRAM.get_or_init(|| {
-        // target/PROFILE/deps/replay-HASH
-        let profile = std::env::current_exe()
-            .unwrap()
-            .ancestors()
-            .nth(2)
-            .unwrap()
-            .to_owned();
-        let mut cargo = Command::new(env!("CARGO"));
-        let features: Vec<_> = [
-            (cfg!(feature = "http"), "http"),
-            (cfg!(feature = "grpc"), "grpc"),
-            (cfg!(feature = "console"), "console"),
-            (cfg!(feature = "attributes"), "attributes"),
-        ]
-        .into_iter()
-        .filter_map(|(on, name)| on.then_some(name))
-        .collect();
-        cargo
-            .args([
-                "build",
-                "--quiet",
-                "--example",
-                "replay",
-                "--no-default-features",
-                "--features",
-            ])
-            .arg(features.join(","))
-            .current_dir(env!("CARGO_MANIFEST_DIR"))
-            .env("CARGO_TARGET_DIR", profile.parent().unwrap());
-        if profile.ends_with("release") {
-            cargo.arg("--release");
-        }
-        assert!(cargo.status().unwrap().success());
-        profile.join("examples").join("replay")
-    })
+    PROGRAM.get_or_init(|| example::built("replay"))
 }
 
 fn replay(arguments: &[&str]) -> Output {

@@ -289,12 +289,6 @@ fn contexts_can_be_asked_for_while_anything_else_goes_on() {
         });
     });
     let spans = stage.spans();
-    assert_eq!(
-        spans
-            .iter()
-            .filter(|span| span.name == "conversation")
-            .count(),
-        1
-    );
-    assert_eq!(spans.iter().filter(|span| span.name == "llm").count(), 800);
+    assert_eq!(stage::count(&spans, "conversation"), 1);
+    assert_eq!(stage::count(&spans, "llm"), 800);
 }

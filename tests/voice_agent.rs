@@ -5,6 +5,8 @@
 #![cfg(all(feature = "console", feature = "http"))]
 #![allow(clippy::unwrap_used, reason = "a test may fail")]
 
+mod example;
+
 use serde_json::Value;
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -16,47 +18,9 @@ use std::sync::OnceLock;
 use std::sync::mpsc;
 use std::thread;
 
-/// The program, built with the features of this test: `cargo test --test voice_agent` alone would not build it.
 fn program() -> &'static PathBuf {
     static PROGRAM: OnceLock<PathBuf> = OnceLock::new();
-    PROGRAM.get_or_init(|| {
-        let given = [
-            (cfg!(feature = "default"), "default"),
-            (cfg!(feature = "http"), "http"),
-            (cfg!(feature = "grpc"), "grpc"),
-            (cfg!(feature = "console"), "console"),
-            (cfg!(feature = "attributes"), "attributes"),
-        ];
-        let features: Vec<_> = given
-            .into_iter()
-            .filter_map(|(on, name)| on.then_some(name))
-            .collect();
-        // target/PROFILE/deps/voice_agent-HASH
-        let profile = std::env::current_exe()
-            .unwrap()
-            .ancestors()
-            .nth(2)
-            .unwrap()
-            .to_owned();
-        let mut cargo = Command::new(env!("CARGO"));
-        cargo.args([
-            "build",
-            "--quiet",
-            "--example",
-            "voice_agent",
-            "--no-default-features",
-            "--features",
-        ]);
-        cargo
-            .arg(features.join(","))
-            .current_dir(env!("CARGO_MANIFEST_DIR"));
-        cargo.env("CARGO_TARGET_DIR", profile.parent().unwrap());
-        if profile.ends_with("release") {
-            cargo.arg("--release");
-        }
-        assert!(cargo.status().unwrap().success());
-        profile.join("examples").join("voice_agent")
-    })
+    PROGRAM.get_or_init(|| example::built("voice_agent"))
 }
 
 /// Runs it without anything of this machine's environment that could change what it does.

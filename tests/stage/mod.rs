@@ -9,7 +9,7 @@ use opentelemetry_sdk::trace::{
 };
 use std::collections::HashMap;
 use std::time::Duration;
-use tracing::Dispatch;
+use tracing::{Dispatch, Span, info, info_span};
 use tracing_conversation::{ConversationLayer, ConversationProcessor, Conversations, ManualClock};
 use tracing_subscriber::Registry;
 use tracing_subscriber::prelude::*;
@@ -122,6 +122,11 @@ pub fn one(spans: &[SpanData], name: &str) -> SpanData {
     }
 }
 
+/// How many spans are called `name`.
+pub fn count(spans: &[SpanData], name: &str) -> usize {
+    spans.iter().filter(|span| span.name == name).count()
+}
+
 /// The value of an attribute as text: strings bare, integers and floats as they are.
 pub fn value<'a>(attributes: impl IntoIterator<Item = &'a KeyValue>, key: &str) -> Option<String> {
     attributes
@@ -216,6 +221,36 @@ impl Told<'_> {
             self.tell(Some(span.span_context.span_id()), depth + 1);
         }
     }
+}
+
+/// A conversation's scope.
+pub fn scope() -> Span {
+    info_span!("conversation", conversation.id = "c1")
+}
+
+/// Ends the open turn and starts the next.
+pub fn next_turn() {
+    info!(
+        conversation.event = "bot_started_speaking",
+        conversation.id = "c1"
+    );
+    info!(
+        conversation.event = "user_started_speaking",
+        conversation.id = "c1"
+    );
+}
+
+/// Leaves the conversation between turns.
+pub fn end_turn(stage: &Stage) {
+    info!(
+        conversation.event = "bot_started_speaking",
+        conversation.id = "c1"
+    );
+    info!(
+        conversation.event = "bot_stopped_speaking",
+        conversation.id = "c1"
+    );
+    stage.pass(2_500);
 }
 
 /// Fails if a span has an attribute twice.
