@@ -107,6 +107,7 @@ mod processor;
 mod profile;
 mod recognise;
 mod service;
+mod silence;
 mod spans;
 #[cfg(feature = "setup")]
 mod telemetry;
