@@ -30,10 +30,11 @@ struct Under {
 
 fn the_layer(capture: bool) -> Option<Under> {
     let policy = ContentPolicy::default().with_capture(capture);
+    let processor = ConversationProcessor::new(Drops).with_content(policy);
     let provider = SdkTracerProvider::builder()
-        .with_span_processor(ConversationProcessor::new(Drops).with_content(policy.clone()))
+        .with_span_processor(processor.clone())
         .build();
-    let layer = tracing_conversation::layer(provider.tracer("bench")).with_content(policy);
+    let layer = tracing_conversation::layer(provider.tracer("bench"), &processor);
     let default = tracing::subscriber::set_default(tracing_subscriber::registry().with(layer));
     let under = Under {
         _default: default,

@@ -71,10 +71,11 @@ struct Under {
 }
 
 fn ours() -> Under {
+    let processor = ConversationProcessor::new(Drops);
     let provider = SdkTracerProvider::builder()
-        .with_span_processor(ConversationProcessor::new(Drops))
+        .with_span_processor(processor.clone())
         .build();
-    let layer = tracing_conversation::layer(provider.tracer("bench"));
+    let layer = tracing_conversation::layer(provider.tracer("bench"), &processor);
     let default = tracing::subscriber::set_default(tracing_subscriber::registry().with(layer));
     let scope = info_span!("conversation", conversation.id = "call-1").entered();
     let under = Under {

@@ -21,14 +21,15 @@ use tracing_subscriber::{EnvFilter, prelude::*};
 async fn main() -> Result<(), Box<dyn Error>> {
     let batch =
         BatchSpanProcessor::builder(tracing_conversation::JsonLinesExporter::stdout()).build();
+    let processor = ConversationProcessor::new(batch); // +
     let provider = SdkTracerProvider::builder()
         // -  .with_span_processor(batch)
-        .with_span_processor(ConversationProcessor::new(batch)) // +
+        .with_span_processor(processor.clone()) // +
         .build();
     let tracer = provider.tracer("shop");
 
     // - let traces = tracing_opentelemetry::layer().with_tracer(tracer);
-    let traces = tracing_conversation::layer(tracer); // +
+    let traces = tracing_conversation::layer(tracer, &processor); // +
     let logs = tracing_subscriber::fmt::layer().with_writer(std::io::stderr);
     tracing_subscriber::registry()
         .with(logs.with_filter(EnvFilter::from_default_env()))

@@ -150,6 +150,15 @@ impl ContentPolicy {
         }
     }
 
+    /// The same of a borrowed text, of which no more than the limit is copied.
+    pub(crate) fn bounded<'a>(&self, value: &'a str) -> Cow<'a, str> {
+        if value.len() <= self.max_value_bytes {
+            Cow::Borrowed(value)
+        } else {
+            Cow::Owned(cut::cut(value, 0, self.max_value_bytes))
+        }
+    }
+
     /// The same of a text that others keep too.
     pub(crate) fn bound_shared(&self, text: Arc<str>) -> Arc<str> {
         if text.len() <= self.max_value_bytes {
@@ -186,23 +195,41 @@ impl ContentPolicy {
 
     /// Applies the policy to a finished span, its events, links and status.
     pub(crate) fn apply(&self, span: &mut SpanData) {
+        self.apply_to_root(&mut span.attributes, &mut span.status);
+        self.apply_to_events_and_links(span);
+    }
+
+    /// Applies the policy to what a root ends with.
+    pub(crate) fn apply_to_root(&self, attributes: &mut Vec<KeyValue>, status: &mut Status) {
         if !self.capture {
-            remove_content(span);
+            attributes.retain(|kv| !is_content(kv.key.as_str()));
         }
-        self.apply_to_attributes(&mut span.attributes);
+        self.apply_to_attributes(attributes);
+        if let Status::Error { description } = status {
+            if !self.capture {
+                *description = Cow::Borrowed("");
+            } else if let Some(replaced) = self.replace(STATUS_DESCRIPTION, description) {
+                *description = replaced.into();
+            }
+        }
+    }
+
+    /// Applies the policy to the events and links of a finished span.
+    pub(crate) fn apply_to_events_and_links(&self, span: &mut SpanData) {
         for event in &mut span.events.events {
+            if !self.capture {
+                remove_words(event);
+            }
             if let Some(name) = self.replace(EVENT_NAME, &event.name) {
                 event.name = name.into();
             }
             self.apply_to_attributes(&mut event.attributes);
         }
         for link in &mut span.links.links {
+            if !self.capture {
+                link.attributes.retain(|kv| !is_content(kv.key.as_str()));
+            }
             self.apply_to_attributes(&mut link.attributes);
-        }
-        if let Status::Error { description } = &mut span.status
-            && let Some(replaced) = self.replace(STATUS_DESCRIPTION, description)
-        {
-            *description = replaced.into();
         }
     }
 
@@ -317,17 +344,6 @@ pub(crate) fn is_content(key: &str) -> bool {
         Some(b'r') => matches!(key, "result" | "return" | "response"),
         Some(b's') => matches!(key, "system_prompt" | "system_instructions"),
         _ => false,
-    }
-}
-
-fn remove_content(span: &mut SpanData) {
-    span.attributes.retain(|kv| !is_content(kv.key.as_str()));
-    span.events.events.iter_mut().for_each(remove_words);
-    for link in &mut span.links.links {
-        link.attributes.retain(|kv| !is_content(kv.key.as_str()));
-    }
-    if let Status::Error { description } = &mut span.status {
-        *description = Cow::Borrowed("");
     }
 }
 

@@ -13,22 +13,24 @@
 //! event::ago(Duration::from_millis(40)).in_conversation("call-7").bot_stopped_speaking();
 //! ```
 //!
-//! Each is a plain `tracing` event at INFO with the target `tracing_conversation`. It costs a few
-//! instructions when nothing listens.
+//! Each is a plain `tracing` event at INFO with the target `tracing_conversation`, from a callsite of its own. It costs a
+//! few instructions without a subscriber.
 
 use std::time::Duration;
 
-use tracing::{Level, Span};
+use tracing::level_filters::LevelFilter;
+use tracing::subscriber::NoSubscriber;
+use tracing::{Level, Span, dispatcher};
 
 use crate::names::event as names;
 
 /// Which conversation or span an event belongs to, and when it happened.
 ///
 /// Made by [`in_conversation`], [`in_span`], [`ago`] and [`because`], or by
-/// [`Moment::default`], which is here and now.
+/// [`EventBuilder::default`], which is the current span, now.
 #[derive(Clone, Copy, Debug, Default)]
-#[must_use = "a moment says nothing by itself; call one of its events"]
-pub struct Moment<'a> {
+#[must_use = "a builder emits nothing by itself; call one of its events"]
+pub struct EventBuilder<'a> {
     conversation: Option<&'a str>,
     span: Option<&'a Span>,
     ago: Option<Duration>,
@@ -40,8 +42,8 @@ pub struct Moment<'a> {
 /// ```
 /// tracing_conversation::event::in_conversation("call-7").user_started_speaking();
 /// ```
-pub fn in_conversation(id: &str) -> Moment<'_> {
-    Moment::default().in_conversation(id)
+pub fn in_conversation(id: &str) -> EventBuilder<'_> {
+    EventBuilder::default().in_conversation(id)
 }
 
 /// An event inside `span`, whichever span is entered.
@@ -52,8 +54,8 @@ pub fn in_conversation(id: &str) -> Moment<'_> {
 /// let span = llm_span!();
 /// event::in_span(&span).first_byte();
 /// ```
-pub fn in_span(span: &Span) -> Moment<'_> {
-    Moment::default().in_span(span)
+pub fn in_span(span: &Span) -> EventBuilder<'_> {
+    EventBuilder::default().in_span(span)
 }
 
 /// An event that happened some time before it is emitted.
@@ -63,8 +65,8 @@ pub fn in_span(span: &Span) -> Moment<'_> {
 ///
 /// tracing_conversation::event::ago(Duration::from_millis(40)).bot_started_speaking();
 /// ```
-pub fn ago(ago: Duration) -> Moment<'static> {
-    Moment::default().ago(ago)
+pub fn ago(ago: Duration) -> EventBuilder<'static> {
+    EventBuilder::default().ago(ago)
 }
 
 /// An event with a reason, which `conversation_started` and `conversation_ended` carry.
@@ -72,11 +74,11 @@ pub fn ago(ago: Duration) -> Moment<'static> {
 /// ```
 /// tracing_conversation::event::because("caller hung up").conversation_ended();
 /// ```
-pub fn because(reason: &str) -> Moment<'_> {
-    Moment::default().because(reason)
+pub fn because(reason: &str) -> EventBuilder<'_> {
+    EventBuilder::default().because(reason)
 }
 
-impl<'a> Moment<'a> {
+impl<'a> EventBuilder<'a> {
     /// In the conversation with this id.
     pub fn in_conversation(mut self, id: &'a str) -> Self {
         self.conversation = Some(id);
@@ -100,150 +102,142 @@ impl<'a> Moment<'a> {
         self.reason = Some(reason);
         self
     }
-
-    /// One callsite for all events; a field that is `None` is not recorded.
-    fn emit(self, name: &'static str, fields: Fields) {
-        let ago_secs = self.ago.map(|ago| ago.as_secs_f64());
-        macro_rules! emit {
-            ($($parent:tt)*) => {
-                tracing::event!(
-                    target: "tracing_conversation",
-                    $($parent)*
-                    Level::INFO,
-                    {
-                        conversation.event = name,
-                        conversation.id = self.conversation,
-                        ago_secs,
-                        start_secs = fields.start_secs,
-                        stop_secs = fields.stop_secs,
-                        text = fields.text,
-                        reason = self.reason,
-                    }
-                )
-            };
-        }
-        match self.span {
-            Some(span) => emit!(parent: span,),
-            None => emit!(),
-        }
-    }
 }
 
-/// The fields that belong to single events.
-#[derive(Default)]
-struct Fields {
-    start_secs: Option<f64>,
-    stop_secs: Option<f64>,
-    text: Option<bool>,
+/// Whether an event could reach a subscriber.
+///
+/// Inside a hook of a subscriber it cannot, and `tracing` would remember of a callsite that is first used there that
+/// nobody wants its events.
+fn has_subscriber() -> bool {
+    LevelFilter::current() >= Level::INFO
+        && dispatcher::get_default(|subscriber| !subscriber.is::<NoSubscriber>())
 }
 
-/// Each event as a function and as a method of [`Moment`].
+/// Each event as a function and as a method of [`EventBuilder`].
 macro_rules! events {
-    ($(
+    ($d:tt $(
         $(#[$doc:meta])*
-        $event:ident ( $($arg:ident : $type:ty),* ) $name:ident $fields:expr;
+        $event:ident ( $($arg:ident : $type:ty),* ) $name:ident { $($field:ident = $value:expr)? };
     )*) => {
         $(
             $(#[$doc])*
             pub fn $event($($arg: $type),*) {
-                Moment::default().$event($($arg),*);
+                EventBuilder::default().$event($($arg),*);
             }
         )*
 
-        impl Moment<'_> {
+        impl EventBuilder<'_> {
             $(
-                #[doc = concat!("As [`", stringify!($event), "`], at this moment.")]
+                #[doc = concat!("As [`", stringify!($event), "`], with what was set.")]
                 pub fn $event(self $(, $arg: $type)*) {
-                    self.emit(names::$name, $fields);
+                    if !has_subscriber() {
+                        return;
+                    }
+                    let ago_secs = self.ago.map(|ago| ago.as_secs_f64());
+                    // A field that is `None` is not recorded.
+                    macro_rules! emit {
+                        ($d($parent:tt)*) => {
+                            tracing::event!(
+                                target: "tracing_conversation",
+                                $d($parent)*
+                                Level::INFO,
+                                {
+                                    conversation.event = names::$name,
+                                    conversation.id = self.conversation,
+                                    ago_secs,
+                                    reason = self.reason,
+                                    $($field = $value,)?
+                                }
+                            )
+                        };
+                    }
+                    match self.span {
+                        Some(span) => emit!(parent: span,),
+                        None => emit!(),
+                    }
                 }
             )*
         }
     };
 }
 
-events! {
+events! { $
     /// The conversation begins. Harmless when repeated.
     ///
     /// ```
     /// tracing_conversation::event::in_conversation("call-7").conversation_started();
     /// ```
-    conversation_started() CONVERSATION_STARTED Fields::default();
+    conversation_started() CONVERSATION_STARTED {};
 
     /// The conversation ends. Harmless when repeated.
     ///
     /// ```
     /// tracing_conversation::event::conversation_ended();
     /// ```
-    conversation_ended() CONVERSATION_ENDED Fields::default();
+    conversation_ended() CONVERSATION_ENDED {};
 
     /// The transport's client is connected; a bot that greets is measured from here.
     ///
     /// ```
     /// tracing_conversation::event::client_connected();
     /// ```
-    client_connected() CLIENT_CONNECTED Fields::default();
+    client_connected() CLIENT_CONNECTED {};
 
     /// The transport's client is gone, which ends the conversation.
     ///
     /// ```
     /// tracing_conversation::event::client_disconnected();
     /// ```
-    client_disconnected() CLIENT_DISCONNECTED Fields::default();
+    client_disconnected() CLIENT_DISCONNECTED {};
 
     /// The user takes the turn.
     ///
     /// ```
     /// tracing_conversation::event::user_started_speaking();
     /// ```
-    user_started_speaking() USER_STARTED_SPEAKING Fields::default();
+    user_started_speaking() USER_STARTED_SPEAKING {};
 
     /// The user releases the turn.
     ///
     /// ```
     /// tracing_conversation::event::user_stopped_speaking();
     /// ```
-    user_stopped_speaking() USER_STOPPED_SPEAKING Fields::default();
+    user_stopped_speaking() USER_STOPPED_SPEAKING {};
 
     /// Voice activity is confirmed, `start_secs` seconds after it began.
     ///
     /// ```
     /// tracing_conversation::event::vad_user_started_speaking(0.2);
     /// ```
-    vad_user_started_speaking(start_secs: f64) VAD_USER_STARTED_SPEAKING Fields {
-        start_secs: Some(start_secs),
-        ..Fields::default()
-    };
+    vad_user_started_speaking(start_secs: f64) VAD_USER_STARTED_SPEAKING { start_secs = start_secs };
 
     /// Silence is confirmed, `stop_secs` seconds after it began.
     ///
     /// ```
     /// tracing_conversation::event::vad_user_stopped_speaking(0.8);
     /// ```
-    vad_user_stopped_speaking(stop_secs: f64) VAD_USER_STOPPED_SPEAKING Fields {
-        stop_secs: Some(stop_secs),
-        ..Fields::default()
-    };
+    vad_user_stopped_speaking(stop_secs: f64) VAD_USER_STOPPED_SPEAKING { stop_secs = stop_secs };
 
     /// The first audio leaves for the user.
     ///
     /// ```
     /// tracing_conversation::event::bot_started_speaking();
     /// ```
-    bot_started_speaking() BOT_STARTED_SPEAKING Fields::default();
+    bot_started_speaking() BOT_STARTED_SPEAKING {};
 
     /// The last audio has left for the user.
     ///
     /// ```
     /// tracing_conversation::event::bot_stopped_speaking();
     /// ```
-    bot_stopped_speaking() BOT_STOPPED_SPEAKING Fields::default();
+    bot_stopped_speaking() BOT_STOPPED_SPEAKING {};
 
     /// The pipeline drops what it was saying; by itself it starts and ends no turn.
     ///
     /// ```
     /// tracing_conversation::event::interruption();
     /// ```
-    interruption() INTERRUPTION Fields::default();
+    interruption() INTERRUPTION {};
 
     /// The service span that is entered gives its first output.
     ///
@@ -254,7 +248,7 @@ events! {
     ///
     /// tts_span!().in_scope(|| event::first_byte());
     /// ```
-    first_byte() FIRST_BYTE Fields::default();
+    first_byte() FIRST_BYTE {};
 
     /// The language model's span that is entered starts to call a tool.
     ///
@@ -263,10 +257,7 @@ events! {
     ///
     /// llm_span!().in_scope(|| event::first_byte_of_tool_call());
     /// ```
-    first_byte_of_tool_call() FIRST_BYTE Fields {
-        text: Some(false),
-        ..Fields::default()
-    };
+    first_byte_of_tool_call() FIRST_BYTE { text = false };
 }
 
 /// Makes fields attributes of the service span it is in, else of the open turn, else of the

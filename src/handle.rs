@@ -1,24 +1,29 @@
-//! A handle to a live conversation, for code that is not inside it.
+//! A handle to an open conversation, for code that is not inside it.
 
-use crate::conversation::{Live, Membership};
-use crate::core::{Core, Found, occupied};
-use crate::layer::ConversationOf;
-use opentelemetry::trace::FutureExt as _;
+use crate::conversation::{ActiveConversation, Transition};
+use crate::layer::stack::{EnteredHandle, enter_handle, innermost_of_any};
+use crate::layer::standing::Standing;
+use crate::layer::{LayerState, Opening};
+use crate::reentrancy::is_guarded;
 use opentelemetry::{Context, Key, KeyValue, Value};
-use std::sync::Arc;
+use pin_project_lite::pin_project;
+use std::pin::Pin;
+use std::sync::{Arc, Weak};
+use std::task::Poll;
 use tracing::{Span, dispatcher};
 
-/// A live conversation: for a callback, another task or a pool thread that never saw its scope.
+/// An open conversation: for a callback, another task or a pool thread outside its scope.
 ///
 /// Cheap to clone, usable from any thread. It does not keep the conversation open; once that has ended, everything
-/// answers `None` or does nothing.
+/// returns `None` or does nothing.
 ///
 /// ```
 /// # use opentelemetry::trace::TracerProvider as _;
-/// # use opentelemetry_sdk::trace::SdkTracerProvider;
+/// # use opentelemetry_sdk::trace::{InMemorySpanExporter, SdkTracerProvider, SimpleSpanProcessor};
 /// # use tracing_subscriber::prelude::*;
-/// # let provider = SdkTracerProvider::builder().build();
-/// # let layer = tracing_conversation::layer(provider.tracer("doc"));
+/// # let processor = tracing_conversation::ConversationProcessor::new(SimpleSpanProcessor::new(InMemorySpanExporter::default()));
+/// # let provider = SdkTracerProvider::builder().with_span_processor(processor.clone()).build();
+/// # let layer = tracing_conversation::layer(provider.tracer("doc"), &processor);
 /// # let _default = tracing::subscriber::set_default(tracing_subscriber::registry().with(layer));
 /// use tracing_conversation::Conversation;
 ///
@@ -28,7 +33,7 @@ use tracing::{Span, dispatcher};
 /// assert_eq!(conversation.turn_number(), Some(1));
 ///
 /// // Elsewhere: by its id. What runs inside belongs to the conversation.
-/// let conversation = Conversation::by_id("call-7").expect("it is live");
+/// let conversation = Conversation::by_id("call-7").expect("it is open");
 /// conversation.in_scope(|| tracing::info!(conversation.event = "user_started_speaking"));
 /// conversation.set_turn_attribute("intent", "book_a_table");
 ///
@@ -38,82 +43,90 @@ use tracing::{Span, dispatcher};
 /// ```
 #[derive(Clone)]
 pub struct Conversation {
-    live: Arc<Live>,
+    conversation: Arc<ActiveConversation>,
+    layer: Weak<LayerState>,
 }
 
 impl Conversation {
-    /// The conversation that this code runs in, if it is live.
-    ///
-    /// That is the one whose span, or a span below, is current in OpenTelemetry or in `tracing`.
+    /// The conversation that this code runs in, if it is open: that of the innermost `tracing` span or handle that is
+    /// entered on this thread.
     #[must_use]
     pub fn current() -> Option<Self> {
-        let entered = Membership::current().and_then(Self::if_live);
-        entered.or_else(|| Self::of(&Span::current()))
+        let (standing, layer) = innermost_of_any()?;
+        Self::at(&standing, &*layer.upgrade()?)
     }
 
-    /// The live conversation with this `conversation.id`, in the current subscriber's layer.
+    /// The open conversation with this `conversation.id`, in the current subscriber's layer.
     #[must_use]
     pub fn by_id(id: &str) -> Option<Self> {
-        dispatcher::get_default(
-            |dispatch| match dispatch.downcast_ref::<Core>()?.table.find(id) {
-                Found::Live(live) => Self::if_live(live),
-                Found::Ended | Found::Unknown => None,
-            },
-        )
+        dispatcher::get_default(|dispatch| {
+            let layer = dispatch.downcast_ref::<LayerState>()?;
+            Self::of_open(layer.table.find(id).open()?, layer)
+        })
     }
 
-    /// The conversation that a span belongs to, if it is live.
+    /// The conversation that a span belongs to, if it is open.
     #[must_use]
     pub fn of(span: &Span) -> Option<Self> {
-        let live = span.with_subscriber(|(id, dispatch)| {
-            let ConversationOf(conversation_of) = dispatch.downcast_ref::<ConversationOf>()?;
-            conversation_of(dispatch, id)
+        let conversation = span.with_subscriber(|(id, dispatch)| {
+            let layer = dispatch.downcast_ref::<LayerState>()?;
+            Self::at(&layer.tracked.get(id)?.standing()?, layer)
         });
-        live.flatten().and_then(Self::if_live)
+        conversation.flatten()
     }
 
-    fn if_live(live: Arc<Live>) -> Option<Self> {
-        (!live.has_ended()).then_some(Self { live })
+    fn at(standing: &Standing, layer: &LayerState) -> Option<Self> {
+        let found = match standing {
+            Standing::Id(id) => layer.table.find(id),
+            _ => layer.reopened(standing.conversation()?, Opening::Never),
+        };
+        Self::of_open(found.open()?, layer)
+    }
+
+    fn of_open(conversation: Arc<ActiveConversation>, layer: &LayerState) -> Option<Self> {
+        (!conversation.has_ended()).then(|| Self {
+            conversation,
+            layer: layer.weak(),
+        })
     }
 
     /// Its `conversation.id`.
     #[must_use]
     pub fn id(&self) -> &str {
-        &self.live.identity.id
+        self.conversation.id()
     }
 
     /// Whether it has not ended.
     #[must_use]
-    pub fn is_live(&self) -> bool {
-        !self.live.has_ended()
+    pub fn is_open(&self) -> bool {
+        !self.conversation.has_ended()
     }
 
     /// The number of the open turn, counted from 1; `None` between turns.
     #[must_use]
     pub fn turn_number(&self) -> Option<u32> {
-        self.live.open_turn().map(|turn| turn.number)
+        self.conversation.open_turn_number()
     }
 
     /// The OpenTelemetry context of the conversation's span, to inject `traceparent` or to start spans under.
     #[must_use]
     pub fn context(&self) -> Option<Context> {
-        let core = self.core()?;
-        Some(self.live.context(&core).clone())
+        self.can_act().then(|| self.conversation.context().clone())
     }
 
     /// The OpenTelemetry context of the open turn's span; `None` between turns.
     #[must_use]
     pub fn turn_context(&self) -> Option<Context> {
-        let core = self.core()?;
-        let turn = self.live.open_turn()?;
-        Some(self.live.turn_context(&core, &turn).clone())
+        self.can_act()
+            .then(|| self.conversation.turn_context())
+            .flatten()
     }
 
     /// Runs `act` inside the conversation: spans and events in it belong there, whatever span is current.
     ///
     /// Once the conversation has ended, `act` runs all the same, outside of it.
     pub fn in_scope<R>(&self, act: impl FnOnce() -> R) -> R {
-        let _attached = self.context().map(Context::attach);
+        let _entered = self.enter();
         act()
     }
 
@@ -130,25 +143,34 @@ impl Conversation {
     /// # }
     /// ```
     pub fn run<F: Future>(&self, future: F) -> impl Future<Output = F::Output> + use<F> {
-        future.with_context(self.context().unwrap_or_else(Context::current))
+        InConversation {
+            future,
+            conversation: self.clone(),
+        }
     }
 
-    /// An event of the conversation, to be emitted from anywhere: one of the functions of [`event`](crate::event).
+    fn enter(&self) -> Option<EnteredHandle> {
+        let context = self.context()?;
+        let standing = Standing::Conversation(self.conversation.clone());
+        Some(enter_handle(&self.layer, standing, context))
+    }
+
+    /// Emits an event of the conversation from anywhere, by one of the functions of [`event`](crate::event).
     ///
     /// ```
     /// # fn on_playback_finished(conversation: tracing_conversation::Conversation) {
     /// conversation.event().bot_stopped_speaking();
     /// # }
     /// ```
-    pub fn event(&self) -> crate::event::Moment<'_> {
+    pub fn event(&self) -> crate::event::EventBuilder<'_> {
         crate::event::in_conversation(self.id())
     }
 
     /// Sets an attribute of the conversation's span. Subject to the [content policy](crate::ContentPolicy).
     pub fn set_attribute(&self, key: impl Into<Key>, value: impl Into<Value>) {
         let attribute = KeyValue::new(key, value);
-        self.act(&attribute.key.clone(), |moment, _| {
-            moment.describe(vec![attribute])
+        self.act(attribute, |transition, attribute| {
+            transition.describe([attribute]);
         });
     }
 
@@ -156,25 +178,23 @@ impl Conversation {
     ///
     /// `turn.input` and `turn.output`, in characters as they are spoken, add to what is known of the turn.
     pub fn set_turn_attribute(&self, key: impl Into<Key>, value: impl Into<Value>) {
-        let (key, value) = (key.into(), value.into());
-        self.act(&key.clone(), |moment, limit| {
-            moment.annotate(key, value, limit)
+        let attribute = KeyValue::new(key, value);
+        self.act(attribute, |transition, attribute| {
+            transition.annotate(attribute.key, attribute.value);
         });
     }
 
-    /// What is needed to start and end spans. Not to be had where that is going on: a sampler or processor that asks would
-    /// wait for itself.
-    fn core(&self) -> Option<Arc<Core>> {
-        self.live.core().filter(|_| self.is_live() && !occupied())
+    /// Whether spans may be started and state be changed: not once it has ended, and not inside a sampler or processor,
+    /// which the layer waits for.
+    fn can_act(&self) -> bool {
+        self.is_open() && !is_guarded()
     }
 
-    fn act(&self, key: &Key, act: impl FnOnce(&mut crate::conversation::Moment<'_>, usize)) {
-        let Some(core) = self.core() else { return };
-        let content = &core.settings.content;
-        if content.admits(key.as_str()) {
-            self.live.act(&core, core.clock.now(), |moment| {
-                act(moment, content.max_value_bytes())
-            });
+    fn act(&self, attribute: KeyValue, act: impl FnOnce(&mut Transition<'_>, KeyValue)) {
+        let shared = &self.conversation.shared;
+        if self.can_act() && shared.content.admits(attribute.key.as_str()) {
+            self.conversation
+                .act(shared.clock.now(), |transition| act(transition, attribute));
         }
     }
 }
@@ -185,5 +205,24 @@ impl std::fmt::Debug for Conversation {
             .field("id", &self.id())
             .field("turn_number", &self.turn_number())
             .finish_non_exhaustive()
+    }
+}
+
+pin_project! {
+    /// A future that runs inside a conversation.
+    struct InConversation<F> {
+        #[pin]
+        future: F,
+        conversation: Conversation,
+    }
+}
+
+impl<F: Future> Future for InConversation<F> {
+    type Output = F::Output;
+
+    fn poll(self: Pin<&mut Self>, context: &mut std::task::Context<'_>) -> Poll<F::Output> {
+        let this = self.project();
+        let _entered = this.conversation.enter();
+        this.future.poll(context)
     }
 }

@@ -3,6 +3,7 @@
 //! Pure, like the turn model beside it: offsets from the start of the conversation in, durations out. All arithmetic is
 //! on whole nanoseconds, so that the parts sum to their interval exactly.
 
+use crate::service_kind::ServiceKind;
 use std::time::Duration;
 
 /// At most so many service spans are remembered for one interval; the oldest are forgotten first.
@@ -12,12 +13,20 @@ const ABSENT_UNDER: Nanos = 500_000;
 /// A part that only some turns have counts as `pipeline` if it lasted less.
 const NEGLIGIBLE_UNDER: Nanos = 5_000_000;
 
-/// Whole nanoseconds since the start of the conversation, or between two moments: enough for centuries.
+/// Whole nanoseconds between two points in time, or since [`EPOCH`]: enough for centuries.
 type Nanos = u64;
+
+/// Points in time are counted from a day before the conversation's start: the user's silence may begin before it.
+const EPOCH: Nanos = 24 * 60 * 60 * 1_000_000_000;
 
 fn nanos(time: Duration) -> Nanos {
     let whole = time.as_secs().saturating_mul(1_000_000_000);
     whole.saturating_add(time.subsec_nanos().into())
+}
+
+/// The point in time that lies `offset` after the conversation's start.
+fn point(offset: Duration) -> Nanos {
+    EPOCH.saturating_add(nanos(offset))
 }
 
 /// A part of the way from the user's silence to the bot's speech.
@@ -147,19 +156,6 @@ pub(crate) struct Measured {
     pub(crate) parts: Option<Parts>,
 }
 
-/// The kinds of service whose timing makes a part.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Stage {
-    /// A language model.
-    Llm,
-    /// A tool.
-    Tool,
-    /// Speech synthesis.
-    Tts,
-    /// Speech to speech: a language model whose first byte is audio.
-    Realtime,
-}
-
 /// What a service's first byte was.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum FirstByte {
@@ -172,7 +168,7 @@ pub(crate) enum FirstByte {
 #[derive(Debug)]
 struct Service {
     key: u64,
-    stage: Stage,
+    kind: ServiceKind,
     started: Nanos,
     output: Option<Nanos>,
     tool_call: Option<Nanos>,
@@ -213,7 +209,7 @@ pub(crate) struct Latency {
 
 impl Latency {
     pub(crate) fn client_connected(&mut self, at: Duration) {
-        self.connected = Some(nanos(at));
+        self.connected = Some(point(at));
     }
 
     pub(crate) fn user_started(&mut self) {
@@ -225,7 +221,7 @@ impl Latency {
 
     pub(crate) fn user_stopped(&mut self, at: Duration) {
         if !self.vad_heard {
-            let at = nanos(at);
+            let at = point(at);
             self.speech_end = Some(SpeechEnd {
                 at,
                 confirmed: at,
@@ -243,7 +239,7 @@ impl Latency {
     /// Silence is confirmed at `at`, `after` it began.
     pub(crate) fn vad_stopped(&mut self, at: Duration, after: Duration) {
         self.vad_heard = true;
-        let confirmed = nanos(at);
+        let confirmed = point(at);
         let end = confirmed.saturating_sub(nanos(after));
         self.speech_end = Some(SpeechEnd {
             at: end,
@@ -266,21 +262,21 @@ impl Latency {
 
     /// The user's words have arrived in full. Gives the time since the end of the user's speech, if that is known.
     pub(crate) fn final_transcript(&mut self, at: Duration) -> Option<Duration> {
-        push_bounded(&mut self.transcripts, nanos(at));
+        push_bounded(&mut self.transcripts, point(at));
         self.since_speech_end(at)
     }
 
     /// The time from the end of the user's speech, as voice activity told it, to `at`.
     pub(crate) fn since_speech_end(&self, at: Duration) -> Option<Duration> {
-        let since = nanos(at).checked_sub(self.last_speech_end?)?;
+        let since = point(at).checked_sub(self.last_speech_end?)?;
         (since != 0).then(|| Duration::from_nanos(since))
     }
 
-    pub(crate) fn service_started(&mut self, key: u64, stage: Stage, at: Duration) {
+    pub(crate) fn service_started(&mut self, key: u64, kind: ServiceKind, at: Duration) {
         let service = Service {
             key,
-            stage,
-            started: nanos(at),
+            kind,
+            started: point(at),
             output: None,
             tool_call: None,
             ended: None,
@@ -289,10 +285,10 @@ impl Latency {
     }
 
     /// What a service does turns out only now.
-    pub(crate) fn service_is(&mut self, key: u64, stage: Stage, started: Duration) {
+    pub(crate) fn service_is(&mut self, key: u64, kind: ServiceKind, started: Duration) {
         match self.service_mut(key) {
-            Some(service) => service.stage = stage,
-            None => self.service_started(key, stage, started),
+            Some(service) => service.kind = kind,
+            None => self.service_started(key, kind, started),
         }
     }
 
@@ -304,21 +300,21 @@ impl Latency {
     pub(crate) fn first_byte(&mut self, key: u64, at: Duration, what: FirstByte) {
         if let Some(service) = self.service_mut(key) {
             match what {
-                FirstByte::Output => service.output.get_or_insert(nanos(at)),
-                FirstByte::ToolCall => service.tool_call.get_or_insert(nanos(at)),
+                FirstByte::Output => service.output.get_or_insert(point(at)),
+                FirstByte::ToolCall => service.tool_call.get_or_insert(point(at)),
             };
         }
     }
 
     pub(crate) fn service_ended(&mut self, key: u64, at: Duration) {
         if let Some(service) = self.service_mut(key) {
-            service.ended.get_or_insert(nanos(at));
+            service.ended.get_or_insert(point(at));
         }
     }
 
     /// The bot begins to speak: what it took to get there, once.
     pub(crate) fn bot_started(&mut self, at: Duration) -> Option<Measured> {
-        let at = nanos(at);
+        let at = point(at);
         let connected = self.connected.take();
         let (from, since, parts) = match (self.speech_end.take(), connected) {
             (Some(end), _) => {
@@ -352,7 +348,7 @@ impl Latency {
             let services = self.services.iter();
             services.filter(|service| service.started >= from && service.started <= to)
         };
-        let is_model = |service: &&Service| matches!(service.stage, Stage::Llm | Stage::Realtime);
+        let is_model = |service: &&Service| service.kind.is_model();
         let before_bot = |time: Option<Nanos>| time.filter(|time| *time <= to);
         let first_request = within().filter(is_model).map(|model| model.started).min();
 
@@ -383,7 +379,7 @@ impl Latency {
                     way.step(Part::LlmInference, service.started, first_byte);
                 }
                 if let Some(call) = before_bot(service.tool_call) {
-                    let tools = within().filter(|tool| tool.stage == Stage::Tool);
+                    let tools = within().filter(|tool| tool.kind == ServiceKind::Tool);
                     let tool = tools
                         .map(|tool| tool.started)
                         .filter(|at| *at >= call)
@@ -391,25 +387,25 @@ impl Latency {
                     way.step(Part::LlmToolCall, call, tool.unwrap_or(call));
                 }
             }
-            match service.stage {
+            match service.kind {
                 // One that still runs when the bot speaks was not on the way.
-                Stage::Tool => {
+                ServiceKind::Tool => {
                     if let Some(ended) = before_bot(service.ended) {
                         way.step(Part::FunctionHandler, service.started, ended);
                     }
                 }
-                Stage::Tts => {
+                ServiceKind::Tts => {
                     if let Some(audio) = before_bot(service.output) {
                         let this = (audio, service.started);
                         spoken = Some(spoken.map_or(this, |other| this.min(other)));
                     }
                 }
-                Stage::Realtime => {
+                ServiceKind::Realtime => {
                     if let Some(audio) = before_bot(service.output) {
                         realtime = Some(realtime.map_or(audio, |other| audio.min(other)));
                     }
                 }
-                Stage::Llm => {}
+                ServiceKind::Llm | ServiceKind::Stt | ServiceKind::Other => {}
             }
         }
         if let Some((audio, request)) = spoken {

@@ -84,6 +84,8 @@
 #![deny(unsafe_code)]
 #![warn(unreachable_pub)]
 
+mod active_context;
+mod attribute_list;
 #[cfg(feature = "attributes")]
 mod attributes;
 mod clock;
@@ -91,28 +93,29 @@ mod clock;
 mod console;
 mod content;
 mod conversation;
-mod core;
 #[cfg(feature = "setup")]
 mod environment;
 pub mod event;
 #[cfg(feature = "setup")]
 mod export;
-mod fields;
+mod field;
 mod handle;
 pub mod instrument;
+mod interned;
 mod latency;
 mod layer;
 pub mod names;
-mod processor;
 mod profile;
-mod recognise;
-mod service;
+mod recording;
+mod reentrancy;
+mod sentences;
+mod service_kind;
+mod settings;
 mod silence;
 mod spans;
 #[cfg(feature = "setup")]
 mod telemetry;
 mod timer;
-mod tracer;
 mod turns;
 
 #[cfg(feature = "attributes")]
@@ -121,15 +124,15 @@ pub use clock::ManualClock;
 #[cfg(feature = "console")]
 pub use console::{JsonLinesExporter, StdoutExporter, TreeExporter};
 pub use content::ContentPolicy;
-pub use core::TraceMode;
 #[cfg(feature = "setup")]
 pub use environment::{Console, Protocol, SetupError};
 #[cfg(feature = "setup")]
 pub use export::Delivered;
 pub use handle::Conversation;
-pub use layer::{ConversationLayer, Conversations, layer};
-pub use processor::ConversationProcessor;
+pub use layer::{ConversationLayer, Conversations, LayerBuilder, layer};
 pub use profile::Profile;
+pub use recording::ConversationProcessor;
+pub use settings::TraceMode;
 #[cfg(feature = "setup")]
 pub use telemetry::{Builder, DeliveryError, Telemetry, init};
 

@@ -12,7 +12,7 @@ use opentelemetry::{Key, KeyValue, StringValue, Value, trace::SpanId};
 use opentelemetry_sdk::trace::SpanData;
 
 use crate::names;
-use crate::recognise::Service;
+use crate::service_kind::ServiceKind;
 
 /// Whose names a span carries besides those of the contract.
 ///
@@ -113,16 +113,18 @@ impl<'a> Facts<'a> {
         };
         let operation = facts.text(names::GEN_AI_OPERATION_NAME);
         let operation = operation.as_ref().map_or("", StringValue::as_str);
-        facts.kind = match Service::named(operation) {
-            Service::Stt => Kind::Stt,
-            Service::Llm => Kind::Llm,
-            Service::Tts => Kind::Tts,
-            Service::Tool => Kind::Tool,
-            Service::Realtime => Kind::Realtime,
-            Service::Other if operation == "invoke_agent" => Kind::Agent,
-            Service::Other if facts.value(names::TURN_TYPE).is_some() => Kind::Turn,
-            Service::Other if facts.value(names::CONVERSATION_TYPE).is_some() => Kind::Conversation,
-            Service::Other => Kind::Other,
+        facts.kind = match ServiceKind::of(operation) {
+            ServiceKind::Stt => Kind::Stt,
+            ServiceKind::Llm => Kind::Llm,
+            ServiceKind::Tts => Kind::Tts,
+            ServiceKind::Tool => Kind::Tool,
+            ServiceKind::Realtime => Kind::Realtime,
+            ServiceKind::Other if operation == "invoke_agent" => Kind::Agent,
+            ServiceKind::Other if facts.value(names::TURN_TYPE).is_some() => Kind::Turn,
+            ServiceKind::Other if facts.value(names::CONVERSATION_TYPE).is_some() => {
+                Kind::Conversation
+            }
+            ServiceKind::Other => Kind::Other,
         };
         facts
     }

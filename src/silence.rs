@@ -14,15 +14,12 @@ thread_local! {
 
 /// Whether the layer ignores what this thread emits.
 #[inline]
-#[allow(dead_code, reason = "the layer reads it")]
 pub(crate) fn is_silenced() -> bool {
     SILENCED.get()
 }
 
 /// Silences the current thread until the guard is dropped. Guards nest.
-#[cfg(feature = "setup")]
 #[must_use = "the thread is silenced only while the guard lives"]
-#[allow(dead_code, reason = "the export thread holds it")]
 pub(crate) fn silence_this_thread() -> SilenceGuard {
     SilenceGuard {
         before: SILENCED.replace(true),
@@ -31,7 +28,6 @@ pub(crate) fn silence_this_thread() -> SilenceGuard {
 }
 
 /// Keeps a thread silenced; made by [`silence_this_thread`].
-#[cfg(feature = "setup")]
 #[derive(Debug)]
 pub(crate) struct SilenceGuard {
     before: bool,
@@ -39,14 +35,13 @@ pub(crate) struct SilenceGuard {
     _not_send: PhantomData<*const ()>,
 }
 
-#[cfg(feature = "setup")]
 impl Drop for SilenceGuard {
     fn drop(&mut self) {
         SILENCED.set(self.before);
     }
 }
 
-#[cfg(all(test, feature = "setup"))]
+#[cfg(test)]
 mod tests {
     use super::*;
 

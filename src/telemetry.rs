@@ -19,9 +19,11 @@ use tracing_subscriber::{Layer, registry::LookupSpan};
 
 use crate::{
     Conversations,
-    core::Settings as LayerSettings,
     environment::SetupError,
     export::{Delivered, Delivery, Reporter},
+    layer::ConversationLayer,
+    recording::ConversationProcessor,
+    settings::LayerSettings,
 };
 pub use builder::Builder;
 use filter::ConversationFilter;
@@ -80,6 +82,7 @@ struct Inner {
     delivery: Delivery,
     reporter: Reporter,
     filter: ConversationFilter,
+    processor: ConversationProcessor,
     layer: LayerSettings,
     /// Those of every layer that was made.
     conversations: Mutex<Vec<Conversations>>,
@@ -119,7 +122,9 @@ impl Telemetry {
     where
         S: Subscriber + for<'a> LookupSpan<'a>,
     {
-        let layer = crate::layer::layer_with(self.tracer(), self.inner.layer.clone());
+        let layer = ConversationLayer::builder(self.tracer(), &self.inner.processor)
+            .settings(self.inner.layer.clone())
+            .build();
         self.inner.conversations().push(layer.conversations());
         layer.and_then(Listening(self.inner.reporter.clone()))
     }

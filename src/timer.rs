@@ -4,22 +4,22 @@
 //! deadline that was overtaken needs no cancelling.
 
 use crate::clock::{Alarms, Clock, Time, lock};
+use crate::silence::silence_this_thread;
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 use std::sync::{Arc, Condvar, Mutex, PoisonError, Weak};
-use tracing_core::{Dispatch, dispatcher};
 
 /// Looked at when its deadline has come.
 pub(crate) trait Due: Send + Sync {
     /// Does what is due at `now`, and gives the next deadline.
-    fn look(self: Arc<Self>, now: Time) -> Option<Time>;
+    fn check(self: Arc<Self>, now: Time) -> Option<Time>;
 }
 
 pub(crate) struct Timer {
-    shared: Arc<Shared>,
+    deadlines: Arc<Deadlines>,
 }
 
-struct Shared {
+struct Deadlines {
     clock: Clock,
     state: Mutex<State>,
     changed: Condvar,
@@ -56,59 +56,66 @@ impl Ord for Deadline {
 
 impl Timer {
     pub(crate) fn new(clock: Clock) -> Self {
-        let shared = Arc::new(Shared {
+        let deadlines = Arc::new(Deadlines {
             clock,
             state: Mutex::default(),
             changed: Condvar::new(),
         });
-        if let Clock::Manual(clock) = &shared.clock {
-            let alarms: Arc<dyn Alarms> = shared.clone();
+        if let Clock::Manual(clock) = &deadlines.clock {
+            let alarms: Arc<dyn Alarms> = deadlines.clone();
             clock.wake(Arc::downgrade(&alarms));
         }
-        Self { shared }
+        Self { deadlines }
     }
 
     /// Has `whose` looked at when the clock shows `at`.
     pub(crate) fn set(&self, at: Time, whose: Weak<dyn Due>) {
-        let mut state = lock(&self.shared.state);
+        let mut state = lock(&self.deadlines.state);
         let earliest = state
             .deadlines
             .peek()
             .is_none_or(|Reverse(first)| at < first.at);
         state.deadlines.push(Reverse(Deadline { at, whose }));
-        if let Clock::Manual(_) = self.shared.clock {
+        if let Clock::Manual(_) = self.deadlines.clock {
             return;
         }
         if !state.running {
             // Where no thread can be had, what is due happens with the next event instead: late, but not wrong.
-            let shared = self.shared.clone();
+            let deadlines = self.deadlines.clone();
             let thread = std::thread::Builder::new().name("conversation-timer".into());
-            state.running = thread.spawn(move || shared.run()).is_ok();
+            state.running = thread.spawn(move || deadlines.run()).is_ok();
         } else if earliest {
-            self.shared.changed.notify_one();
+            self.deadlines.changed.notify_one();
         }
     }
 
     #[cfg(test)]
     pub(crate) fn is_idle(&self) -> bool {
-        lock(&self.shared.state).deadlines.is_empty()
+        lock(&self.deadlines.state).deadlines.is_empty()
     }
 
     #[cfg(test)]
     fn is_running(&self) -> bool {
-        lock(&self.shared.state).running
+        lock(&self.deadlines.state).running
+    }
+
+    /// Ends its thread.
+    pub(crate) fn stop(&self) {
+        lock(&self.deadlines.state).stopped = true;
+        self.deadlines.changed.notify_one();
     }
 }
 
 impl Drop for Timer {
     fn drop(&mut self) {
-        lock(&self.shared.state).stopped = true;
-        self.shared.changed.notify_one();
+        self.stop();
     }
 }
 
-impl Shared {
+impl Deadlines {
     fn run(&self) {
+        // What samplers and processors emit here is not the program's work.
+        let _silenced = silence_this_thread();
         let mut state = lock(&self.state);
         while !state.stopped {
             let now = self.clock.now();
@@ -127,10 +134,7 @@ impl Shared {
                 }
                 Some(_) => {
                     drop(state);
-                    // Nothing that the looked-at cause here (exporters, processors) is to be traced as if the program
-                    // had done it. Only now: a subscriber of its own for as long as the thread lives would have every
-                    // call site of the program ask whether it is enabled.
-                    dispatcher::with_default(&Dispatch::none(), || self.ring(now));
+                    self.ring(now);
                     state = lock(&self.state);
                 }
             }
@@ -139,7 +143,7 @@ impl Shared {
     }
 }
 
-impl Alarms for Shared {
+impl Alarms for Deadlines {
     fn next_alarm(&self) -> Option<Time> {
         lock(&self.state)
             .deadlines
@@ -163,7 +167,7 @@ impl Alarms for Shared {
             };
             let Some(due) = whose.upgrade() else { continue };
             // A span processor of the program that panics here must not take the timer with it.
-            let look = std::panic::AssertUnwindSafe(|| due.look(now));
+            let look = std::panic::AssertUnwindSafe(|| due.check(now));
             if let Ok(Some(next)) = std::panic::catch_unwind(look) {
                 // Strictly later, or a deadline that is never met would ring forever.
                 let at = next.max(now + Time::from_nanos(1));
@@ -184,7 +188,7 @@ mod tests {
 
     struct Told(Mutex<mpsc::Sender<Time>>);
     impl Due for Told {
-        fn look(self: Arc<Self>, now: Time) -> Option<Time> {
+        fn check(self: Arc<Self>, now: Time) -> Option<Time> {
             lock(&self.0).send(now).unwrap();
             None
         }
@@ -202,10 +206,10 @@ mod tests {
         let rang = told.recv_timeout(Duration::from_secs(20)).unwrap();
         assert!(rang >= at);
         assert!(timer.is_running());
-        let shared = Arc::downgrade(&timer.shared);
+        let deadlines = Arc::downgrade(&timer.deadlines);
         drop(timer);
         let given_up = Instant::now() + Duration::from_secs(20);
-        while shared.strong_count() > 0 {
+        while deadlines.strong_count() > 0 {
             assert!(Instant::now() < given_up, "the timer thread did not go");
             std::thread::yield_now();
         }
@@ -215,7 +219,7 @@ mod tests {
     fn a_manual_clock_rings_in_order_on_the_callers_thread() {
         struct Again(AtomicUsize);
         impl Due for Again {
-            fn look(self: Arc<Self>, now: Time) -> Option<Time> {
+            fn check(self: Arc<Self>, now: Time) -> Option<Time> {
                 let times = self.0.fetch_add(1, Ordering::SeqCst) + 1;
                 (times < 3).then(|| now + Duration::from_secs(1))
             }

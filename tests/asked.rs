@@ -11,7 +11,7 @@ mod stage;
 
 use opentelemetry::Context;
 use opentelemetry::trace::{SpanContext, Status, TraceContextExt};
-use stage::{Stage, assert_each_key_once, attribute, exporter};
+use stage::{Output, Stage, assert_each_key_once, attribute};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, OnceLock};
 use tracing::dispatcher::{Dispatch, WeakDispatch};
@@ -166,7 +166,7 @@ fn children_and_followers_find_their_service_span_though_nobody_asks() {
             "    llm turn.number=1",
             "      tool turn.number=1",
             "      explicit turn.number=1",
-            "      joins turn.number=1",
+            "      joins",
             "    tts turn.number=1",
         ]
     );
@@ -204,7 +204,7 @@ impl<S: Subscriber + for<'span> LookupSpan<'span>> Layer<S> for Log {
 #[test]
 fn a_log_beside_the_layer_may_ask_at_any_event() {
     for log_is_first in [true, false] {
-        let (exporter, provider) = exporter();
+        let output = Output::new();
         let log = Log::default();
         let (inner, outer) = if log_is_first {
             (Some(log.clone()), None)
@@ -213,7 +213,7 @@ fn a_log_beside_the_layer_may_ask_at_any_event() {
         };
         let subscriber = tracing_subscriber::registry()
             .with(inner)
-            .with(stage::layer(&provider))
+            .with(output.layer().build())
             .with(outer);
         let dispatch = Dispatch::new(subscriber);
         // `Option` keeps it from the layers within.
@@ -225,7 +225,7 @@ fn a_log_beside_the_layer_may_ask_at_any_event() {
             info!(parent: &span, conversation.event = "first_byte");
         });
         drop(dispatch);
-        let spans = exporter.get_finished_spans().unwrap();
+        let spans = output.exporter.get_finished_spans().unwrap();
         let llm = stage::one(&spans, "llm").span_context;
         assert_eq!(*log.traces.lock().unwrap(), [llm.clone(), llm]);
     }

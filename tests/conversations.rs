@@ -42,9 +42,9 @@ fn a_scope_is_a_conversation_and_what_is_in_it_belongs_to_it() {
         ]),
         [
             "conversation conversation.id=c1 conversation.type=voice gen_ai.conversation.id=c1 customer.tier=premium trace=1",
-            "  turn conversation.id=c1 turn.number=1 trace=1",
-            "    llm conversation.id=c1 turn.number=1 trace=1",
-            "      POST conversation.id=c1 turn.number=1 trace=1",
+            "  turn conversation.id=c1 turn.number=1 gen_ai.conversation.id=c1 trace=1",
+            "    llm conversation.id=c1 turn.number=1 gen_ai.conversation.id=c1 trace=1",
+            "      POST conversation.id=c1 turn.number=1 gen_ai.conversation.id=c1 trace=1",
         ]
     );
     assert_each_key_once(&stage.spans());
@@ -482,7 +482,7 @@ fn a_conversation_can_have_explicit_parents_and_none() {
 
 #[test]
 fn fields_named_for_it_are_inherited_by_every_span() {
-    let stage = Stage::with(|layer| layer.with_inherited(["customer.id"]));
+    let stage = Stage::with(|layer| layer.inherited(["customer.id"]));
     stage.play(|| {
         let conversation = info_span!(
             "conversation",
@@ -509,7 +509,7 @@ fn fields_named_for_it_are_inherited_by_every_span() {
 
 #[test]
 fn a_trace_a_turn_links_each_turn_to_its_conversation() {
-    let stage = Stage::with(|layer| layer.with_trace_mode(tracing_conversation::TraceMode::Turn));
+    let stage = Stage::with(|layer| layer.trace_mode(tracing_conversation::TraceMode::Turn));
     stage.play(|| {
         let conversation = info_span!("conversation", conversation.id = "c1").entered();
         drop(info_span!("llm", gen_ai.operation.name = "chat"));

@@ -11,7 +11,7 @@
 mod stage;
 
 use opentelemetry_sdk::trace::InMemorySpanExporter;
-use stage::layer;
+use stage::Output;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, LazyLock, Mutex, mpsc};
 use std::time::Duration;
@@ -58,13 +58,16 @@ struct Installed {
 
 static INSTALLED: LazyLock<Installed> = LazyLock::new(|| {
     let warnings = Warnings::default();
-    let (exporter, provider) = stage::exporter();
-    let layer = layer(&provider).with_clock(ManualClock::new());
+    let output = Output::new();
+    let layer = output.layer().clock(ManualClock::new()).build();
     tracing_subscriber::registry()
         .with(layer)
         .with(warnings.clone())
         .init();
-    Installed { warnings, exporter }
+    Installed {
+        warnings,
+        exporter: output.exporter,
+    }
 });
 
 #[test]

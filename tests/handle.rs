@@ -10,7 +10,7 @@ mod stage;
 
 use futures_util::FutureExt as _;
 use opentelemetry::trace::{SpanId, TraceContextExt as _};
-use stage::{Stage, attribute};
+use stage::{Output, Stage, attribute};
 use tracing::{Instrument as _, info, info_span};
 use tracing_conversation::{ContentPolicy, Conversation};
 
@@ -115,8 +115,18 @@ fn what_runs_inside_one_conversation_is_not_the_surrounding_ones() {
 
 #[test]
 fn attributes_go_to_the_conversation_or_its_turn_as_the_policy_allows() {
-    let stage =
-        Stage::with(|layer| layer.with_content(ContentPolicy::default().with_capture(false)));
+    let output = Output::new();
+    let processor = output
+        .processor
+        .clone()
+        .with_content(ContentPolicy::default().with_capture(false));
+    let stage = Stage::over(
+        Output {
+            processor,
+            ..output
+        },
+        |layer| layer,
+    );
     stage.play(|| {
         let scope = info_span!("conversation", conversation.id = "c1");
         let conversation = Conversation::of(&scope).unwrap();
@@ -160,7 +170,7 @@ fn one_that_has_ended_answers_none_and_does_nothing() {
         let scope = info_span!("conversation", conversation.id = "c1");
         let conversation = Conversation::of(&scope).unwrap();
         scope.in_scope(|| info!(conversation.event = "conversation_ended"));
-        assert!(!conversation.is_live());
+        assert!(!conversation.is_open());
         assert!(conversation.context().is_none());
         assert!(conversation.turn_context().is_none());
         assert_eq!(conversation.turn_number(), None);

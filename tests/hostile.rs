@@ -13,10 +13,10 @@ use opentelemetry::trace::{SpanKind, TraceContextExt, TraceId};
 use opentelemetry::{Context, KeyValue};
 use opentelemetry_sdk::error::OTelSdkResult;
 use opentelemetry_sdk::trace::{
-    Sampler, SamplingDecision, SamplingResult, SdkTracerProvider, ShouldSample, Span as SdkSpan,
-    SpanData, SpanProcessor,
+    InMemorySpanExporter, Sampler, SamplingDecision, SamplingResult, SdkTracerProvider,
+    ShouldSample, Span as SdkSpan, SpanData, SpanProcessor,
 };
-use stage::{Stage, exporter_with};
+use stage::{Output, Stage};
 use std::cell::{Cell, RefCell};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, mpsc};
@@ -176,8 +176,8 @@ fn own_tree(spans: &[SpanData]) -> Vec<String> {
 #[test]
 fn a_processor_that_talks_in_its_hooks_stops_nothing() {
     comes_back(|| {
-        let (exporter, provider) = exporter_with(|builder| builder.with_span_processor(Talkative));
-        let stage = Stage::over(exporter, provider, |layer| layer);
+        let output = Output::with(|builder| builder.with_span_processor(Talkative));
+        let stage = Stage::over(output, |layer| layer);
         stage.play(|| program(&stage));
         assert_eq!(
             own_tree(&stage.spans()),
@@ -189,8 +189,8 @@ fn a_processor_that_talks_in_its_hooks_stops_nothing() {
 #[test]
 fn a_sampler_that_talks_stops_nothing() {
     comes_back(|| {
-        let (exporter, provider) = exporter_with(|builder| builder.with_sampler(Talkative));
-        let stage = Stage::over(exporter, provider, |layer| layer);
+        let output = Output::with(|builder| builder.with_sampler(Talkative));
+        let stage = Stage::over(output, |layer| layer);
         stage.play(|| program(&stage));
         assert_eq!(
             own_tree(&stage.spans()),
@@ -202,8 +202,8 @@ fn a_sampler_that_talks_stops_nothing() {
 #[test]
 fn a_processor_that_talks_on_many_threads_stops_nothing() {
     comes_back(|| {
-        let (exporter, provider) = exporter_with(|builder| builder.with_span_processor(Talkative));
-        let stage = Arc::new(Stage::over(exporter, provider, |layer| layer));
+        let output = Output::with(|builder| builder.with_span_processor(Talkative));
+        let stage = Arc::new(Stage::over(output, |layer| layer));
         let threads: Vec<_> = (0..4)
             .map(|_| {
                 let stage = stage.clone();
@@ -238,9 +238,9 @@ fn a_processor_that_panics_takes_no_conversation_with_it() {
             Ok(())
         }
     }
-    let (exporter, provider) =
-        exporter_with(|builder| builder.with_span_processor(Panics(AtomicUsize::new(0))));
-    let stage = Stage::over(exporter, provider, |layer| layer);
+    let output = Output::new();
+    let _ = output.processor.clone().and(Panics(AtomicUsize::new(0)));
+    let stage = Stage::over(output, |layer| layer);
     stage.play(|| {
         let _scope = info_span!("conversation", conversation.id = "c1").entered();
         let llm = info_span!("llm", gen_ai.operation.name = "chat");
@@ -256,6 +256,7 @@ fn a_processor_that_panics_takes_no_conversation_with_it() {
         [
             "conversation",
             "  turn turn.number=1",
+            "    llm turn.number=1",
             "  turn turn.number=2",
             "    tts turn.number=2"
         ]
@@ -357,8 +358,8 @@ fn a_conversation_that_the_sampler_drops_is_dropped_whole_and_costs_nobody_else(
         }
     }
     let sampler = Sampler::ParentBased(Box::new(NoConversations));
-    let (exporter, provider) = exporter_with(|builder| builder.with_sampler(sampler));
-    let stage = Stage::over(exporter, provider, |layer| layer);
+    let output = Output::with(|builder| builder.with_sampler(sampler));
+    let stage = Stage::over(output, |layer| layer);
     stage.play(|| {
         program(&stage);
         drop(info_span!("elsewhere"));
@@ -467,13 +468,21 @@ fn whole_seconds_given_as_integers_are_seconds() {
 }
 
 #[test]
-fn without_the_processor_the_rest_still_works() {
-    use opentelemetry_sdk::trace::{InMemorySpanExporter, SdkTracerProvider};
-    let exporter = InMemorySpanExporter::default();
+fn provider_without_the_processor_leaves_only_ordinary_spans_unmarked() {
+    let Output {
+        exporter,
+        processor,
+        provider: _alive,
+    } = Output::new();
     let provider = SdkTracerProvider::builder()
         .with_simple_exporter(exporter.clone())
         .build();
-    let stage = Stage::over(exporter, provider, |layer| layer.with_inherited(["tier"]));
+    let output = Output {
+        exporter,
+        processor,
+        provider,
+    };
+    let stage = Stage::over(output, |layer| layer.inherited(["tier"]));
     stage.play(|| {
         let _scope = info_span!("conversation", conversation.id = "c1", tier = "premium").entered();
         let llm = info_span!(
@@ -571,7 +580,7 @@ fn attributes_without_end_leave_room_for_what_matters() {
 #[test]
 fn limits_of_any_length_are_understood() {
     for limit in [Duration::ZERO, Duration::from_nanos(1), Duration::MAX] {
-        let stage = Stage::with(|layer| layer.with_turn_end_timeout(limit));
+        let stage = Stage::with(|layer| layer.turn_end_timeout(limit));
         stage.play(|| {
             let _scope = info_span!("conversation", conversation.id = "c1").entered();
             info!(conversation.event = "bot_started_speaking");
@@ -590,7 +599,7 @@ fn limits_of_any_length_are_understood() {
             "{limit:?}"
         );
 
-        let stage = Stage::with(|layer| layer.with_idle_limit(limit));
+        let stage = Stage::with(|layer| layer.idle_limit(limit));
         stage.play(|| {
             info!(
                 conversation.event = "client_connected",
@@ -626,10 +635,11 @@ fn spans_that_a_thread_takes_with_it_as_it_goes_leave_all_the_same() {
         static KEPT: RefCell<Vec<Span>> = const { RefCell::new(Vec::new()) };
     }
     let ended = Keeps::default();
-    let provider = SdkTracerProvider::builder()
-        .with_span_processor(ConversationProcessor::new(ended.clone()))
-        .build();
-    let dispatch = Dispatch::new(tracing_subscriber::registry().with(stage::layer(&provider)));
+    let processor = ConversationProcessor::new(ended.clone());
+    let output = Output::over(InMemorySpanExporter::default(), processor, |builder| {
+        builder
+    });
+    let dispatch = Dispatch::new(tracing_subscriber::registry().with(output.layer().build()));
     let thread = std::thread::spawn(move || {
         // What is first is dropped last: after everything that the layer keeps of the thread.
         KEPT.with_borrow_mut(Vec::clear);

@@ -635,10 +635,11 @@ fn the_tree_view_shows_no_word_with_capture_off() {
         let policy = ContentPolicy::default().with_capture(capture);
         let shown = Shown::default();
         let tree = SimpleSpanProcessor::new(TreeExporter::to_writer(shown.clone()));
+        let processor = ConversationProcessor::new(tree).with_content(policy);
         let provider = SdkTracerProvider::builder()
-            .with_span_processor(ConversationProcessor::new(tree).with_content(policy.clone()))
+            .with_span_processor(processor.clone())
             .build();
-        let layer = tracing_conversation::layer(provider.tracer("test")).with_content(policy);
+        let layer = tracing_conversation::layer(provider.tracer("test"), &processor);
         let _default = tracing_subscriber::registry().with(layer).set_default();
         conversation_span!(conversation.id = "c1").in_scope(|| {
             event::user_started_speaking();

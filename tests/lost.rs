@@ -17,7 +17,7 @@ const TURN: &[&str] = &["conversation.id", "turn.number", "turn.end_reason"];
 
 #[test]
 fn a_conversation_that_is_never_ended_ends_at_the_idle_limit_where_it_was_last_heard_of() {
-    let stage = Stage::with(|layer| layer.with_idle_limit(Duration::from_secs(60)));
+    let stage = Stage::with(|layer| layer.idle_limit(Duration::from_secs(60)));
     stage.play(|| {
         info!(
             conversation.event = "client_connected",
@@ -60,7 +60,7 @@ fn a_conversation_that_is_never_ended_ends_at_the_idle_limit_where_it_was_last_h
 
 #[test]
 fn the_end_of_a_turn_by_silence_is_no_sign_of_life() {
-    let stage = Stage::with(|layer| layer.with_idle_limit(Duration::from_secs(10)));
+    let stage = Stage::with(|layer| layer.idle_limit(Duration::from_secs(10)));
     stage.play(|| {
         let _scope = info_span!("conversation", conversation.id = "c1");
         info!(
@@ -82,7 +82,7 @@ fn the_end_of_a_turn_by_silence_is_no_sign_of_life() {
 
 #[test]
 fn the_scope_of_a_lost_conversation_may_close_later() {
-    let stage = Stage::with(|layer| layer.with_idle_limit(Duration::from_secs(10)));
+    let stage = Stage::with(|layer| layer.idle_limit(Duration::from_secs(10)));
     stage.play(|| {
         let scope = info_span!(
             "conversation",
@@ -394,7 +394,7 @@ fn a_layer_that_goes_ends_what_is_open_and_says_no_more() {
     });
     let Stage {
         dispatch,
-        exporter,
+        output,
         conversations,
         clock,
         ..
@@ -403,7 +403,7 @@ fn a_layer_that_goes_ends_what_is_open_and_says_no_more() {
     assert_eq!(conversations.open(), 0);
     conversations.end_all();
     clock.advance(Duration::from_secs(10_000));
-    let spans = exporter.get_finished_spans().unwrap();
+    let spans = output.exporter.get_finished_spans().unwrap();
     assert_eq!(
         stage::tree(&spans, &["turn.end_reason"]),
         ["conversation", "  turn turn.end_reason=conversation_ended"]

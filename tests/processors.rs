@@ -1,4 +1,4 @@
-//! Every processor of a provider hears everything, however the layer hands it over.
+//! What reaches the processors of a program: inside ours, beside it, around it.
 
 #![allow(
     clippy::unwrap_used,
@@ -9,13 +9,19 @@
 
 mod stage;
 
+use opentelemetry::Context;
+use opentelemetry_sdk::Resource;
+use opentelemetry_sdk::error::OTelSdkResult;
 use opentelemetry_sdk::trace::{
-    InMemorySpanExporter, SdkTracerProvider, SimpleSpanProcessor, SpanData,
+    InMemorySpanExporter, SdkTracerProvider, SimpleSpanProcessor, SpanData, SpanLimits,
+    SpanProcessor,
 };
-use stage::{Stage, assert_each_key_once};
+use stage::{Output, Stage, assert_each_key_once};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
 use tracing::field::Empty;
 use tracing::{info, info_span};
-use tracing_conversation::ConversationProcessor;
+use tracing_conversation::{ContentPolicy, ConversationProcessor};
 
 /// Three turns, each with a model that says how many tokens it took.
 fn three_turns(stage: &Stage) {
@@ -60,18 +66,18 @@ fn all(spans: &[SpanData]) -> Vec<String> {
 fn expected() -> Vec<String> {
     let llm = |turn| {
         format!(
-            "llm conversation.id=c1 gen_ai.operation.name=chat gen_ai.output.type=text gen_ai.provider.name=openai \
+            "llm conversation.id=c1 gen_ai.conversation.id=c1 gen_ai.operation.name=chat gen_ai.output.type=text gen_ai.provider.name=openai \
              gen_ai.response.time_to_first_chunk=0.1 gen_ai.usage.output_tokens={turn} metrics.ttfb=0.1 output=Yes. \
              turn.number={turn}"
         )
     };
     let turn = |turn, reason, interrupted| {
         format!(
-            "turn conversation.id=c1 turn.duration_seconds=0.1 turn.end_reason={reason} turn.number={turn} \
+            "turn conversation.id=c1 gen_ai.conversation.id=c1 turn.duration_seconds=0.1 turn.end_reason={reason} turn.number={turn} \
              turn.output=Yes. turn.type=conversation turn.was_interrupted={interrupted}"
         )
     };
-    let post = "POST conversation.id=c1".to_owned();
+    let post = "POST conversation.id=c1 gen_ai.conversation.id=c1".to_owned();
     vec![
         llm(1),
         post.clone(),
@@ -97,8 +103,26 @@ fn sorted(mut lines: Vec<String>) -> Vec<String> {
     lines
 }
 
+/// A processor that exports to `exporter` at once.
+fn simple(exporter: &InMemorySpanExporter) -> SimpleSpanProcessor<InMemorySpanExporter> {
+    SimpleSpanProcessor::new(exporter.clone())
+}
+
+fn exported(exporter: &InMemorySpanExporter) -> Vec<String> {
+    sorted(all(&exporter.get_finished_spans().unwrap()))
+}
+
+/// The roots of traces and the ordinary spans.
+fn of_the_provider(lines: Vec<String>) -> Vec<String> {
+    let is_of_the_provider = |line: &String| {
+        let name = line.split(' ').next();
+        matches!(name, Some("conversation" | "POST"))
+    };
+    lines.into_iter().filter(is_of_the_provider).collect()
+}
+
 #[test]
-fn a_processor_that_is_alone_hears_everything_from_the_first_span_to_the_last() {
+fn processor_gets_complete_spans_from_first_to_last() {
     let stage = Stage::new();
     three_turns(&stage);
     assert_eq!(sorted(all(&stage.spans())), sorted(expected()));
@@ -106,60 +130,137 @@ fn a_processor_that_is_alone_hears_everything_from_the_first_span_to_the_last() 
 }
 
 #[test]
-fn processors_beside_ours_hear_everything_too() {
-    let [ours, before, after] = [(); 3].map(|()| InMemorySpanExporter::default());
-    let simple = |exporter: &InMemorySpanExporter| SimpleSpanProcessor::new(exporter.clone());
-    let provider = SdkTracerProvider::builder()
-        .with_span_processor(simple(&before))
-        .with_span_processor(ConversationProcessor::new(simple(&ours)))
-        .with_span_processor(simple(&after))
-        .build();
-    let stage = Stage::over(ours.clone(), provider, |layer| layer);
+fn processors_inside_get_every_span() {
+    let [first, second, third] = [(); 3].map(|()| InMemorySpanExporter::default());
+    let processor = ConversationProcessor::new(simple(&first))
+        .and(simple(&second))
+        .and(ConversationProcessor::new(simple(&third)));
+    let stage = Stage::over(
+        Output::over(first.clone(), processor, |builder| builder),
+        |layer| layer,
+    );
     three_turns(&stage);
-    // An ordinary span is marked by ours, as it starts: for all of them.
-    for exporter in [&ours, &before, &after] {
-        let spans = exporter.get_finished_spans().unwrap();
-        assert_eq!(sorted(all(&spans)), sorted(expected()));
+    for exporter in [&first, &second, &third] {
+        assert_eq!(exported(exporter), sorted(expected()));
     }
 }
 
 #[test]
-fn two_of_ours_hear_the_same() {
-    let [one, other] = [(); 2].map(|()| InMemorySpanExporter::default());
-    let ours = |exporter: &InMemorySpanExporter| {
-        ConversationProcessor::new(SimpleSpanProcessor::new(exporter.clone()))
+fn processors_beside_get_complete_roots_and_ordinary_spans() {
+    let [ours, before] = [(); 2].map(|()| InMemorySpanExporter::default());
+    let processor = ConversationProcessor::new(simple(&ours));
+    let output = Output::over(ours.clone(), processor, |builder| {
+        builder.with_span_processor(simple(&before))
+    });
+    let stage = Stage::over(output, |layer| layer);
+    three_turns(&stage);
+    assert_eq!(exported(&ours), sorted(expected()));
+    assert_eq!(exported(&before), of_the_provider(sorted(expected())));
+}
+
+#[test]
+fn second_conversation_processor_of_a_provider_gets_complete_roots_and_ordinary_spans() {
+    let [ours, other] = [(); 2].map(|()| InMemorySpanExporter::default());
+    let output = Output::over(
+        ours.clone(),
+        ConversationProcessor::new(simple(&ours)),
+        |builder| builder.with_span_processor(ConversationProcessor::new(simple(&other))),
+    );
+    let stage = Stage::over(output, |layer| layer);
+    three_turns(&stage);
+    assert_eq!(exported(&ours), sorted(expected()));
+    assert_eq!(exported(&other), of_the_provider(sorted(expected())));
+}
+
+/// A processor of a program around ours: it gets what the provider ends, and hands it on.
+#[derive(Debug)]
+struct Around {
+    seen: InMemorySpanExporter,
+    inner: ConversationProcessor,
+}
+
+impl SpanProcessor for Around {
+    fn on_start(&self, span: &mut opentelemetry_sdk::trace::Span, context: &Context) {
+        self.inner.on_start(span, context);
+    }
+    fn on_end(&self, span: SpanData) {
+        SimpleSpanProcessor::new(self.seen.clone()).on_end(span.clone());
+        self.inner.on_end(span);
+    }
+    fn force_flush(&self) -> OTelSdkResult {
+        self.inner.force_flush()
+    }
+    fn shutdown_with_timeout(&self, timeout: Duration) -> OTelSdkResult {
+        self.inner.shutdown_with_timeout(timeout)
+    }
+}
+
+#[test]
+fn processor_around_ours_gets_complete_roots_and_ordinary_spans() {
+    let [ours, seen] = [(); 2].map(|()| InMemorySpanExporter::default());
+    let inner = ConversationProcessor::new(simple(&ours));
+    let around = Around {
+        seen: seen.clone(),
+        inner: inner.clone(),
     };
     let provider = SdkTracerProvider::builder()
-        .with_span_processor(ours(&one))
-        .with_span_processor(ours(&other))
+        .with_span_processor(around)
         .build();
-    let stage = Stage::over(one.clone(), provider, |layer| layer);
+    let output = Output {
+        exporter: ours.clone(),
+        processor: inner,
+        provider,
+    };
+    let stage = Stage::over(output, |layer| layer);
     three_turns(&stage);
-    for exporter in [one, other] {
+    assert_eq!(exported(&ours), sorted(expected()));
+    assert_eq!(exported(&seen), of_the_provider(sorted(expected())));
+}
+
+#[test]
+fn policy_of_the_processor_holds_for_processors_beside_it() {
+    let [ours, beside] = [(); 2].map(|()| InMemorySpanExporter::default());
+    let processor = ConversationProcessor::new(simple(&ours)).with_content(
+        ContentPolicy::default().with_redaction(|key, _| (key == "tier").then(|| "***".into())),
+    );
+    let output = Output::over(ours, processor, |builder| {
+        builder.with_span_processor(simple(&beside))
+    });
+    let stage = Stage::over(output, |layer| layer);
+    three_turns(&stage);
+    for exporter in [&stage.output.exporter, &beside] {
         let spans = exporter.get_finished_spans().unwrap();
-        assert_eq!(sorted(all(&spans)), sorted(expected()));
+        let root = stage::one(&spans, "conversation");
+        assert_eq!(stage::attribute(&root, "tier").as_deref(), Some("***"));
     }
 }
 
 #[test]
-fn without_ours_the_spans_of_the_layer_are_complete_all_the_same() {
-    let exporter = InMemorySpanExporter::default();
-    let provider = SdkTracerProvider::builder()
-        .with_simple_exporter(exporter.clone())
-        .build();
-    let stage = Stage::over(exporter, provider, |layer| layer);
+fn policy_that_is_set_on_the_processor_after_the_layer_was_built_redacts() {
+    let stage = Stage::new();
+    let _ = stage.output.processor.clone().with_content(
+        ContentPolicy::default()
+            .with_redaction(|_, value| value.contains("Yes").then(|| "[redacted]".to_owned())),
+    );
     three_turns(&stage);
-    let unmarked = |line: &String| !line.starts_with("POST");
-    let lines: Vec<_> = all(&stage.spans()).into_iter().filter(unmarked).collect();
-    let expected: Vec<_> = expected().into_iter().filter(unmarked).collect();
-    assert_eq!(sorted(lines), sorted(expected));
+    for span in stage.spans() {
+        let text = format!("{:?}", span.attributes);
+        assert!(!text.contains("Yes"), "{text}");
+    }
 }
 
 #[test]
-fn the_limit_of_the_sdk_holds_and_leaves_the_marks() {
-    let (exporter, provider) =
-        stage::exporter_with(|builder| builder.with_max_attributes_per_span(4));
-    let stage = Stage::over(exporter, provider, |layer| layer);
+fn limits_of_the_processor_hold_for_owned_spans_and_leave_the_marks() {
+    let limits = SpanLimits {
+        max_attributes_per_span: 4,
+        ..SpanLimits::default()
+    };
+    let exporter = InMemorySpanExporter::default();
+    let processor = ConversationProcessor::new(simple(&exporter)).with_limits(limits);
+    let output = Output::over(exporter, processor, |builder| {
+        builder.with_max_attributes_per_span(4)
+    });
+    let stage = Stage::over(output, |layer| layer);
     three_turns(&stage);
     let spans = stage.spans();
     assert_eq!(spans.len(), 10);
@@ -176,4 +277,30 @@ fn the_limit_of_the_sdk_holds_and_leaves_the_marks() {
         .iter()
         .filter(|span| span.dropped_attributes_count > 0);
     assert_eq!(dropped.filter(|span| span.name == "llm").count(), 3);
+}
+
+#[test]
+fn resource_of_the_provider_reaches_a_shared_processor() {
+    #[derive(Debug, Clone, Default)]
+    struct KeepsResource(Arc<Mutex<Option<Resource>>>);
+    impl SpanProcessor for KeepsResource {
+        fn on_start(&self, _: &mut opentelemetry_sdk::trace::Span, _: &Context) {}
+        fn on_end(&self, _: SpanData) {}
+        fn force_flush(&self) -> OTelSdkResult {
+            Ok(())
+        }
+        fn shutdown_with_timeout(&self, _: Duration) -> OTelSdkResult {
+            Ok(())
+        }
+        fn set_resource(&mut self, resource: &Resource) {
+            *self.0.lock().unwrap() = Some(resource.clone());
+        }
+    }
+    let kept = KeepsResource::default();
+    let processor = ConversationProcessor::new(kept.clone());
+    let resource = Resource::builder_empty().with_service_name("agent").build();
+    let _output = Output::over(InMemorySpanExporter::default(), processor, |builder| {
+        builder.with_resource(resource.clone())
+    });
+    assert_eq!(kept.0.lock().unwrap().as_ref(), Some(&resource));
 }

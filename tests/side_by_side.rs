@@ -12,7 +12,7 @@ mod stage;
 use opentelemetry::Context;
 use opentelemetry::trace::TraceContextExt;
 use opentelemetry_sdk::trace::{InMemorySpanExporter, SdkTracerProvider};
-use stage::{exporter, layer};
+use stage::Output;
 use std::io::Write;
 use std::sync::{Arc, Mutex};
 use tracing::{Dispatch, Subscriber, debug, info, info_span, warn};
@@ -74,16 +74,16 @@ fn ours<S>() -> Ours<ConversationLayer<S>>
 where
     S: Subscriber + for<'span> LookupSpan<'span>,
 {
-    let (exporter, provider) = exporter();
+    let output = Output::new();
     let clock = ManualClock::new();
-    let layer = layer(&provider).with_clock(clock.clone());
+    let layer = output.layer().clock(clock.clone()).build();
     let conversations = layer.conversations();
     Ours {
         layer,
-        exporter,
+        exporter: output.exporter,
         conversations,
         clock,
-        provider,
+        provider: output.provider,
     }
 }
 

@@ -9,13 +9,14 @@
 
 mod stage;
 
+use opentelemetry::trace::TracerProvider as _;
 use opentelemetry_sdk::error::OTelSdkResult;
 use opentelemetry_sdk::trace::{SdkTracerProvider, SimpleSpanProcessor, SpanData, SpanExporter};
-use stage::{attribute, layer};
+use stage::attribute;
 use std::sync::{Mutex, mpsc};
 use std::time::{Duration, Instant, SystemTime};
 use tracing::{Dispatch, info, info_span};
-use tracing_conversation::{ConversationProcessor, Conversations};
+use tracing_conversation::{ConversationLayer, ConversationProcessor, Conversations};
 use tracing_subscriber::prelude::*;
 
 /// Longer than any machine needs; waited for only where a test fails.
@@ -45,12 +46,14 @@ struct Running {
 fn run(timeout: Duration, idle: Duration) -> Running {
     let (tell, left) = mpsc::channel();
     let exporter = SimpleSpanProcessor::new(Leaving(Mutex::new(tell)));
+    let processor = ConversationProcessor::new(exporter);
     let provider = SdkTracerProvider::builder()
-        .with_span_processor(ConversationProcessor::new(exporter))
+        .with_span_processor(processor.clone())
         .build();
-    let layer = layer(&provider)
-        .with_turn_end_timeout(timeout)
-        .with_idle_limit(idle);
+    let layer = ConversationLayer::builder(provider.tracer("test"), &processor)
+        .turn_end_timeout(timeout)
+        .idle_limit(idle)
+        .build();
     let conversations = layer.conversations();
     let dispatch = Dispatch::new(tracing_subscriber::registry().with(layer));
     Running {

@@ -340,17 +340,15 @@ fn characters_are_counted_as_such_and_a_count_that_is_given_wins() {
 
 #[test]
 fn with_capture_off_no_word_leaves_in_an_attribute_an_event_or_a_status() {
-    use opentelemetry_sdk::trace::{InMemorySpanExporter, SdkTracerProvider, SimpleSpanProcessor};
+    use opentelemetry_sdk::trace::{InMemorySpanExporter, SimpleSpanProcessor};
     use tracing_conversation::{ContentPolicy, ConversationProcessor};
 
     let policy = ContentPolicy::default().with_capture(false);
     let exporter = InMemorySpanExporter::default();
-    let processor = ConversationProcessor::new(SimpleSpanProcessor::new(exporter.clone()))
-        .with_content(policy.clone());
-    let provider = SdkTracerProvider::builder()
-        .with_span_processor(processor)
-        .build();
-    let stage = Stage::over(exporter, provider, |layer| layer.with_content(policy));
+    let processor =
+        ConversationProcessor::new(SimpleSpanProcessor::new(exporter.clone())).with_content(policy);
+    let output = stage::Output::over(exporter, processor, |builder| builder);
+    let stage = Stage::over(output, |layer| layer);
     stage.play(|| {
         let _scope = info_span!("conversation", conversation.id = "c1", tier = "premium").entered();
         let stt = info_span!("stt", gen_ai.operation.name = "stt", transcript = "SECRET", is_final = true, language = "en");

@@ -30,10 +30,11 @@ impl Collected {
     pub(crate) fn install() -> (Self, tracing::subscriber::DefaultGuard) {
         let exporter = InMemorySpanExporter::default();
         let simple = SimpleSpanProcessor::new(exporter.clone());
+        let processor = ConversationProcessor::new(simple);
         let provider = SdkTracerProvider::builder()
-            .with_span_processor(ConversationProcessor::new(simple))
+            .with_span_processor(processor.clone())
             .build();
-        let layer = tracing_conversation::layer(provider.tracer("voice_agent"));
+        let layer = tracing_conversation::layer(provider.tracer("voice_agent"), &processor);
         let collected = Self {
             exporter,
             _provider: provider,

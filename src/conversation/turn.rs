@@ -1,48 +1,128 @@
-//! A turn: the span that stands for it, and what is known of it while it is open.
+//! A turn: its span, and what is known of it while it is open.
 
-use crate::core::Core;
-use crate::fields::{self, Text};
+use crate::attribute_list::AttributeList;
+use crate::clock::Time;
+use crate::content::ContentPolicy;
 use crate::latency::{Measured, MeasuredFrom};
 use crate::names;
+use crate::recording::{RootSpan, SpanExtras};
+use crate::sentences::Sentences;
 use crate::turns::EndReason;
+use opentelemetry::trace::{SpanContext, SpanId, TraceFlags, TraceId, TraceState};
 use opentelemetry::{Context, Key, KeyValue, StringValue, Value};
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-/// A turn, as long as anybody may still refer to it.
+/// The turn that is open.
+pub(super) struct OpenTurn {
+    pub(super) turn: Turn,
+    pub(super) facts: TurnFacts,
+    /// The context of its span, once somebody has asked for it.
+    pub(super) context: Option<Context>,
+}
+
+/// A turn, as a service span in it needs to know it.
+#[derive(Clone)]
 pub(crate) struct Turn {
     pub(crate) number: u32,
     pub(super) started: Duration,
-    pub(super) context: OnceLock<Context>,
-    /// Where the SDK keeps the attributes of its span.
-    buffer: AtomicUsize,
+    pub(super) span: TurnSpan,
+    /// What contexts below the turn carry, without a span; made when a service starts in it.
+    pub(super) base: Option<Context>,
+}
+
+/// The span of a turn, where it is known.
+#[derive(Clone)]
+pub(super) enum TurnSpan {
+    /// A child of the conversation's span.
+    Child(SpanId),
+    /// The root of a trace of its own, once it is started.
+    Root(Arc<OnceLock<RootSpan>>),
+    /// A root that has ended.
+    EndedRoot(TraceId, SpanId, TraceFlags),
 }
 
 impl Turn {
-    pub(super) fn new(number: u32, started: Duration) -> Arc<Self> {
-        Arc::new(Self {
+    pub(super) fn new(number: u32, started: Duration, span: TurnSpan) -> Self {
+        Self {
             number,
             started,
-            context: OnceLock::new(),
-            buffer: AtomicUsize::new(0),
-        })
+            span,
+            base: None,
+        }
+    }
+}
+
+/// What is kept of a turn that has ended.
+pub(super) struct PastTurn {
+    number: u32,
+    span: PastSpan,
+}
+
+enum PastSpan {
+    Child(SpanId),
+    Root(Box<(TraceId, SpanId, TraceFlags)>),
+}
+
+impl PastTurn {
+    pub(super) fn new(turn: &Turn) -> Self {
+        let span = match &turn.span {
+            TurnSpan::Child(span_id) => PastSpan::Child(*span_id),
+            TurnSpan::Root(root) => {
+                let context = root
+                    .get()
+                    .map_or(&SpanContext::NONE, |root| &root.span_context);
+                PastSpan::Root(Box::new((
+                    context.trace_id(),
+                    context.span_id(),
+                    context.trace_flags(),
+                )))
+            }
+            TurnSpan::EndedRoot(trace, span, flags) => {
+                PastSpan::Root(Box::new((*trace, *span, *flags)))
+            }
+        };
+        Self {
+            number: turn.number,
+            span,
+        }
     }
 
-    pub(super) fn note_buffer(&self, room: &[KeyValue]) {
-        self.buffer.store(room.as_ptr().addr(), Ordering::Relaxed);
+    pub(super) fn number(&self) -> u32 {
+        self.number
     }
 
-    pub(super) fn buffer(&self) -> usize {
-        self.buffer.load(Ordering::Relaxed)
+    pub(super) fn turn(&self) -> Turn {
+        let span = match &self.span {
+            PastSpan::Child(span_id) => TurnSpan::Child(*span_id),
+            PastSpan::Root(root) => TurnSpan::EndedRoot(root.0, root.1, root.2),
+        };
+        Turn::new(self.number, Duration::ZERO, span)
+    }
+}
+
+impl TurnSpan {
+    /// The span's context below `conversation`; `None` where it is a root that has not started.
+    pub(super) fn context(&self, conversation: &SpanContext) -> Option<SpanContext> {
+        match self {
+            Self::Child(span_id) => Some(super::shared::child_of(conversation, *span_id)),
+            Self::Root(root) => root.get().map(|root| root.span_context.clone()),
+            Self::EndedRoot(trace, span, flags) => Some(SpanContext::new(
+                *trace,
+                *span,
+                *flags,
+                false,
+                TraceState::NONE,
+            )),
+        }
     }
 }
 
 /// A turn that has ended, to be exported.
-pub(super) struct Finished {
-    pub(super) turn: Arc<Turn>,
+pub(super) struct EndedTurn {
+    pub(super) turn: Turn,
     pub(super) facts: TurnFacts,
-    pub(super) at: Duration,
+    pub(super) at: Time,
     pub(super) reason: EndReason,
 }
 
@@ -50,78 +130,66 @@ pub(super) struct Finished {
 #[derive(Default)]
 pub(super) struct TurnFacts {
     pub(super) measured: Option<Measured>,
-    pub(super) heard: Words,
-    pub(super) spoken: Words,
-    pub(super) answered: Option<Arc<str>>,
-    attributes: Vec<KeyValue>,
+    pub(super) input: Speech,
+    pub(super) output: Speech,
+    /// The last answer of a language model: the output of a turn in which nothing was spoken.
+    pub(super) answer: Option<Arc<str>>,
+    pub(super) attributes: AttributeList,
+    pub(super) extras: Option<Box<SpanExtras>>,
 }
 
 impl TurnFacts {
-    /// Sets an attribute of the turn; what is said or heard adds to what has been.
+    /// Sets an attribute of the turn; `turn.input` and `turn.output` add to what is known.
     pub(super) fn annotate(&mut self, key: Key, value: Value, limit: usize) {
         match key.as_str() {
             names::TURN_INPUT | names::TRANSCRIPT => {
-                self.heard.add(None, Arc::from(&*value.as_str()), limit)
+                self.input.add(None, Arc::from(&*value.as_str()), limit);
             }
             names::TURN_OUTPUT | names::OUTPUT | names::TEXT => {
-                self.spoken.add(None, Arc::from(&*value.as_str()), limit);
+                self.output.add(None, Arc::from(&*value.as_str()), limit);
             }
             _ => {}
         }
         if !matches!(key.as_str(), names::TURN_INPUT | names::TURN_OUTPUT) {
-            fields::set(&mut self.attributes, key, value);
+            self.attributes.set(key, value);
         }
     }
 
-    /// Whether the program has set attributes of the turn.
-    pub(super) fn is_annotated(&self) -> bool {
-        !self.attributes.is_empty()
-    }
-
-    /// Tells what is known, as attributes.
-    pub(super) fn tell(mut self, attributes: &mut Vec<KeyValue>, core: &Core) {
+    /// Adds what is known to the attributes of the turn's span.
+    pub(super) fn add_to(&mut self, attributes: &mut AttributeList, policy: &ContentPolicy) {
         if let Some(measured) = self.measured {
             if measured.from == MeasuredFrom::UserSilence {
                 let seconds = measured.total.as_secs_f64();
-                attributes.push(KeyValue::new(names::TURN_USER_BOT_LATENCY_SECONDS, seconds));
+                attributes.set(names::TURN_USER_BOT_LATENCY_SECONDS, seconds);
             }
             if let Some(parts) = measured.parts {
-                attributes.push(KeyValue::new(
-                    names::TURN_LATENCY_MEASURED_FROM,
-                    measured.from.as_str(),
-                ));
-                let parts = parts.iter();
-                attributes.extend(
-                    parts.map(|(part, lasted)| {
-                        KeyValue::new(part.attribute(), lasted.as_secs_f64())
-                    }),
-                );
+                attributes.set(names::TURN_LATENCY_MEASURED_FROM, measured.from.as_str());
+                attributes.extend(parts.iter().map(|(part, duration)| {
+                    KeyValue::new(part.attribute(), duration.as_secs_f64())
+                }));
             }
         }
-        let policy = &core.settings.content;
-        let heard = self.heard.text.take(policy);
-        attributes.extend(heard.map(|heard| KeyValue::new(names::TURN_INPUT, heard)));
-        let answered = || {
-            let answered = self.answered.filter(|answered| !answered.is_empty())?;
-            Some(StringValue::from(policy.bound_shared(answered)))
-        };
-        let spoken = self.spoken.text.take(policy).or_else(answered);
-        attributes.extend(spoken.map(|spoken| KeyValue::new(names::TURN_OUTPUT, spoken)));
-        for attribute in self.attributes {
-            fields::set(attributes, attribute.key, attribute.value);
+        if let Some(input) = self.input.text.take(policy) {
+            attributes.set(names::TURN_INPUT, input);
         }
+        let answer = self.answer.take().filter(|answer| !answer.is_empty());
+        let answer = || Some(StringValue::from(policy.bound_shared(answer?)));
+        if let Some(output) = self.output.text.take(policy).or_else(answer) {
+            attributes.set(names::TURN_OUTPUT, output);
+        }
+        attributes.extend(std::mem::take(&mut self.attributes));
     }
 }
 
-/// What was said in a turn. A service may tell the last of it once more, corrected or completed.
+/// What somebody said in a turn. A service may record the last of it once more, corrected or completed.
 #[derive(Default)]
-pub(super) struct Words {
-    text: Text,
+pub(super) struct Speech {
+    text: Sentences,
     last_from: Option<u64>,
 }
 
-impl Words {
-    /// Adds `words`, which the span `from` told. Past `limit` bytes nothing more is kept.
+impl Speech {
+    /// Adds `words`, which the service span `from` recorded. Past `limit` bytes nothing more is kept.
     pub(super) fn add(&mut self, from: Option<u64>, words: Arc<str>, limit: usize) {
         let last = self.text.last_mut();
         let is_same = from.is_some() && self.last_from == from;
@@ -133,7 +201,7 @@ impl Words {
         self.last_from = from;
     }
 
-    /// Takes back what the span `from` told last: it was not meant to be final.
+    /// Takes back what the span `from` recorded last: it was not final.
     pub(super) fn retract(&mut self, from: u64) {
         if self.last_from == Some(from) {
             *self.text.last_mut() = None;
@@ -142,11 +210,12 @@ impl Words {
     }
 }
 
-/// Whether only the layer can know the value of an attribute.
-pub(super) fn is_told_by_the_layer(key: &str) -> bool {
+/// Whether only the layer can know the value of a turn's attribute.
+pub(super) fn is_derived(key: &str) -> bool {
     matches!(
         key,
         names::CONVERSATION_ID
+            | names::GEN_AI_CONVERSATION_ID
             | names::TURN_NUMBER
             | names::TURN_TYPE
             | names::TURN_DURATION_SECONDS

@@ -30,9 +30,9 @@ fn an_answer_is_split_along_its_whole_way() {
     latency.vad_started();
     latency.vad_stopped(ms(1_200), ms(200)); // Silent since 1000.
     latency.final_transcript(ms(1_300));
-    latency.service_started(1, Stage::Llm, ms(1_450));
+    latency.service_started(1, ServiceKind::Llm, ms(1_450));
     latency.first_byte(1, ms(1_800), FirstByte::Output);
-    latency.service_started(2, Stage::Tts, ms(1_900));
+    latency.service_started(2, ServiceKind::Tts, ms(1_900));
     latency.first_byte(2, ms(2_100), FirstByte::Output);
     assert_eq!(
         told(latency.bot_started(ms(2_150))),
@@ -45,16 +45,16 @@ fn an_answer_is_split_along_its_whole_way() {
 fn a_tool_call_sums_both_inferences_and_counts_overlapping_tools_once() {
     let mut latency = Latency::default();
     latency.vad_stopped(ms(1_000), ms(0));
-    latency.service_started(1, Stage::Llm, ms(1_000));
+    latency.service_started(1, ServiceKind::Llm, ms(1_000));
     latency.first_byte(1, ms(1_100), FirstByte::ToolCall);
     latency.service_ended(1, ms(1_150));
-    latency.service_started(2, Stage::Tool, ms(1_200));
-    latency.service_started(3, Stage::Tool, ms(1_250));
+    latency.service_started(2, ServiceKind::Tool, ms(1_200));
+    latency.service_started(3, ServiceKind::Tool, ms(1_250));
     latency.service_ended(2, ms(1_400));
     latency.service_ended(3, ms(1_500));
-    latency.service_started(4, Stage::Llm, ms(1_520));
+    latency.service_started(4, ServiceKind::Llm, ms(1_520));
     latency.first_byte(4, ms(1_720), FirstByte::Output);
-    latency.service_started(5, Stage::Tts, ms(1_720));
+    latency.service_started(5, ServiceKind::Tts, ms(1_720));
     latency.first_byte(5, ms(1_820), FirstByte::Output);
     assert_eq!(
         told(latency.bot_started(ms(1_900))),
@@ -67,9 +67,9 @@ fn a_tool_call_sums_both_inferences_and_counts_overlapping_tools_once() {
 fn a_greeting_is_measured_from_the_connection() {
     let mut latency = Latency::default();
     latency.client_connected(ms(500));
-    latency.service_started(1, Stage::Llm, ms(700));
+    latency.service_started(1, ServiceKind::Llm, ms(700));
     latency.first_byte(1, ms(900), FirstByte::Output);
-    latency.service_started(2, Stage::Tts, ms(1_000));
+    latency.service_started(2, ServiceKind::Tts, ms(1_000));
     latency.first_byte(2, ms(1_100), FirstByte::Output);
     assert_eq!(
         told(latency.bot_started(ms(1_150))),
@@ -120,9 +120,9 @@ fn without_any_voice_activity_the_released_turn_serves_and_has_no_parts() {
 fn a_request_that_never_answered_has_no_inference() {
     let mut latency = Latency::default();
     latency.vad_stopped(ms(1_000), ms(0));
-    latency.service_started(1, Stage::Llm, ms(1_100));
+    latency.service_started(1, ServiceKind::Llm, ms(1_100));
     latency.service_ended(1, ms(1_300)); // Failed; the program says something canned.
-    latency.service_started(2, Stage::Tts, ms(1_300));
+    latency.service_started(2, ServiceKind::Tts, ms(1_300));
     latency.first_byte(2, ms(1_400), FirstByte::Output);
     assert_eq!(
         told(latency.bot_started(ms(1_450))),
@@ -134,9 +134,9 @@ fn a_request_that_never_answered_has_no_inference() {
 fn a_request_made_again_counts_from_each_request_to_its_own_answer() {
     let mut latency = Latency::default();
     latency.vad_stopped(ms(1_000), ms(0));
-    latency.service_started(1, Stage::Llm, ms(1_100));
+    latency.service_started(1, ServiceKind::Llm, ms(1_100));
     latency.service_ended(1, ms(1_300)); // Failed.
-    latency.service_started(2, Stage::Llm, ms(1_350));
+    latency.service_started(2, ServiceKind::Llm, ms(1_350));
     latency.first_byte(2, ms(1_500), FirstByte::Output);
     assert_eq!(
         told(latency.bot_started(ms(1_500))),
@@ -148,10 +148,10 @@ fn a_request_made_again_counts_from_each_request_to_its_own_answer() {
 fn a_request_made_before_the_user_fell_silent_is_not_on_the_way() {
     let mut latency = Latency::default();
     latency.vad_started();
-    latency.service_started(1, Stage::Llm, ms(900)); // Speculative, and wrong.
+    latency.service_started(1, ServiceKind::Llm, ms(900)); // Speculative, and wrong.
     latency.first_byte(1, ms(950), FirstByte::Output);
     latency.vad_stopped(ms(1_200), ms(200));
-    latency.service_started(2, Stage::Llm, ms(1_250));
+    latency.service_started(2, ServiceKind::Llm, ms(1_250));
     latency.first_byte(2, ms(1_450), FirstByte::Output);
     assert_eq!(
         told(latency.bot_started(ms(1_500))),
@@ -164,7 +164,7 @@ fn a_transcript_that_beats_the_endpointing_leaves_no_transcription() {
     let mut latency = Latency::default();
     latency.vad_stopped(ms(1_200), ms(200));
     latency.final_transcript(ms(1_150));
-    latency.service_started(1, Stage::Llm, ms(1_200));
+    latency.service_started(1, ServiceKind::Llm, ms(1_200));
     latency.first_byte(1, ms(1_400), FirstByte::Output);
     assert_eq!(
         told(latency.bot_started(ms(1_400))),
@@ -178,9 +178,9 @@ fn a_part_under_half_a_millisecond_is_absent_and_a_detour_under_five_is_pipeline
     let mut latency = Latency::default();
     latency.vad_stopped(ms(1_000), ms(0));
     latency.final_transcript(us(1_000_499)); // 0.499 ms: absent.
-    latency.service_started(1, Stage::Llm, us(1_001_000)); // 0.501 ms: on every way, and told.
+    latency.service_started(1, ServiceKind::Llm, us(1_001_000)); // 0.501 ms: on every way, and told.
     latency.first_byte(1, us(1_101_000), FirstByte::ToolCall);
-    latency.service_started(2, Stage::Tool, us(1_105_999)); // 4.999 ms: a detour.
+    latency.service_started(2, ServiceKind::Tool, us(1_105_999)); // 4.999 ms: a detour.
     latency.service_ended(2, us(1_110_999)); // 5 ms.
     assert_eq!(
         told(latency.bot_started(ms(1_120))),
@@ -192,7 +192,7 @@ fn a_part_under_half_a_millisecond_is_absent_and_a_detour_under_five_is_pipeline
 fn speech_to_speech_has_an_inference_and_a_transport() {
     let mut latency = Latency::default();
     latency.vad_stopped(ms(1_000), ms(0));
-    latency.service_started(1, Stage::Realtime, ms(1_050));
+    latency.service_started(1, ServiceKind::Realtime, ms(1_050));
     latency.first_byte(1, ms(1_250), FirstByte::Output);
     assert_eq!(
         told(latency.bot_started(ms(1_300))),
@@ -208,7 +208,7 @@ enum Happening {
     VadStarted,
     VadStopped(Duration),
     Transcript,
-    Started(u64, Stage),
+    Started(u64, ServiceKind),
     FirstByte(u64, FirstByte),
     Ended(u64),
     BotStarted,
@@ -217,10 +217,10 @@ enum Happening {
 fn happening() -> impl Strategy<Value = Happening> {
     let key = 0u64..6;
     let stage = prop_oneof![
-        Just(Stage::Llm),
-        Just(Stage::Tool),
-        Just(Stage::Tts),
-        Just(Stage::Realtime)
+        Just(ServiceKind::Llm),
+        Just(ServiceKind::Tool),
+        Just(ServiceKind::Tts),
+        Just(ServiceKind::Realtime)
     ];
     let what = prop_oneof![Just(FirstByte::Output), Just(FirstByte::ToolCall)];
     prop_oneof![
@@ -263,7 +263,8 @@ proptest! {
                 Happening::Ended(key) => latency.service_ended(key, at),
                 Happening::BotStarted => {
                     let Some(measured) = latency.bot_started(at) else { continue };
-                    prop_assert!(measured.total <= at);
+                    // The silence may begin before the conversation, by what the detector took at most.
+                    prop_assert!(measured.total <= at + Duration::from_secs(2));
                     let Some(parts) = measured.parts else { continue };
                     let sum: Duration = parts.iter().map(|(_, lasted)| lasted).sum();
                     prop_assert_eq!(sum, measured.total);

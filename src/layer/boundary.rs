@@ -1,62 +1,130 @@
-//! Events that are addressed to the layer.
+//! Boundary events: those addressed to the layer.
 
-use super::ConversationLayer;
-use super::place::Ours;
-use crate::clock::lock;
-use crate::conversation::{Live, Membership, Moment};
-use crate::core::{Found, Opening, undisturbed};
-use crate::fields::{Fields, Given};
+use super::standing::Standing;
+use super::table::{Found, Opening};
+use super::{ConversationLayer, LayerState, stack};
+use crate::conversation::service::{ServiceSpan, exported_value};
+use crate::conversation::{ActiveConversation, Transition};
+use crate::field::{FieldValue, FieldVisitor, SelectedFields};
 use crate::latency::FirstByte;
 use crate::names;
-use crate::recognise::Boundary;
-use crate::service::{ServiceSpan, attribute};
 use crate::turns::EndReason;
-use opentelemetry::KeyValue;
+use opentelemetry::{KeyValue, Value};
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::time::Duration;
+use tracing_core::span::Id;
 use tracing_core::{Event, Subscriber};
 use tracing_subscriber::layer::Context;
 use tracing_subscriber::registry::LookupSpan;
 
-/// What an event says, apart from its texts and the fields of an annotation.
+/// A boundary event by its name.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Boundary {
+    ConversationStarted,
+    ConversationEnded,
+    ClientConnected,
+    ClientDisconnected,
+    UserStarted,
+    UserStopped,
+    VadStarted,
+    VadStopped,
+    BotStarted,
+    BotStopped,
+    Interruption,
+    FirstByte,
+    Annotate,
+}
+
+impl Boundary {
+    #[inline]
+    fn named(name: &str) -> Option<Self> {
+        use names::event as n;
+        Some(match name {
+            n::CONVERSATION_STARTED => Self::ConversationStarted,
+            n::CONVERSATION_ENDED => Self::ConversationEnded,
+            n::CLIENT_CONNECTED => Self::ClientConnected,
+            n::CLIENT_DISCONNECTED => Self::ClientDisconnected,
+            n::USER_STARTED_SPEAKING => Self::UserStarted,
+            n::USER_STOPPED_SPEAKING => Self::UserStopped,
+            n::VAD_USER_STARTED_SPEAKING => Self::VadStarted,
+            n::VAD_USER_STOPPED_SPEAKING => Self::VadStopped,
+            n::BOT_STARTED_SPEAKING => Self::BotStarted,
+            n::BOT_STOPPED_SPEAKING => Self::BotStopped,
+            n::INTERRUPTION => Self::Interruption,
+            n::FIRST_BYTE => Self::FirstByte,
+            n::ANNOTATE => Self::Annotate,
+            _ => return None,
+        })
+    }
+
+    fn ends_conversation(self) -> bool {
+        matches!(self, Self::ConversationEnded | Self::ClientDisconnected)
+    }
+
+    /// When it opens the conversation that it names.
+    fn opening(self) -> Opening {
+        match self {
+            Self::ConversationStarted | Self::ClientConnected => Opening::Ended,
+            // The end of an unknown conversation has nothing to end, and a first byte needs a span to be of.
+            Self::ConversationEnded | Self::ClientDisconnected | Self::FirstByte => Opening::Never,
+            _ => Opening::Unknown,
+        }
+    }
+}
+
+/// What an event says, but for the fields of an annotation.
 #[derive(Default)]
-struct Heard {
+struct BoundaryFields {
     boundary: Option<Boundary>,
-    /// Whether it names the conversation that it is of.
-    is_addressed: bool,
+    unknown_name: Option<String>,
+    conversation: Option<Arc<str>>,
     stop: Duration,
     ago: Duration,
     is_tool_call: bool,
+    reason: Option<String>,
 }
 
-impl Heard {
-    fn hear(&mut self, field: &'static str, given: Given<'_>) {
+impl BoundaryFields {
+    #[inline]
+    fn read(event: &Event<'_>) -> Self {
+        const NAMES: &[&str] = &[
+            names::CONVERSATION_EVENT,
+            names::CONVERSATION_ID,
+            names::STOP_SECS,
+            names::AGO_SECS,
+            names::TEXT,
+            names::REASON,
+        ];
+        let mut fields = Self::default();
+        event.record(&mut SelectedFields::new(NAMES, |field, value| {
+            fields.set(field, value);
+        }));
+        fields
+    }
+
+    fn set(&mut self, field: &'static str, value: FieldValue<'_>) {
         match field {
-            names::CONVERSATION_EVENT => self.boundary = Boundary::named(&given.text()),
-            names::CONVERSATION_ID => self.is_addressed = true,
-            names::STOP_SECS => self.stop = seconds(given),
-            names::AGO_SECS => self.ago = seconds(given),
-            names::TEXT => self.is_tool_call = given.boolean() == Some(false),
+            names::CONVERSATION_EVENT => {
+                let name = value.text();
+                self.boundary = Boundary::named(&name);
+                if self.boundary.is_none() {
+                    // As much as a warning needs: a name may be anything, of any length.
+                    self.unknown_name = Some(name.chars().take(80).collect());
+                }
+            }
+            names::CONVERSATION_ID => self.conversation = value.conversation_id(),
+            names::STOP_SECS => self.stop = duration(value),
+            names::AGO_SECS => self.ago = duration(value),
+            names::TEXT => self.is_tool_call = value.boolean() == Some(false),
+            names::REASON => self.reason = Some(value.text().into_owned()),
             _ => {}
         }
     }
 }
 
-/// The text of a field of an event, if it has any.
-fn text_of(event: &Event<'_>, name: &str) -> Option<String> {
-    let mut text = None;
-    event.record(&mut Fields(|field, given: Given<'_>| {
-        if field == name {
-            text = Some(given.text().into_owned());
-        }
-    }));
-    text
-}
-
-/// A length of time given in seconds; anything else is none.
-fn seconds(given: Given<'_>) -> Duration {
-    given
+/// A length of time in seconds; zero if it is none.
+fn duration(value: FieldValue<'_>) -> Duration {
+    value
         .number()
         .and_then(|seconds| Duration::try_from_secs_f64(seconds).ok())
         .unwrap_or_default()
@@ -67,157 +135,191 @@ where
     S: Subscriber + for<'span> LookupSpan<'span>,
 {
     pub(super) fn boundary(&self, event: &Event<'_>, ctx: &Context<'_, S>) {
-        let mut heard = Heard::default();
-        event.record(&mut Fields(|field, given: Given<'_>| {
-            heard.hear(field, given)
-        }));
-        let Some(boundary) = heard.boundary else {
-            // As much as a warning needs: a name may be anything, of any length.
-            let name = text_of(event, names::CONVERSATION_EVENT).unwrap_or_default();
-            let name: String = name.chars().take(80).collect();
-            if self.core.is_news(&name) {
-                self.core.warn_of(name);
-            }
-            return;
+        let fields = BoundaryFields::read(event);
+        let Some(boundary) = fields.boundary else {
+            return self
+                .state
+                .warn_of_unknown_event(fields.unknown_name.unwrap_or_default());
         };
-        let about_a_service = matches!(boundary, Boundary::FirstByte | Boundary::Annotate);
-        let by_context = event.is_contextual()
-            && !heard.is_addressed
-            && !about_a_service
-            && !self.core.joined_by_id_alone.load(Ordering::Relaxed);
-        if by_context
-            && let Some(live) = Membership::current().filter(|live| live.is_of(&self.core))
-            && self.hears(&live, boundary, &heard, event)
+        let standing = match event.parent() {
+            Some(parent) => self
+                .state
+                .tracked
+                .get(parent)
+                .and_then(super::TrackedSpan::standing),
+            None if event.is_contextual() => stack::innermost(&self.state),
+            None => stack::innermost_handle(&self.state),
+        };
+        if matches!(boundary, Boundary::FirstByte | Boundary::Annotate)
+            && let Some(service) = self.service_of(event, &fields, standing.as_ref())
         {
-            // The nearest conversation is all there is to know.
-            return;
+            return match boundary {
+                Boundary::FirstByte => self.first_byte(&service, &fields),
+                _ => self.record_service(
+                    &service,
+                    &Id::from_u64(service.key),
+                    &|visit| event.record(visit),
+                    ctx,
+                ),
+            };
         }
-        if boundary == Boundary::FirstByte
-            && !heard.is_addressed
-            && let Some(Ours::Service(service)) =
-                event.parent().and_then(|id| self.core.ours.get(id))
-            && !service.is_finished()
-        {
-            return self.first_byte(&service, &heard);
-        }
-        self.search_hearer(boundary, &heard, event, ctx);
-    }
-
-    /// Has the conversation or service hear that an event is about, by all that there is to go by.
-    fn search_hearer(
-        &self,
-        boundary: Boundary,
-        heard: &Heard,
-        event: &Event<'_>,
-        ctx: &Context<'_, S>,
-    ) {
-        let place = if event.is_contextual() {
-            self.contextual_place(ctx.event_span(event))
-        } else {
-            self.place_of(ctx.event_span(event))
-        };
-        let id = heard
-            .is_addressed
-            .then(|| text_of(event, names::CONVERSATION_ID))
-            .flatten()
-            .filter(|id| !id.is_empty());
-        // What names another conversation is not about the service that it is said in.
-        let service = place.service.as_ref().filter(|(_, service)| {
-            id.as_deref().is_none_or(|id| {
-                let own = service.conversation.as_ref();
-                own.is_some_and(|own| &*own.identity.id == id)
-            })
-        });
-        match (boundary, service) {
-            (Boundary::FirstByte, Some((_, service))) => {
-                return self.first_byte(service, heard);
-            }
-            (Boundary::Annotate, Some((id, _))) => {
-                self.record(id, &|visit| event.record(visit), ctx);
-                return;
-            }
-            _ => {}
-        }
-
-        let opening = match boundary {
-            Boundary::ConversationStarted | Boundary::ClientConnected => Opening::Ended,
-            // The end of what nobody knows of is no news, and a first byte needs a span to be of.
-            Boundary::ConversationEnded | Boundary::ClientDisconnected | Boundary::FirstByte => {
-                Opening::Never
-            }
-            _ => Opening::Unknown,
-        };
-        if let Found::Live(live) = self.conversation(id.as_deref(), &place, opening) {
-            self.hears(&live, boundary, heard, event);
-        }
-    }
-
-    /// Lets a conversation hear an event. Tells whether it is still live.
-    fn hears(
-        &self,
-        live: &Arc<Live>,
-        boundary: Boundary,
-        heard: &Heard,
-        event: &Event<'_>,
-    ) -> bool {
-        let core = &*self.core;
-        let at = core.clock.now().saturating_sub(heard.ago);
-        let is_end = matches!(
-            boundary,
-            Boundary::ConversationEnded | Boundary::ClientDisconnected
+        let found = self.conversation(
+            fields.conversation.as_ref(),
+            standing.as_ref(),
+            boundary.opening(),
         );
-        if is_end && let Some(reason) = text_of(event, names::REASON) {
-            live.act(core, at, |moment| {
-                moment.describe(vec![KeyValue::new(names::CONVERSATION_END_REASON, reason)]);
-            });
+        if let Found::Open(conversation) = found {
+            self.apply(&conversation, boundary, fields, event);
         }
-        let is_live = live.act(core, at, |moment| match boundary {
-            Boundary::ClientConnected => moment.client_connected(),
-            Boundary::UserStarted => moment.user_started(),
-            Boundary::UserStopped => moment.user_stopped(),
-            Boundary::VadStarted => moment.vad_started(),
-            Boundary::VadStopped => moment.vad_stopped(heard.stop),
-            Boundary::BotStarted => moment.bot_started(),
-            Boundary::BotStopped => moment.bot_stopped(),
-            Boundary::Interruption => moment.interrupted(),
-            Boundary::Annotate => self.annotate(moment, event),
-            Boundary::ConversationStarted
-            | Boundary::ConversationEnded
-            | Boundary::ClientDisconnected
-            | Boundary::FirstByte => {}
-        });
-        if is_end {
-            live.end(core, EndReason::ConversationEnded, heard.ago, None);
-        }
-        is_live.is_some()
     }
 
-    #[inline(never)]
-    fn annotate(&self, moment: &mut Moment<'_>, event: &Event<'_>) {
-        let content = &self.core.settings.content;
-        // A value that emits something while it is formatted must not lead back to the conversation.
-        undisturbed(|| {
-            event.record(&mut Fields(|field, given: Given<'_>| {
-                if let Some(value) = attribute(field, given, content) {
-                    moment.annotate(field.into(), value, content.max_value_bytes());
-                }
-            }));
-        });
+    /// The nearest service span of the conversation that an event belongs to.
+    fn service_of(
+        &self,
+        event: &Event<'_>,
+        fields: &BoundaryFields,
+        standing: Option<&Standing>,
+    ) -> Option<Arc<ServiceSpan>> {
+        let is_wanted = |standing: &Standing| match &fields.conversation {
+            Some(id) => standing.is_in(id),
+            None => true,
+        };
+        let nearest = standing.filter(|standing| is_wanted(standing));
+        if let Some(service) = nearest.and_then(Standing::open_service) {
+            return Some(service);
+        }
+        let conversation = match &fields.conversation {
+            Some(id) => id.clone(),
+            None => standing?.conversation()?.id().clone(),
+        };
+        if !event.is_contextual() {
+            return None;
+        }
+        let found = stack::find_service(&self.state, |standing| standing.is_in(&conversation));
+        found.as_ref().and_then(Standing::open_service)
     }
 
-    fn first_byte(&self, service: &ServiceSpan, heard: &Heard) {
-        let what = if heard.is_tool_call {
+    fn first_byte(&self, service: &ServiceSpan, fields: &BoundaryFields) {
+        let what = if fields.is_tool_call {
             FirstByte::ToolCall
         } else {
             FirstByte::Output
         };
-        let core = &*self.core;
-        if let Some(work) = &mut *lock(&service.work) {
-            let at = core.clock.now().saturating_sub(heard.ago);
-            work.first_byte.get_or_insert(at);
-            if let Some(live) = &service.conversation {
-                live.act(core, at, |moment| moment.first_byte(work, what));
+        service.first_byte(self.state.now().saturating_sub(fields.ago), what);
+    }
+
+    #[inline]
+    fn apply(
+        &self,
+        conversation: &Arc<ActiveConversation>,
+        boundary: Boundary,
+        fields: BoundaryFields,
+        event: &Event<'_>,
+    ) {
+        // Formatted before the conversation is locked: it may ask for the conversation.
+        let annotation = if boundary == Boundary::Annotate {
+            self.annotation(event)
+        } else {
+            Vec::new()
+        };
+        let at = self.state.now().saturating_sub(fields.ago);
+        let stop = fields.stop;
+        let reason = fields.reason.filter(|_| boundary.ends_conversation());
+        conversation.act(at, |transition| {
+            match boundary {
+                Boundary::ClientConnected => transition.client_connected(),
+                Boundary::UserStarted => transition.user_started(),
+                Boundary::UserStopped => transition.user_stopped(),
+                Boundary::VadStarted => transition.vad_started(),
+                Boundary::VadStopped => transition.vad_stopped(stop),
+                Boundary::BotStarted => transition.bot_started(),
+                Boundary::BotStopped => transition.bot_stopped(),
+                Boundary::Interruption => transition.interrupted(),
+                Boundary::Annotate => {
+                    for (field, value) in annotation {
+                        transition.annotate(field.into(), value);
+                    }
+                }
+                Boundary::ConversationStarted
+                | Boundary::ConversationEnded
+                | Boundary::ClientDisconnected
+                | Boundary::FirstByte => {}
             }
+            describe_end(transition, reason);
+        });
+        if boundary.ends_conversation() {
+            self.state
+                .end(conversation, EndReason::ConversationEnded, fields.ago);
+        }
+    }
+
+    #[inline(never)]
+    fn annotation(&self, event: &Event<'_>) -> Vec<(&'static str, Value)> {
+        let content = &self.state.shared.content;
+        let mut annotation = Vec::new();
+        event.record(&mut FieldVisitor(
+            |field: &'static str, value: FieldValue<'_>| {
+                if let Some(value) = exported_value(field, value, content) {
+                    annotation.push((field, value));
+                }
+            },
+        ));
+        annotation
+    }
+}
+
+fn describe_end(transition: &mut Transition<'_>, reason: Option<String>) {
+    if let Some(reason) = reason {
+        transition.describe([KeyValue::new(names::CONVERSATION_END_REASON, reason)]);
+    }
+}
+
+impl<S> ConversationLayer<S>
+where
+    S: Subscriber + for<'span> LookupSpan<'span>,
+{
+    /// The conversation that `id`, else the standing, names; opened if `opening` allows.
+    pub(super) fn conversation(
+        &self,
+        id: Option<&Arc<str>>,
+        standing: Option<&Standing>,
+        opening: Opening,
+    ) -> Found {
+        match (id, standing) {
+            (Some(id), _) | (None, Some(Standing::Id(id))) => self.state.conversation(id, opening),
+            (None, Some(standing)) => match standing.conversation() {
+                Some(conversation) => self.state.reopened(conversation, opening),
+                None => Found::Unknown,
+            },
+            (None, None) => Found::Unknown,
+        }
+    }
+}
+
+impl LayerState {
+    /// `conversation`, or once it has ended the one that goes by its id now, opened if `opening` allows.
+    pub(crate) fn reopened(
+        &self,
+        conversation: &Arc<ActiveConversation>,
+        opening: Opening,
+    ) -> Found {
+        if !conversation.has_ended() {
+            return Found::Open(conversation.clone());
+        }
+        let id = conversation.id();
+        let was_open = self.table.find(id).open().is_some();
+        let opening = match opening {
+            Opening::Ended => Opening::Ended,
+            Opening::Unknown | Opening::Never => Opening::Never,
+        };
+        match self.conversation(id, opening) {
+            Found::Open(again) => {
+                if !was_open {
+                    again.continue_scope_of(conversation);
+                }
+                Found::Open(again)
+            }
+            Found::Ended | Found::Unknown => Found::Ended,
         }
     }
 }

@@ -19,12 +19,12 @@ use super::{
 };
 use crate::{
     ContentPolicy, ConversationProcessor, ManualClock, TraceMode,
-    core::Settings as LayerSettings,
     environment::{
         Console, ENDPOINT, HEADERS, PROTOCOL, Protocol, Settings, SetupError, Variables,
     },
     export::{Delivery, Reporter, Worker},
     profile::Profile,
+    settings::LayerSettings,
 };
 
 const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(5);
@@ -37,6 +37,7 @@ pub struct Builder {
     shutdown_timeout: Duration,
     set_global_provider: bool,
     layer: LayerSettings,
+    content: ContentPolicy,
     exporters: Vec<StartExporter>,
 }
 
@@ -51,6 +52,7 @@ impl Default for Builder {
             shutdown_timeout: SHUTDOWN_TIMEOUT,
             set_global_provider: false,
             layer: LayerSettings::default(),
+            content: ContentPolicy::default(),
             exporters: Vec::new(),
         }
     }
@@ -111,19 +113,19 @@ impl Builder {
     /// What may leave the process. Content leaves only if both the policy and
     /// `OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT` let it: whoever runs the program can always turn it off.
     pub fn content(mut self, policy: ContentPolicy) -> Self {
-        self.layer.content = policy;
+        self.content = policy;
         self
     }
 
     /// How long the bot is silent before its turn ends; see
-    /// [`ConversationLayer::with_turn_end_timeout`](crate::ConversationLayer::with_turn_end_timeout).
+    /// [`LayerBuilder::turn_end_timeout`](crate::LayerBuilder::turn_end_timeout).
     pub fn turn_end_timeout(mut self, timeout: Duration) -> Self {
         self.layer.turn_end_timeout = timeout;
         self
     }
 
     /// How long nothing need be heard of a conversation before it is taken for lost; see
-    /// [`ConversationLayer::with_idle_limit`](crate::ConversationLayer::with_idle_limit).
+    /// [`LayerBuilder::idle_limit`](crate::LayerBuilder::idle_limit).
     pub fn idle_limit(mut self, limit: Duration) -> Self {
         self.layer.idle_limit = limit;
         self
@@ -136,7 +138,7 @@ impl Builder {
     }
 
     /// Fields of the conversation's scope that each of its spans is to carry; see
-    /// [`ConversationLayer::with_inherited`](crate::ConversationLayer::with_inherited).
+    /// [`LayerBuilder::inherited`](crate::LayerBuilder::inherited).
     pub fn inherited<N: Into<String>>(mut self, fields: impl IntoIterator<Item = N>) -> Self {
         self.layer.inherited = fields.into_iter().map(Into::into).collect();
         self
@@ -203,7 +205,7 @@ impl Builder {
         let log = Log::read(&Variables::new(&self.variables, &environment))?;
         let telemetry = self.build()?;
         let registry = tracing_subscriber::registry()
-            .with(log.layer(&telemetry.inner.layer.content))
+            .with(log.layer(&telemetry.inner.processor.content()))
             .with(telemetry.layer());
         tracing::subscriber::set_global_default(registry)
             .map_err(|_| SetupError::AlreadyInstalled)?;
@@ -224,14 +226,13 @@ impl Builder {
         let delivery = Delivery::new(workers, self.shutdown_timeout);
         let mut layer = self.layer;
         layer.trace_mode = settings.trace_mode;
-        let capture = settings.content && layer.content.captures();
-        layer.content = layer.content.with_capture(capture);
-        let processor =
-            ConversationProcessor::new(delivery.clone()).with_content(layer.content.clone());
+        let capture = settings.content && self.content.captures();
+        let processor = ConversationProcessor::new(delivery.clone())
+            .with_content(self.content.with_capture(capture));
         let provider = SdkTracerProvider::builder()
             .with_resource(settings.resource)
             .with_sampler(settings.sampler)
-            .with_span_processor(processor)
+            .with_span_processor(processor.clone())
             .build();
         if self.set_global_provider {
             global::set_tracer_provider(provider.clone());
@@ -242,6 +243,7 @@ impl Builder {
                 delivery,
                 reporter,
                 filter,
+                processor,
                 layer,
                 conversations: Mutex::default(),
                 shutdown_timeout: self.shutdown_timeout,

@@ -10,7 +10,7 @@ use opentelemetry_sdk::trace::{
     InMemorySpanExporter, SdkTracerProvider, SimpleSpanProcessor, SpanData,
 };
 use tracing::subscriber::DefaultGuard;
-use tracing_conversation::{ContentPolicy, ConversationProcessor, ManualClock};
+use tracing_conversation::{ContentPolicy, ConversationLayer, ConversationProcessor, ManualClock};
 use tracing_subscriber::prelude::*;
 
 /// The layer on a clock of its own, installed on this thread.
@@ -30,12 +30,13 @@ impl Exported {
         let clock = ManualClock::new();
         let exporter = InMemorySpanExporter::default();
         let simple = SimpleSpanProcessor::new(exporter.clone());
+        let processor = ConversationProcessor::new(simple).with_content(policy);
         let provider = SdkTracerProvider::builder()
-            .with_span_processor(ConversationProcessor::new(simple).with_content(policy.clone()))
+            .with_span_processor(processor.clone())
             .build();
-        let layer = tracing_conversation::layer(provider.tracer("test"))
-            .with_clock(clock.clone())
-            .with_content(policy);
+        let layer = ConversationLayer::builder(provider.tracer("test"), &processor)
+            .clock(clock.clone())
+            .build();
         Self {
             clock,
             exporter,
@@ -106,6 +107,7 @@ fn is_told(span: &str, line: &str) -> bool {
         "conversation" => !line.starts_with("conversation.type") && !line.starts_with("gen_ai."),
         _ => ![
             "conversation.id",
+            "gen_ai.conversation.id",
             "turn.number",
             "gen_ai.response.time_to_first_chunk",
         ]

@@ -4,40 +4,67 @@
 use opentelemetry::trace::{SpanId, Status, TracerProvider as _};
 use opentelemetry::{KeyValue, Value};
 use opentelemetry_sdk::trace::{
-    InMemorySpanExporter, SdkTracer, SdkTracerProvider, SimpleSpanProcessor, SpanData,
-    TracerProviderBuilder,
+    InMemorySpanExporter, SdkTracerProvider, SimpleSpanProcessor, SpanData, TracerProviderBuilder,
 };
 use std::collections::HashMap;
 use std::time::Duration;
 use tracing::{Dispatch, Span, info, info_span};
-use tracing_conversation::{ConversationLayer, ConversationProcessor, Conversations, ManualClock};
+use tracing_conversation::{
+    ConversationLayer, ConversationProcessor, Conversations, LayerBuilder, ManualClock,
+};
 use tracing_subscriber::Registry;
 use tracing_subscriber::prelude::*;
 
-/// A layer on a manual clock over a registry, and the spans that came out of it.
+/// Where spans go: an exporter behind the conversation processor, and a provider that has it.
+pub struct Output {
+    pub exporter: InMemorySpanExporter,
+    pub processor: ConversationProcessor,
+    pub provider: SdkTracerProvider,
+}
+
+impl Output {
+    pub fn new() -> Self {
+        Self::with(|builder| builder)
+    }
+
+    /// The same, with more set on the provider before the processor.
+    pub fn with(set: impl FnOnce(TracerProviderBuilder) -> TracerProviderBuilder) -> Self {
+        let exporter = InMemorySpanExporter::default();
+        let processor = ConversationProcessor::new(SimpleSpanProcessor::new(exporter.clone()));
+        Self::over(exporter, processor, set)
+    }
+
+    /// The same, of a processor that leads to `exporter`.
+    pub fn over(
+        exporter: InMemorySpanExporter,
+        processor: ConversationProcessor,
+        set: impl FnOnce(TracerProviderBuilder) -> TracerProviderBuilder,
+    ) -> Self {
+        let provider = set(SdkTracerProvider::builder())
+            .with_span_processor(processor.clone())
+            .build();
+        Self {
+            exporter,
+            processor,
+            provider,
+        }
+    }
+
+    /// The settings of a layer whose spans go there.
+    pub fn layer<S>(&self) -> LayerBuilder<S>
+    where
+        S: tracing::Subscriber + for<'span> tracing_subscriber::registry::LookupSpan<'span>,
+    {
+        ConversationLayer::builder(self.provider.tracer("test"), &self.processor)
+    }
+}
+
+/// A layer on a manual clock over a registry, and the spans that were exported.
 pub struct Stage {
     pub clock: ManualClock,
-    pub exporter: InMemorySpanExporter,
-    pub provider: SdkTracerProvider,
+    pub output: Output,
     pub conversations: Conversations,
     pub dispatch: Dispatch,
-}
-
-/// What comes out: an exporter and a provider that has the conversation processor before it.
-pub fn exporter() -> (InMemorySpanExporter, SdkTracerProvider) {
-    exporter_with(|builder| builder)
-}
-
-/// The same, with more set on the provider.
-pub fn exporter_with(
-    set: impl FnOnce(TracerProviderBuilder) -> TracerProviderBuilder,
-) -> (InMemorySpanExporter, SdkTracerProvider) {
-    let exporter = InMemorySpanExporter::default();
-    let simple = SimpleSpanProcessor::new(exporter.clone());
-    let provider = set(SdkTracerProvider::builder())
-        .with_span_processor(ConversationProcessor::new(simple))
-        .build();
-    (exporter, provider)
 }
 
 impl Stage {
@@ -46,27 +73,22 @@ impl Stage {
     }
 
     /// A stage with a layer that has more set.
-    pub fn with(
-        set: impl FnOnce(ConversationLayer<Registry>) -> ConversationLayer<Registry>,
-    ) -> Self {
-        let (exporter, provider) = exporter();
-        Self::over(exporter, provider, set)
+    pub fn with(set: impl FnOnce(LayerBuilder<Registry>) -> LayerBuilder<Registry>) -> Self {
+        Self::over(Output::new(), set)
     }
 
-    /// A stage whose spans go through `provider` to `exporter`.
+    /// A stage whose spans go to `output`.
     pub fn over(
-        exporter: InMemorySpanExporter,
-        provider: SdkTracerProvider,
-        set: impl FnOnce(ConversationLayer<Registry>) -> ConversationLayer<Registry>,
+        output: Output,
+        set: impl FnOnce(LayerBuilder<Registry>) -> LayerBuilder<Registry>,
     ) -> Self {
         let clock = ManualClock::new();
-        let layer = set(layer(&provider).with_clock(clock.clone()));
+        let layer = set(output.layer().clock(clock.clone())).build();
         let conversations = layer.conversations();
         let dispatch = Dispatch::new(tracing_subscriber::registry().with(layer));
         Self {
             clock,
-            exporter,
-            provider,
+            output,
             conversations,
             dispatch,
         }
@@ -84,7 +106,7 @@ impl Stage {
 
     /// Everything that was exported, in that order.
     pub fn spans(&self) -> Vec<SpanData> {
-        self.exporter.get_finished_spans().unwrap()
+        self.output.exporter.get_finished_spans().unwrap()
     }
 
     /// The one exported span called `name`.
@@ -97,18 +119,6 @@ impl Stage {
     pub fn tree(&self, keys: &[&str]) -> Vec<String> {
         tree(&self.spans(), keys)
     }
-}
-
-/// The layer before anything is set.
-pub fn layer<S>(provider: &SdkTracerProvider) -> ConversationLayer<S>
-where
-    S: tracing::Subscriber + for<'span> tracing_subscriber::registry::LookupSpan<'span>,
-{
-    tracing_conversation::layer(tracer(provider))
-}
-
-pub fn tracer(provider: &SdkTracerProvider) -> SdkTracer {
-    provider.tracer("test")
 }
 
 /// The one span called `name`.

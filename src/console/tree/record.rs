@@ -11,7 +11,7 @@ use super::style::Role;
 use super::text::{clean, name};
 use crate::latency::Part;
 use crate::names;
-use crate::recognise;
+use crate::service_kind::ServiceKind;
 
 /// A finished span.
 #[derive(Debug)]
@@ -51,7 +51,7 @@ pub(super) struct TurnFacts {
 
 #[derive(Debug, Default)]
 pub(super) struct ServiceFacts {
-    pub(super) service: Service,
+    pub(super) service: ServiceKind,
     /// What to call it: `stt`, `llm`, …, or the operation's own name.
     pub(super) label: String,
     pub(super) provider: Option<String>,
@@ -71,36 +71,14 @@ pub(super) struct ServiceFacts {
     pub(super) output: Option<String>,
 }
 
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub(super) enum Service {
-    Stt,
-    Llm,
-    Tts,
-    Tool,
-    #[default]
-    Other,
-}
-
-impl Service {
-    fn of(operation: &str) -> Option<(Self, &'static str)> {
-        Some(match recognise::Service::named(operation) {
-            recognise::Service::Stt => (Self::Stt, "stt"),
-            recognise::Service::Llm => (Self::Llm, "llm"),
-            recognise::Service::Tts => (Self::Tts, "tts"),
-            recognise::Service::Tool => (Self::Tool, "tool"),
-            recognise::Service::Realtime => (Self::Other, "realtime"),
-            recognise::Service::Other => return None,
-        })
-    }
-
-    pub(super) fn role(self) -> Role {
-        match self {
-            Self::Stt => Role::Hearing,
-            Self::Llm => Role::Thinking,
-            Self::Tts => Role::Speaking,
-            Self::Tool => Role::Acting,
-            Self::Other => Role::Other,
-        }
+/// Which part of the exchange a service plays.
+pub(super) fn role(kind: ServiceKind) -> Role {
+    match kind {
+        ServiceKind::Stt => Role::Hearing,
+        ServiceKind::Llm => Role::Thinking,
+        ServiceKind::Tts => Role::Speaking,
+        ServiceKind::Tool => Role::Acting,
+        ServiceKind::Realtime | ServiceKind::Other => Role::Other,
     }
 }
 
@@ -273,21 +251,21 @@ impl Attributes<'_> {
 
     fn service(&self, name: &str, in_conversation: bool) -> Option<ServiceFacts> {
         let operation = self.name(names::GEN_AI_OPERATION_NAME);
-        let (service, label) = match (&operation, Service::of(name)) {
-            (_, Some((service, label))) if in_conversation || operation.is_some() => {
-                (service, label.to_owned())
-            }
-            (Some(operation), _) => match Service::of(operation) {
-                Some((service, label)) => (service, label.to_owned()),
-                None => (Service::Other, operation.clone()),
+        let by_name =
+            ServiceKind::of_known(name).filter(|_| in_conversation || operation.is_some());
+        let (service, label) = match (by_name, &operation) {
+            (Some((kind, _)), _) => (kind, kind.name().to_owned()),
+            (None, Some(operation)) => match ServiceKind::of(operation) {
+                ServiceKind::Other => (ServiceKind::Other, operation.clone()),
+                kind => (kind, kind.name().to_owned()),
             },
-            (None, _) => return None,
+            (None, None) => return None,
         };
         let (input, output) = match service {
-            Service::Stt => (names::TRANSCRIPT, ""),
-            Service::Tts => ("", names::TEXT),
-            Service::Tool => ("gen_ai.tool.call.arguments", "gen_ai.tool.call.result"),
-            Service::Llm | Service::Other => ("", names::OUTPUT),
+            ServiceKind::Stt => (names::TRANSCRIPT, ""),
+            ServiceKind::Tts => ("", names::TEXT),
+            ServiceKind::Tool => ("gen_ai.tool.call.arguments", "gen_ai.tool.call.result"),
+            ServiceKind::Llm | ServiceKind::Realtime | ServiceKind::Other => ("", names::OUTPUT),
         };
         Some(ServiceFacts {
             service,

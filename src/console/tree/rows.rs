@@ -7,9 +7,10 @@ use opentelemetry::SpanId;
 use super::bars::Axis;
 use super::collect::Frame;
 use super::figures::{seconds, short};
-use super::record::{Record, Service, ServiceFacts, seconds_between};
+use super::record::{Record, ServiceFacts, role, seconds_between};
 use super::style::{Line, Role};
 use super::text::{cut, width, wrap};
+use crate::service_kind::ServiceKind;
 
 /// Ordinary spans that are shown of those nested in one span; the others are counted.
 const ORDINARY_SHOWN: usize = 2;
@@ -140,7 +141,7 @@ impl<'a> Table<'a> {
     }
 
     fn service(&mut self, span: &'a Record, service: &ServiceFacts, depth: usize) {
-        let role = service.service.role();
+        let role = role(service.service);
         let (mark, mark_role) = match (&span.failure, service.interrupted) {
             (Some(_), _) => ("✗", Role::Failure),
             (None, true) => ("~", Role::Interruption),
@@ -173,7 +174,7 @@ impl<'a> Table<'a> {
         if let Some(failure) = &span.failure {
             details.push((Role::Failure, failure.clone()));
         }
-        if service.service == Service::Tool {
+        if service.service == ServiceKind::Tool {
             match (&service.input, &service.output) {
                 (Some(input), Some(output)) => {
                     details.push((Role::Quiet, format!("{input} → {output}")))
@@ -252,7 +253,7 @@ impl<'a> Table<'a> {
         let first = match span.service() {
             None => f64::INFINITY,
             // The figure of a transcription counts from the end of the speech, not from the start of the span.
-            Some(service) if service.service == Service::Stt => start,
+            Some(service) if service.service == ServiceKind::Stt => start,
             Some(_) => start + ttfb.unwrap_or(0.0),
         };
         let bar = self.axis.bar(start, first, end);

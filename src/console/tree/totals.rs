@@ -3,7 +3,8 @@
 use std::collections::VecDeque;
 use std::time::SystemTime;
 
-use super::record::{Kind, Record, Service, seconds_between};
+use super::record::{Kind, Record, seconds_between};
+use crate::service_kind::ServiceKind;
 
 #[derive(Debug, Default)]
 pub(super) struct Totals {
@@ -46,8 +47,8 @@ impl Totals {
                 }
             }
             Kind::Service(service) => {
-                self.models += u64::from(service.service == Service::Llm);
-                self.tools += u64::from(service.service == Service::Tool);
+                self.models += u64::from(service.service == ServiceKind::Llm);
+                self.tools += u64::from(service.service == ServiceKind::Tool);
                 for (total, count) in [
                     (&mut self.input_tokens, service.input_tokens),
                     (&mut self.output_tokens, service.output_tokens),

@@ -3,10 +3,11 @@
 use super::bars::shares;
 use super::collect::Frame;
 use super::figures::{of, seconds};
-use super::record::{Kind, Record, Service, TurnFacts};
+use super::record::{Kind, Record, TurnFacts};
 use super::rows::{View, rows};
 use super::style::{Line, Role};
 use super::text::{cut, width, wrap};
+use crate::service_kind::ServiceKind;
 
 /// Lines of one speaker's text.
 const SPEECH_LINES: usize = 3;
@@ -79,12 +80,15 @@ pub(super) fn turn(conversation: &str, turn: &Record, spans: &[Record], view: Vi
             .put(Role::Failure, cut(failure, view.width - 2));
         lines.push(line);
     }
-    let heard = facts.heard.clone().or_else(|| joined(spans, Service::Stt));
+    let heard = facts
+        .heard
+        .clone()
+        .or_else(|| joined(spans, ServiceKind::Stt));
     let said = facts
         .said
         .clone()
-        .or_else(|| joined(spans, Service::Tts))
-        .or_else(|| joined(spans, Service::Llm));
+        .or_else(|| joined(spans, ServiceKind::Tts))
+        .or_else(|| joined(spans, ServiceKind::Llm));
     for (who, text) in [("user", heard), ("bot", said)] {
         speech(who, text.as_deref(), view, &mut lines);
     }
@@ -103,7 +107,7 @@ pub(super) fn turn(conversation: &str, turn: &Record, spans: &[Record], view: Vi
 }
 
 /// What the turn's services of one kind heard or said, in order.
-fn joined(spans: &[Record], kind: Service) -> Option<String> {
+fn joined(spans: &[Record], kind: ServiceKind) -> Option<String> {
     let mut spans: Vec<_> = spans
         .iter()
         .filter(|span| span.service().is_some_and(|it| it.service == kind))

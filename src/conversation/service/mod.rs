@@ -1,0 +1,12 @@
+//! Service spans: what they record, and what is derived from it. What is particular to a kind of service is in a file of
+//! its own.
+
+mod llm;
+mod realtime;
+mod record;
+mod span;
+mod stt;
+mod tts;
+
+pub(crate) use record::{Effects, ServiceRecord, exported_value};
+pub(crate) use span::{NewService, ServiceSpan};

@@ -1,0 +1,297 @@
+//! What a service span collects between its start and its end.
+
+use super::stt::Transcription;
+use super::tts::Synthesis;
+use super::{llm, realtime, stt, tts};
+use crate::attribute_list::AttributeList;
+use crate::clock::Time;
+use crate::content::ContentPolicy;
+use crate::conversation::USUAL_ATTRIBUTES;
+use crate::field::FieldValue;
+use crate::interned::intern;
+use crate::names;
+use crate::recording::{Identity, SpanExtras};
+use crate::service_kind::ServiceKind;
+use opentelemetry::trace::Status;
+use opentelemetry::{StringValue, Value};
+use std::borrow::Cow;
+use std::sync::Arc;
+use std::time::Duration;
+
+pub(crate) struct ServiceRecord {
+    /// Tells the service span apart from the others of the layer.
+    pub(crate) key: u64,
+    pub(crate) kind: ServiceKind,
+    /// The number of the turn that it belongs to.
+    pub(crate) turn: Option<u32>,
+    /// Whether that is final. That of a transcription is known with its first transcript.
+    pub(crate) turn_is_known: bool,
+    pub(crate) started: Time,
+    /// How often the conversation had been interrupted when the span started.
+    pub(crate) interruptions: u64,
+    /// Whether anything of it will be exported.
+    pub(crate) is_recording: bool,
+    first_byte: Option<Time>,
+    /// Seconds from the end of the user's speech to the final transcript.
+    pub(crate) transcription_lag: Option<f64>,
+    pub(crate) final_transcript_at: Option<Time>,
+    pub(super) transcription: Transcription,
+    pub(super) synthesis: Synthesis,
+    pub(super) is_interrupted: bool,
+    /// Seconds, as the service recorded it.
+    ttfb: Option<f64>,
+    status: RecordedStatus,
+    pub(super) attributes: AttributeList,
+    /// Whether the program has set attributes that the layer has not bounded.
+    pub(super) is_set_from_outside: bool,
+    pub(super) extras: Option<Box<SpanExtras>>,
+}
+
+#[derive(Default)]
+struct RecordedStatus {
+    ok: bool,
+    failed: bool,
+    description: Option<String>,
+}
+
+/// What a recording means beyond the span.
+#[derive(Default)]
+pub(crate) struct Effects {
+    /// The operation was recorded, and it is of another kind than thought.
+    pub(crate) kind: bool,
+    /// A transcript or its finality was recorded.
+    pub(crate) transcript: bool,
+    /// A sentence to be spoken.
+    pub(crate) sentence: Option<Arc<str>>,
+    /// The attribute under which a speech-to-speech service recorded what the user said.
+    pub(crate) input: Option<&'static str>,
+    /// An answer was recorded.
+    pub(crate) answer: Option<Arc<str>>,
+    /// So long after its start the service had its first byte, by its own account.
+    pub(crate) first_byte_after: Option<Duration>,
+    /// The service says that it is done.
+    pub(crate) ended: bool,
+}
+
+impl Effects {
+    /// Whether the conversation has to take anything in.
+    #[inline]
+    pub(crate) fn concern_conversation(&self) -> bool {
+        self.kind
+            || self.transcript
+            || self.sentence.is_some()
+            || self.input.is_some()
+            || self.answer.is_some()
+            || self.first_byte_after.is_some()
+    }
+}
+
+/// Whether a field is exported as an attribute: it is neither the layer's own nor tracing-opentelemetry's.
+fn is_exported(field: &str) -> bool {
+    let own = matches!(
+        field,
+        names::CONVERSATION_ID
+            | names::GEN_AI_CONVERSATION_ID
+            | names::CONVERSATION_EVENT
+            | names::TURN_NUMBER
+            | names::AGO_SECS
+            | names::SERVICE_ENDED
+            | "message"
+    );
+    !own && !field.starts_with("otel.")
+}
+
+/// A field's value as it is exported, if it is.
+pub(crate) fn exported_value(
+    field: &'static str,
+    value: FieldValue<'_>,
+    policy: &ContentPolicy,
+) -> Option<Value> {
+    (is_exported(field) && policy.admits(field))
+        .then(|| value.attribute_value(policy))
+        .flatten()
+}
+
+impl ServiceRecord {
+    pub(crate) fn new(key: u64, kind: ServiceKind, started: Time) -> Self {
+        Self {
+            key,
+            kind,
+            turn: None,
+            turn_is_known: false,
+            started,
+            interruptions: 0,
+            is_recording: true,
+            first_byte: None,
+            transcription_lag: None,
+            final_transcript_at: None,
+            transcription: Transcription::default(),
+            synthesis: Synthesis::default(),
+            is_interrupted: false,
+            ttfb: None,
+            status: RecordedStatus::default(),
+            attributes: AttributeList::default(),
+            is_set_from_outside: false,
+            extras: None,
+        }
+    }
+
+    /// Makes room for attributes, and marks the span as its conversation's. The marks come first: where there are too many
+    /// attributes, the last are dropped.
+    pub(crate) fn start_collecting(&mut self, identity: Option<&Identity>) {
+        self.attributes = AttributeList::with_capacity(USUAL_ATTRIBUTES);
+        if let Some(identity) = identity {
+            let attributes = &mut self.attributes;
+            identity.for_each_mark(self.turn, |mark| attributes.insert(mark));
+        }
+    }
+
+    /// Takes in a recorded field.
+    pub(crate) fn record(
+        &mut self,
+        field: &'static str,
+        value: FieldValue<'_>,
+        policy: &ContentPolicy,
+        effects: &mut Effects,
+    ) {
+        if !self.is_recording {
+            effects.ended |= field == names::SERVICE_ENDED && value.boolean() == Some(true);
+            return;
+        }
+        match field {
+            names::GEN_AI_OPERATION_NAME => {
+                let operation = value.text();
+                let (kind, operation) = match ServiceKind::of_known(&operation) {
+                    Some((kind, name)) => (kind, StringValue::from(name)),
+                    None => {
+                        let own = policy.bounded(&operation).into_owned();
+                        (ServiceKind::Other, StringValue::from(own))
+                    }
+                };
+                effects.kind |= self.kind != kind;
+                self.kind = kind;
+                self.attributes.set(field, operation);
+            }
+            names::GEN_AI_PROVIDER_NAME
+            | names::GEN_AI_REQUEST_MODEL
+            | names::GEN_AI_RESPONSE_MODEL
+            | names::GEN_AI_TOOL_NAME
+            | names::LANGUAGE
+            | names::VOICE_ID => match value {
+                FieldValue::Str(text) => self.attributes.set(field, intern(text, policy)),
+                _ => self.keep(field, value, policy),
+            },
+            names::SERVICE_ENDED => effects.ended |= value.boolean() == Some(true),
+            names::INTERRUPTED | names::TTS_INTERRUPTED => {
+                self.is_interrupted |= value.boolean() == Some(true);
+            }
+            names::OTEL_STATUS_CODE => {
+                let code = value.text();
+                let status = &mut self.status;
+                status.ok = code.eq_ignore_ascii_case("ok");
+                status.failed = code.eq_ignore_ascii_case("error") || status.failed && !status.ok;
+            }
+            "error" if value.boolean().is_some() => {
+                self.status.failed |= value.boolean() == Some(true);
+            }
+            names::OTEL_STATUS_DESCRIPTION | "error" => {
+                self.status.failed = true;
+                if policy.captures() {
+                    let description = policy.bounded(&value.text()).into_owned();
+                    self.status.description = Some(description);
+                }
+            }
+            names::METRICS_TTFB | names::GEN_AI_RESPONSE_TIME_TO_FIRST_CHUNK => {
+                if let Some(seconds) = value.number().filter(|seconds| *seconds > 0.0) {
+                    self.ttfb = Some(seconds);
+                    if self.first_byte.is_none() && self.kind != ServiceKind::Stt {
+                        effects.first_byte_after = Duration::try_from_secs_f64(seconds).ok();
+                    }
+                }
+            }
+            names::ERROR_TYPE => {
+                self.status.failed = true;
+                self.keep(field, value, policy);
+            }
+            _ if !is_exported(field) => {}
+            _ => {
+                let record = match self.kind {
+                    ServiceKind::Stt => stt::record,
+                    ServiceKind::Llm => llm::record,
+                    ServiceKind::Tts => tts::record,
+                    ServiceKind::Realtime => realtime::record,
+                    ServiceKind::Tool | ServiceKind::Other => {
+                        return self.keep(field, value, policy);
+                    }
+                };
+                if !record(self, field, value, policy, effects) {
+                    self.keep(field, value, policy);
+                }
+            }
+        }
+    }
+
+    fn keep(&mut self, field: &'static str, value: FieldValue<'_>, policy: &ContentPolicy) {
+        if policy.admits(field)
+            && let Some(value) = value.attribute_value(policy)
+        {
+            self.attributes.set(field, value);
+        }
+    }
+
+    /// Notes the first byte of the service. The first one counts.
+    pub(crate) fn note_first_byte(&mut self, at: Time) {
+        self.first_byte.get_or_insert(at);
+    }
+
+    /// The text of an attribute recorded so far.
+    pub(crate) fn attribute_text(&self, key: &str) -> Option<Cow<'_, str>> {
+        Some(self.attributes.get(key)?.as_str())
+    }
+
+    pub(crate) fn has_transcript(&self) -> bool {
+        self.transcription.transcript().is_some()
+    }
+
+    pub(crate) fn final_transcript(&self) -> Option<&Arc<str>> {
+        self.transcription.final_transcript()
+    }
+
+    /// Derives what is known only at the end. Returns the status.
+    pub(super) fn finish(&mut self, policy: &ContentPolicy) -> Status {
+        let waited = || {
+            let waited = self.first_byte?.checked_sub(self.started)?;
+            Some(waited.as_secs_f64())
+        };
+        let measured = match self.kind {
+            ServiceKind::Stt => self.transcription_lag,
+            ServiceKind::Tool => None,
+            _ => waited(),
+        };
+        if let Some(seconds) = self.ttfb.or(measured.filter(|seconds| *seconds > 0.0)) {
+            self.attributes.set(names::METRICS_TTFB, seconds);
+            self.attributes
+                .set(names::GEN_AI_RESPONSE_TIME_TO_FIRST_CHUNK, seconds);
+        }
+        match self.kind {
+            ServiceKind::Stt => stt::finish(self, policy),
+            ServiceKind::Llm => llm::finish(self),
+            ServiceKind::Tts => tts::finish(self, policy),
+            ServiceKind::Realtime | ServiceKind::Tool | ServiceKind::Other => {}
+        }
+        if self.is_interrupted {
+            self.attributes.set(names::INTERRUPTED, true);
+        }
+        if self.status.failed {
+            if !self.attributes.contains(names::ERROR_TYPE) {
+                self.attributes
+                    .set(names::ERROR_TYPE, names::ERROR_TYPE_OTHER);
+            }
+            Status::error(self.status.description.take().unwrap_or_default())
+        } else if self.status.ok {
+            Status::Ok
+        } else {
+            Status::Unset
+        }
+    }
+}

@@ -1,0 +1,517 @@
+//! A service span: the layer's own data from its start to its end.
+
+use super::{Effects, ServiceRecord};
+use crate::clock::{Time, lock};
+use crate::conversation::{ActiveConversation, Parent, Shared, Transition, Turn, child_of};
+use crate::field::FieldValue;
+use crate::latency::FirstByte;
+use crate::names;
+use crate::recording::{
+    ContextSpan, Decision, Ended, Marks, PendingTurn, RootSpan, SpanExtras, SpanTarget, moved,
+    truncate,
+};
+use crate::reentrancy::guarded;
+use crate::service_kind::ServiceKind;
+use opentelemetry::trace::{
+    Link, SpanBuilder, SpanContext, SpanId, SpanKind, Status, TraceContextExt,
+};
+use opentelemetry::{Context, KeyValue};
+use opentelemetry_sdk::trace::SpanData;
+use std::borrow::Cow;
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, Weak};
+use std::time::SystemTime;
+use tracing_core::span::Id;
+
+/// What a service span is made of.
+pub(crate) struct NewService {
+    pub(crate) shared: Arc<Shared>,
+    pub(crate) conversation: Option<Arc<ActiveConversation>>,
+    pub(crate) name: Cow<'static, str>,
+    pub(crate) kind: SpanKind,
+    pub(crate) parent: Parent,
+    /// The service span that it was started in.
+    pub(crate) above: Weak<ServiceSpan>,
+    /// Of the transcription above whose turn is not known yet.
+    pub(crate) pending_above: Option<Arc<PendingTurn>>,
+    pub(crate) record: ServiceRecord,
+}
+
+pub(crate) struct ServiceSpan {
+    shared: Arc<Shared>,
+    /// The id of its `tracing` span.
+    pub(crate) key: u64,
+    pub(crate) conversation: Option<Arc<ActiveConversation>>,
+    /// The number of its turn; 0 is none.
+    turn: AtomicU32,
+    is_finished: AtomicBool,
+    name: Cow<'static, str>,
+    kind: SpanKind,
+    start: SystemTime,
+    parent: Parent,
+    above: Weak<Self>,
+    pending_above: Option<Arc<PendingTurn>>,
+    /// What waits for the turn of this transcription.
+    pending: OnceLock<Arc<PendingTurn>>,
+    /// Where it turned out to belong, if that is not where it started.
+    moved_to: OnceLock<SpanContext>,
+    started: OnceLock<Started>,
+    /// Whether the wrapped layer keeps data of it.
+    is_shown: AtomicBool,
+    /// Held while its context is asked for, so that it does not close meanwhile.
+    starting: Mutex<()>,
+    context: OnceLock<Context>,
+    /// Until it is finished.
+    record: Mutex<Option<ServiceRecord>>,
+}
+
+struct Started {
+    span_context: SpanContext,
+    parent_span_id: SpanId,
+    parent_is_remote: bool,
+    is_recording: bool,
+    /// Where it has no parent.
+    root: Option<RootSpan>,
+    /// What its context carries besides the span, where a program has given it another parent.
+    base: Option<Context>,
+}
+
+impl ServiceSpan {
+    pub(crate) fn new(new: NewService) -> Arc<Self> {
+        let started = new.record.started;
+        let start = match &new.conversation {
+            Some(conversation) => conversation.wall(started),
+            None => new.shared.clock.wall(),
+        };
+        Arc::new(Self {
+            shared: new.shared,
+            key: new.record.key,
+            conversation: new.conversation,
+            turn: AtomicU32::new(new.record.turn.unwrap_or(0)),
+            is_finished: AtomicBool::new(false),
+            name: new.name,
+            kind: new.kind,
+            start,
+            parent: new.parent,
+            above: new.above,
+            pending_above: new.pending_above,
+            pending: OnceLock::new(),
+            moved_to: OnceLock::new(),
+            started: OnceLock::new(),
+            is_shown: AtomicBool::new(false),
+            starting: Mutex::default(),
+            context: OnceLock::new(),
+            record: Mutex::new(Some(new.record)),
+        })
+    }
+
+    #[inline]
+    pub(crate) fn turn(&self) -> Option<u32> {
+        Some(self.turn.load(Ordering::Relaxed)).filter(|number| *number != 0)
+    }
+
+    #[inline]
+    pub(crate) fn is_finished(&self) -> bool {
+        self.is_finished.load(Ordering::Relaxed)
+    }
+
+    /// The service span that it was started in, if that is still open.
+    pub(crate) fn above(&self) -> Option<Arc<Self>> {
+        self.above.upgrade()
+    }
+
+    /// Keeps in mind that the wrapped layer has data of it.
+    pub(crate) fn set_shown(&self) {
+        self.is_shown.store(true, Ordering::Relaxed);
+    }
+
+    fn started(&self) -> &Started {
+        if self.started.get().is_none() && self.is_shown.load(Ordering::Relaxed) {
+            let _starting = lock(&self.starting);
+            if self.started.get().is_none() {
+                // Comes back to `start_from`, with what the program has set on the span.
+                self.shared.context_of(&Id::from_u64(self.key));
+            }
+        }
+        self.started.get_or_init(|| {
+            let parent = &self.parent;
+            self.new_start(
+                &parent.span_context,
+                parent.is_recording,
+                &parent.base,
+                None,
+            )
+        })
+    }
+
+    fn new_start(
+        &self,
+        parent: &SpanContext,
+        is_recording: bool,
+        parent_context: &Context,
+        base: Option<Context>,
+    ) -> Started {
+        if parent.is_valid() {
+            return Started {
+                span_context: child_of(parent, self.shared.new_span_id()),
+                parent_span_id: parent.span_id(),
+                parent_is_remote: parent.is_remote(),
+                is_recording,
+                root: None,
+                base,
+            };
+        }
+        let builder = SpanBuilder::from_name(self.name.clone())
+            .with_kind(self.kind.clone())
+            .with_start_time(self.start);
+        let root = self.shared.start_root(builder, parent_context);
+        Started {
+            span_context: root.span_context.clone(),
+            parent_span_id: SpanId::INVALID,
+            parent_is_remote: false,
+            is_recording: root.is_recording,
+            root: Some(root),
+            base,
+        }
+    }
+
+    /// The context of its span, which is started if need be.
+    #[inline]
+    pub(crate) fn context(self: &Arc<Self>) -> &Context {
+        self.context
+            .get_or_init(|| self.base().with_span(self.context_span()))
+    }
+
+    /// The parent of a service span that is started in this one.
+    pub(crate) fn as_parent(self: &Arc<Self>) -> Parent {
+        let started = self.started();
+        Parent {
+            span_context: started.span_context.clone(),
+            base: self.base(),
+            is_recording: started.is_recording,
+        }
+    }
+
+    /// What contexts below it carry besides the span.
+    fn base(&self) -> Context {
+        let base = self.started().base.as_ref().unwrap_or(&self.parent.base);
+        match self.marks() {
+            Some(marks) if marks.pending.is_some() => base.with_value(marks),
+            _ => base.clone(),
+        }
+    }
+
+    /// What marks a span below it.
+    pub(crate) fn marks(&self) -> Option<Marks> {
+        let mut marks = Marks::new(&self.conversation.as_ref()?.identity, self.turn());
+        marks.pending = self.pending();
+        Some(marks)
+    }
+
+    fn context_span(self: &Arc<Self>) -> ContextSpan {
+        let target: Weak<Self> = Arc::downgrade(self);
+        ContextSpan::new(self.started().span_context.clone(), target)
+    }
+
+    /// The context that it hangs under unless the program says otherwise.
+    pub(crate) fn parent_context(&self) -> Context {
+        let parent = self.parent.span_context.clone();
+        self.parent.base.with_remote_span_context(parent)
+    }
+
+    /// Starts the span below `parent`, unless it is started, with what the program has set on it before. Returns it as a
+    /// context is to have it.
+    pub(crate) fn start_from(
+        self: &Arc<Self>,
+        builder: SpanBuilder,
+        parent: &Context,
+    ) -> ContextSpan {
+        let span = parent.span();
+        let parent_span = span.span_context();
+        self.started.get_or_init(|| {
+            if *parent_span == self.parent.span_context {
+                let planned = &self.parent;
+                return self.new_start(parent_span, planned.is_recording, &planned.base, None);
+            }
+            let base = match self.marks() {
+                Some(marks) => parent.with_value(marks),
+                None => parent.clone(),
+            };
+            self.new_start(parent_span, parent_span.is_sampled(), parent, Some(base))
+        });
+        for attribute in builder.attributes.unwrap_or_default() {
+            self.set_attribute(attribute);
+        }
+        for event in builder.events.unwrap_or_default() {
+            self.add_event(event.name, event.timestamp, event.attributes);
+        }
+        for link in builder.links.unwrap_or_default() {
+            self.add_link(link.span_context, link.attributes);
+        }
+        self.context_span()
+    }
+
+    /// Of the transcription whose turn the spans below this one wait for, if any. In a trace that such a transcription has
+    /// left, spans below it follow by the same.
+    pub(crate) fn pending(&self) -> Option<Arc<PendingTurn>> {
+        if self.pending_above.is_some() {
+            return self.pending_above.clone();
+        }
+        let record = lock(&self.record);
+        let awaits_turn = record
+            .as_ref()
+            .is_some_and(|record| self.awaits_turn(record));
+        if awaits_turn {
+            return Some(self.pending.get_or_init(Arc::default).clone());
+        }
+        self.pending.get().cloned()
+    }
+
+    fn awaits_turn(&self, record: &ServiceRecord) -> bool {
+        record.kind == ServiceKind::Stt && !record.turn_is_known && self.conversation.is_some()
+    }
+
+    /// Records a field.
+    #[inline]
+    pub(crate) fn record(&self, field: &'static str, value: FieldValue<'_>, effects: &mut Effects) {
+        if let Some(record) = &mut *lock(&self.record) {
+            record.record(field, value, &self.shared.content, effects);
+        }
+    }
+
+    /// Lets the conversation take in what was recorded.
+    pub(crate) fn apply(&self, effects: &Effects) {
+        let Some(conversation) = &self.conversation else {
+            return;
+        };
+        let now = self.shared.clock.now();
+        let moved = self.transition(conversation, now, |transition, record| {
+            transition.service_recorded(record, effects, now)
+        });
+        self.export_waiting(moved);
+    }
+
+    /// Notes the first byte of the service.
+    pub(crate) fn first_byte(&self, at: Time, what: FirstByte) {
+        let key = match &mut *lock(&self.record) {
+            Some(record) => {
+                record.note_first_byte(at);
+                record.key
+            }
+            None => return,
+        };
+        if let Some(conversation) = &self.conversation {
+            conversation.act(at, |transition| transition.first_byte(key, what));
+        }
+    }
+
+    /// Takes a transition that may decide the turn of the span, which holds the record meanwhile.
+    fn transition(
+        &self,
+        conversation: &ActiveConversation,
+        now: Time,
+        transition: impl FnOnce(&mut Transition<'_>, &mut ServiceRecord) -> Option<Option<Turn>>,
+    ) -> Vec<SpanData> {
+        let mut record = lock(&self.record);
+        let Some(open) = record.as_mut() else {
+            return Vec::new();
+        };
+        let decided = conversation.act(now, |now| transition(now, open)).flatten();
+        match decided {
+            Some(turn) => self.decide_turn(conversation, turn.as_ref(), record),
+            None => Vec::new(),
+        }
+    }
+
+    /// Moves the span to the turn that it turned out to belong to. Returns the spans that waited for that.
+    fn decide_turn(
+        &self,
+        conversation: &ActiveConversation,
+        turn: Option<&Turn>,
+        mut record: MutexGuard<'_, Option<ServiceRecord>>,
+    ) -> Vec<SpanData> {
+        let number = turn.map(|turn| turn.number);
+        let has_moved = number != self.turn();
+        self.turn.store(number.unwrap_or(0), Ordering::Relaxed);
+        if let Some(record) = record.as_mut().filter(|_| has_moved) {
+            match number {
+                Some(number) => record.attributes.set(names::TURN_NUMBER, i64::from(number)),
+                None => record.attributes.remove(names::TURN_NUMBER),
+            }
+        }
+        drop(record);
+        let mut trace = None;
+        // Where the program has given the span another parent, it stays there.
+        if has_moved
+            && self
+                .started
+                .get()
+                .is_none_or(|started| started.base.is_none())
+        {
+            let parent = conversation.parent_in(turn).span_context;
+            if parent.trace_id() != self.parent.span_context.trace_id() {
+                trace = Some(parent.clone());
+                self.pending.get_or_init(Arc::default);
+            }
+            let _ = self.moved_to.set(parent);
+        }
+        match self.pending.get() {
+            Some(pending) => pending.decide(Decision {
+                turn: number,
+                trace,
+            }),
+            None => Vec::new(),
+        }
+    }
+
+    fn export_waiting(&self, spans: Vec<SpanData>) {
+        if !spans.is_empty() {
+            guarded(|| self.shared.processor.export_all(spans));
+        }
+    }
+
+    /// Ends the work and exports the span, once.
+    pub(crate) fn finish(&self) {
+        if self.is_finished.swap(true, Ordering::Relaxed) {
+            return;
+        }
+        let now = self.shared.clock.now();
+        let started = self.started();
+        drop(lock(&self.starting));
+        if let Some(conversation) = &self.conversation {
+            let conversation_started = conversation.started();
+            let mut interruptions = None;
+            let waiting = self.transition(conversation, now, |transition, record| {
+                interruptions = Some(transition.state.interruptions);
+                transition.service_ended(record, conversation_started)
+            });
+            self.export_waiting(waiting);
+            let interruptions = interruptions.unwrap_or_else(|| conversation.interruptions());
+            if let Some(record) = &mut *lock(&self.record) {
+                record.is_interrupted |=
+                    record.kind.is_interruptible() && interruptions > record.interruptions;
+            }
+        }
+        let record = lock(&self.record).take();
+        // What waits for a conversation that has ended meanwhile waits no longer.
+        if let Some(pending) = self.pending.get()
+            && record.as_ref().is_some_and(|record| !record.turn_is_known)
+        {
+            self.export_waiting(pending.decide(Decision {
+                turn: self.turn(),
+                trace: None,
+            }));
+        }
+        if let Some(record) = record.filter(|_| started.is_recording) {
+            self.export(started, record, now);
+        }
+    }
+
+    #[inline(never)]
+    fn export(&self, started: &Started, mut record: ServiceRecord, now: Time) {
+        let content = &self.shared.content;
+        let status = record.finish(content);
+        let bounds = (!record.is_set_from_outside).then(|| content.bounds());
+        let mut extras = record
+            .extras
+            .take()
+            .map_or_else(SpanExtras::default, |extras| *extras);
+        extras.set_status(status);
+        let (mut attributes, dropped_attributes) = record.attributes.into_parts();
+        let end_time = match &self.conversation {
+            Some(conversation) => conversation.wall(now),
+            None => self.shared.clock.wall(),
+        };
+        if let Some(root) = &started.root {
+            let ended = Ended {
+                attributes,
+                status: extras.status.clone(),
+                time: end_time,
+            };
+            root.add(extras);
+            return guarded(|| root.end(&self.shared.processor, ended));
+        }
+        let mut span_context = started.span_context.clone();
+        let mut parent_span_id = started.parent_span_id;
+        if let Some(parent) = self.moved_to.get() {
+            parent_span_id = parent.span_id();
+            if parent.trace_id() != span_context.trace_id() {
+                let new = moved(&span_context, parent);
+                if self.context.get().is_some() {
+                    // Somebody may have sent the old one along.
+                    let link = Link::with_context(span_context);
+                    extras.links.links.push(link);
+                }
+                span_context = new;
+            }
+        }
+        let limit = self.shared.limits.max_attributes_per_span;
+        let span = SpanData {
+            span_context,
+            parent_span_id,
+            parent_span_is_remote: started.parent_is_remote,
+            span_kind: self.kind.clone(),
+            name: extras.name.unwrap_or_else(|| self.name.clone()),
+            start_time: self.start,
+            end_time,
+            dropped_attributes_count: dropped_attributes + truncate(&mut attributes, limit),
+            attributes,
+            events: extras.events,
+            links: extras.links,
+            status: extras.status,
+            instrumentation_scope: self.shared.instrumentation_scope(),
+        };
+        let pending = self.pending_above.as_deref();
+        guarded(|| self.shared.processor.export(span, bounds, pending));
+    }
+
+    /// Adds to what the program has set on the span.
+    fn with_extras(&self, act: impl FnOnce(&mut SpanExtras)) {
+        if let Some(record) = &mut *lock(&self.record) {
+            act(record.extras.get_or_insert_default());
+        }
+    }
+}
+
+/// The span as code sees it that has its context.
+impl SpanTarget for ServiceSpan {
+    fn is_recording(&self) -> bool {
+        lock(&self.record)
+            .as_ref()
+            .is_some_and(|record| record.is_recording)
+    }
+
+    fn set_attribute(&self, attribute: KeyValue) {
+        let key = attribute.key.as_str();
+        if matches!(key, names::CONVERSATION_ID | names::TURN_NUMBER)
+            || !self.shared.content.admits(key)
+        {
+            return;
+        }
+        if let Some(record) = &mut *lock(&self.record) {
+            record.is_set_from_outside = true;
+            record.attributes.insert(attribute);
+        }
+    }
+
+    fn add_event(&self, name: Cow<'static, str>, time: SystemTime, attributes: Vec<KeyValue>) {
+        let limits = &self.shared.limits;
+        self.with_extras(|extras| extras.add_event(name, time, attributes, limits));
+    }
+
+    fn add_link(&self, span_context: SpanContext, attributes: Vec<KeyValue>) {
+        let limits = &self.shared.limits;
+        self.with_extras(|extras| extras.add_link(span_context, attributes, limits));
+    }
+
+    fn set_status(&self, status: Status) {
+        if status == Status::Unset {
+            return;
+        }
+        self.with_extras(|extras| extras.set_status(status));
+    }
+
+    fn set_name(&self, name: Cow<'static, str>) {
+        self.with_extras(|extras| extras.name = Some(name));
+    }
+}

@@ -1,0 +1,107 @@
+//! What the conversations of one layer share.
+
+use crate::clock::Clock;
+use crate::content::ContentPolicy;
+use crate::recording::{ConversationProcessor, RootSpan};
+use crate::reentrancy::guarded;
+use crate::settings::LayerSettings;
+use crate::timer::Timer;
+use opentelemetry::trace::{SpanBuilder, SpanContext, SpanId};
+use opentelemetry::{Context, InstrumentationScope};
+use opentelemetry_sdk::trace::{IdGenerator, RandomIdGenerator, SdkTracer, SpanLimits};
+use std::sync::OnceLock;
+use tracing_core::dispatcher::WeakDispatch;
+use tracing_core::{Dispatch, span};
+
+pub(crate) struct Shared {
+    pub(crate) settings: LayerSettings,
+    pub(crate) content: ContentPolicy,
+    pub(crate) limits: SpanLimits,
+    pub(crate) clock: Clock,
+    pub(crate) timer: Timer,
+    pub(crate) tracer: SdkTracer,
+    pub(crate) processor: ConversationProcessor,
+    ids: RandomIdGenerator,
+    instrumentation_scope: OnceLock<InstrumentationScope>,
+    /// The subscriber that the layer is part of: the way to a scope's span from outside the layer's hooks.
+    subscriber: OnceLock<WeakDispatch>,
+}
+
+impl Shared {
+    pub(crate) fn new(
+        tracer: SdkTracer,
+        processor: ConversationProcessor,
+        settings: LayerSettings,
+    ) -> Self {
+        let clock = settings
+            .clock
+            .clone()
+            .map_or_else(Clock::default, Clock::Manual);
+        Self {
+            content: processor.content(),
+            limits: processor.limits(),
+            timer: Timer::new(clock.clone()),
+            clock,
+            tracer,
+            processor,
+            ids: RandomIdGenerator::default(),
+            instrumentation_scope: OnceLock::new(),
+            subscriber: OnceLock::new(),
+            settings,
+        }
+    }
+
+    pub(crate) fn new_span_id(&self) -> SpanId {
+        self.ids.new_span_id()
+    }
+
+    /// Starts the root of a trace.
+    pub(crate) fn start_root(&self, builder: SpanBuilder, parent: &Context) -> RootSpan {
+        let root = guarded(|| RootSpan::start(&self.tracer, builder, parent));
+        if self.instrumentation_scope.get().is_none()
+            && let Some(scope) = root.instrumentation_scope()
+        {
+            let _ = self.instrumentation_scope.set(scope);
+        }
+        root
+    }
+
+    /// The scope under which the layer's spans are exported.
+    pub(crate) fn instrumentation_scope(&self) -> InstrumentationScope {
+        self.instrumentation_scope
+            .get()
+            .cloned()
+            .unwrap_or_default()
+    }
+
+    /// Keeps the subscriber that the layer is part of. The first is as good as any other.
+    pub(crate) fn set_subscriber(&self, dispatch: &Dispatch) {
+        let _ = self.subscriber.set(dispatch.downgrade());
+    }
+
+    #[inline]
+    pub(crate) fn has_subscriber(&self) -> bool {
+        self.subscriber.get().is_some()
+    }
+
+    pub(crate) fn subscriber(&self) -> Option<Dispatch> {
+        self.subscriber.get()?.upgrade()
+    }
+
+    /// The OpenTelemetry context of an open `tracing` span, which is started for that.
+    pub(crate) fn context_of(&self, id: &span::Id) -> Option<Context> {
+        let subscriber = self.subscriber()?;
+        guarded(|| tracing_opentelemetry::get_otel_context(id, &subscriber))
+    }
+}
+
+/// The context of a new span below `parent`.
+pub(crate) fn child_of(parent: &SpanContext, span_id: SpanId) -> SpanContext {
+    SpanContext::new(
+        parent.trace_id(),
+        span_id,
+        parent.trace_flags(),
+        false,
+        parent.trace_state().clone(),
+    )
+}

@@ -1,0 +1,335 @@
+//! The state of a conversation, and the transitions that it takes under its lock: arithmetic only, no code of the program.
+
+use super::service::{Effects, ServiceRecord};
+use super::shared::Shared;
+use super::turn::{EndedTurn, OpenTurn, PastTurn, Turn, TurnFacts, TurnSpan, is_derived};
+use crate::attribute_list::AttributeList;
+use crate::clock::Time;
+use crate::latency::{FirstByte, Latency, MeasuredFrom};
+use crate::service_kind::ServiceKind;
+use crate::settings::TraceMode;
+use crate::turns::{Change, EndReason, Speech, Turns};
+use opentelemetry::{Key, KeyValue, Value};
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// Turns that a span with an explicit `turn.number` can still go to.
+const MAX_PAST_TURNS: usize = 256;
+
+pub(super) struct State {
+    turns: Turns,
+    latency: Latency,
+    pub(super) open: Option<OpenTurn>,
+    past: VecDeque<PastTurn>,
+    pub(super) interruptions: u64,
+    pub(super) attributes: AttributeList,
+    /// When something happened last, from the conversation's start.
+    pub(super) last_event: Duration,
+    pub(super) deadline_is_set: bool,
+    pub(super) ended: bool,
+}
+
+impl State {
+    /// A conversation that begins, and its first turn with it.
+    pub(super) fn new(shared: &Shared) -> Self {
+        let mut turns = Turns::new(shared.settings.turn_end_timeout);
+        let mut open = None;
+        turns.begin(Duration::ZERO, &mut |change| {
+            if let Change::Started { number, at } = change {
+                open = Some(open_turn(shared, number, at));
+            }
+        });
+        Self {
+            turns,
+            latency: Latency::default(),
+            open,
+            past: VecDeque::new(),
+            interruptions: 0,
+            attributes: AttributeList::default(),
+            last_event: Duration::ZERO,
+            deadline_is_set: false,
+            ended: false,
+        }
+    }
+
+    /// When the open turn may end by silence, unless a deadline is set. Deadlines only ever move away, so one at a time is
+    /// enough: when it is reached, the next is set.
+    #[inline]
+    pub(super) fn next_deadline(&mut self) -> Option<Duration> {
+        if self.deadline_is_set {
+            return None;
+        }
+        let next = self.turns.deadline();
+        self.deadline_is_set = next.is_some();
+        next
+    }
+}
+
+fn open_turn(shared: &Shared, number: u32, at: Duration) -> OpenTurn {
+    let span = match shared.settings.trace_mode {
+        TraceMode::Conversation => TurnSpan::Child(shared.new_span_id()),
+        TraceMode::Turn => TurnSpan::Root(Arc::default()),
+    };
+    OpenTurn {
+        turn: Turn::new(number, at, span),
+        facts: TurnFacts::default(),
+        context: None,
+    }
+}
+
+/// Something that happens in a conversation at a certain time.
+pub(crate) struct Transition<'a> {
+    shared: &'a Shared,
+    pub(super) state: &'a mut State,
+    /// The turn that it ends, if any.
+    ended: &'a mut Option<EndedTurn>,
+    at: Duration,
+}
+
+impl<'a> Transition<'a> {
+    pub(super) fn new(
+        shared: &'a Shared,
+        state: &'a mut State,
+        ended: &'a mut Option<EndedTurn>,
+        at: Duration,
+    ) -> Self {
+        Self {
+            shared,
+            state,
+            ended,
+            at,
+        }
+    }
+
+    /// Lets time pass.
+    #[inline]
+    pub(super) fn advance(&mut self) {
+        let deadline = self.state.turns.deadline();
+        if deadline.is_some_and(|deadline| deadline <= self.at) {
+            self.with_turns(|turns, at, changes| {
+                turns.advance(at, changes);
+            });
+        }
+    }
+
+    /// Ends the conversation. Returns the time of its end.
+    pub(super) fn finish(&mut self, reason: EndReason) -> Duration {
+        let mut ended_at = self.at;
+        self.with_turns(|turns, at, changes| ended_at = turns.finish(at, reason, changes));
+        self.state.ended = true;
+        self.state.past = VecDeque::new();
+        ended_at
+    }
+
+    fn with_turns(&mut self, act: impl FnOnce(&mut Turns, Duration, &mut dyn FnMut(Change))) {
+        let State {
+            turns, open, past, ..
+        } = &mut *self.state;
+        let (shared, ended) = (self.shared, &mut *self.ended);
+        act(turns, self.at, &mut |change| match change {
+            Change::Started { number, at } => *open = Some(open_turn(shared, number, at)),
+            Change::Ended { at, reason } => {
+                if let Some(OpenTurn { turn, facts, .. }) = open.take() {
+                    if past.len() >= MAX_PAST_TURNS {
+                        past.pop_front();
+                    }
+                    past.push_back(PastTurn::new(&turn));
+                    // No transition ends two turns: one that starts in it is still open after it.
+                    *ended = Some(EndedTurn {
+                        turn,
+                        facts,
+                        at,
+                        reason,
+                    });
+                }
+            }
+        });
+    }
+
+    pub(crate) fn client_connected(&mut self) {
+        self.state.latency.client_connected(self.at);
+    }
+
+    pub(crate) fn user_started(&mut self) {
+        self.state.latency.user_started();
+        let number = self.state.open.as_ref().map(|open| open.turn.number);
+        self.with_turns(|turns, at, changes| turns.hear(at, Speech::UserStarted, changes));
+        if self.ended.as_ref().is_some_and(|ended| {
+            ended.reason == EndReason::Interrupted && Some(ended.turn.number) == number
+        }) {
+            self.interrupted();
+        }
+    }
+
+    pub(crate) fn user_stopped(&mut self) {
+        self.state.latency.user_stopped(self.at);
+    }
+
+    pub(crate) fn vad_started(&mut self) {
+        self.state.latency.vad_started();
+    }
+
+    pub(crate) fn vad_stopped(&mut self, after: Duration) {
+        self.state.latency.vad_stopped(self.at, after);
+    }
+
+    pub(crate) fn bot_started(&mut self) {
+        self.with_turns(|turns, at, changes| turns.hear(at, Speech::BotStarted, changes));
+        let measured = self.state.latency.bot_started(self.at);
+        if let (Some(open), Some(measured)) = (&mut self.state.open, measured) {
+            // A client that connects again does not make a second greeting of the turn.
+            let is_greeting = measured.from == MeasuredFrom::ClientConnected;
+            if !(is_greeting && open.facts.measured.is_some()) {
+                open.facts.measured = Some(measured);
+            }
+        }
+    }
+
+    pub(crate) fn bot_stopped(&mut self) {
+        self.with_turns(|turns, at, changes| turns.hear(at, Speech::BotStopped, changes));
+    }
+
+    /// What is being answered or spoken is cut off.
+    pub(crate) fn interrupted(&mut self) {
+        self.state.interruptions += 1;
+    }
+
+    /// Sets an attribute of the open turn, else of the conversation.
+    pub(crate) fn annotate(&mut self, key: Key, value: Value) {
+        if is_derived(key.as_str()) {
+            return;
+        }
+        let limit = self.shared.content.max_value_bytes();
+        match &mut self.state.open {
+            Some(open) => open.facts.annotate(key, value, limit),
+            None => self.state.attributes.set(key, value),
+        }
+    }
+
+    /// Sets attributes of the conversation.
+    pub(crate) fn describe(&mut self, attributes: impl IntoIterator<Item = KeyValue>) {
+        self.state.attributes.extend(attributes);
+    }
+
+    /// Finds the turn of a service span that starts, and begins to measure it.
+    pub(crate) fn service_started(
+        &mut self,
+        record: &mut ServiceRecord,
+        explicit_turn: Option<i64>,
+    ) -> Option<Turn> {
+        let state = &mut *self.state;
+        let explicit = explicit_turn.and_then(|number| {
+            let open = state.open.as_ref().map(|open| &open.turn);
+            if let Some(turn) = open.filter(|turn| i64::from(turn.number) == number) {
+                return Some(turn.clone());
+            }
+            let mut past = state.past.iter().rev();
+            past.find(|turn| i64::from(turn.number()) == number)
+                .map(PastTurn::turn)
+        });
+        record.turn_is_known = explicit.is_some();
+        record.interruptions = state.interruptions;
+        if record.kind.is_timed() {
+            state
+                .latency
+                .service_started(record.key, record.kind, self.at);
+        }
+        explicit.or_else(|| state.open.as_ref().map(|open| open.turn.clone()))
+    }
+
+    pub(crate) fn first_byte(&mut self, key: u64, what: FirstByte) {
+        self.state.latency.first_byte(key, self.at, what);
+    }
+
+    /// Takes in what a service span recorded. Returns its turn where that is decided by it.
+    pub(crate) fn service_recorded(
+        &mut self,
+        record: &mut ServiceRecord,
+        effects: &Effects,
+        now: Time,
+    ) -> Option<Option<Turn>> {
+        let limit = self.shared.content.max_value_bytes();
+        if effects.kind && record.kind.is_timed() {
+            let started = self.at.saturating_sub(now.saturating_sub(record.started));
+            self.state
+                .latency
+                .service_is(record.key, record.kind, started);
+        }
+        if let Some(at) = effects.first_byte_after {
+            let started = self.at.saturating_sub(now.saturating_sub(record.started));
+            let at = started.saturating_add(at);
+            self.state
+                .latency
+                .first_byte(record.key, at, FirstByte::Output);
+        }
+        let mut decided = None;
+        if effects.transcript && record.has_transcript() {
+            decided = self.decide_turn(record);
+            if record.final_transcript().is_some() {
+                let lag = self.state.latency.final_transcript(self.at);
+                record.final_transcript_at = Some(now);
+                record.transcription_lag = lag
+                    .map(|lag| lag.as_secs_f64())
+                    .or(record.transcription_lag);
+            }
+        }
+        let Some(OpenTurn { turn, facts, .. }) = &mut self.state.open else {
+            return decided;
+        };
+        if record.turn != Some(turn.number) {
+            return decided;
+        }
+        let from = Some(record.key);
+        if effects.transcript && record.has_transcript() {
+            match record.final_transcript() {
+                Some(words) => facts.input.add(from, words.clone(), limit),
+                None => facts.input.retract(record.key),
+            }
+        }
+        if let Some(words) = effects.input.and_then(|key| record.attribute_text(key)) {
+            facts.input.add(from, Arc::from(&*words), limit);
+        }
+        if let Some(sentence) = &effects.sentence {
+            facts.output.add(None, sentence.clone(), limit);
+        }
+        if let Some(answer) = &effects.answer {
+            match record.kind {
+                ServiceKind::Realtime => facts.output.add(from, answer.clone(), limit),
+                _ => facts.answer = Some(answer.clone()),
+            }
+        }
+        decided
+    }
+
+    /// A transcription belongs to the turn in which its first transcript arrives. Returns that turn, once.
+    fn decide_turn(&mut self, record: &mut ServiceRecord) -> Option<Option<Turn>> {
+        if record.kind != ServiceKind::Stt || std::mem::replace(&mut record.turn_is_known, true) {
+            return None;
+        }
+        let turn = self.state.open.as_ref().map(|open| open.turn.clone());
+        record.turn = turn.as_ref().map(|turn| turn.number);
+        Some(turn)
+    }
+
+    /// Ends the measurement of a service span. Returns its turn where that is decided by its end.
+    pub(crate) fn service_ended(
+        &mut self,
+        record: &mut ServiceRecord,
+        conversation_started: Time,
+    ) -> Option<Option<Turn>> {
+        let decided = self.decide_turn(record);
+        self.state.latency.service_ended(record.key, self.at);
+        if record.kind == ServiceKind::Stt
+            && record.transcription_lag.is_none()
+            && let Some(at) = record.final_transcript_at
+        {
+            let lag = self
+                .state
+                .latency
+                .since_speech_end(at.saturating_sub(conversation_started));
+            record.transcription_lag = lag.map(|lag| lag.as_secs_f64());
+        }
+        decided
+    }
+}

@@ -1,0 +1,140 @@
+//! The settings of a layer.
+
+use super::neighbour::Neighbour;
+use super::tracer::LayerTracer;
+use super::{ConversationLayer, LayerState};
+use crate::clock::ManualClock;
+use crate::recording::ConversationProcessor;
+use crate::settings::{LayerSettings, TraceMode};
+use opentelemetry_sdk::trace::SdkTracer;
+use std::time::Duration;
+use tracing_core::Subscriber;
+use tracing_opentelemetry::OpenTelemetryLayer;
+use tracing_subscriber::registry::LookupSpan;
+
+/// Settings of a [`ConversationLayer`], each with a default.
+///
+/// Made by [`ConversationLayer::builder`]. What may be exported is set on the
+/// [processor](ConversationProcessor::with_content).
+#[must_use = "a builder does nothing until `build`"]
+pub struct LayerBuilder<S> {
+    tracer: SdkTracer,
+    processor: ConversationProcessor,
+    settings: LayerSettings,
+    otel_layer: Option<OpenTelemetryLayer<S, SdkTracer>>,
+    has_span_ext: bool,
+}
+
+impl<S> LayerBuilder<S>
+where
+    S: Subscriber + for<'span> LookupSpan<'span>,
+{
+    pub(super) fn new(tracer: SdkTracer, processor: &ConversationProcessor) -> Self {
+        Self {
+            tracer,
+            processor: processor.clone(),
+            settings: LayerSettings::default(),
+            otel_layer: None,
+            has_span_ext: true,
+        }
+    }
+
+    #[cfg(feature = "setup")]
+    pub(crate) fn settings(self, settings: LayerSettings) -> Self {
+        Self { settings, ..self }
+    }
+
+    /// How long the bot is silent before its turn ends. Default: 2.5 seconds, as in Pipecat.
+    ///
+    /// Shorter where the bot never pauses within an answer; longer where slow tools make it do so.
+    pub fn turn_end_timeout(mut self, timeout: Duration) -> Self {
+        self.settings.turn_end_timeout = timeout;
+        self
+    }
+
+    /// After how long without any event a conversation counts as lost and is ended, with
+    /// `turn.end_reason = conversation_lost`. Default: one hour.
+    ///
+    /// It bounds the memory of a program that never ends its conversations.
+    pub fn idle_limit(mut self, limit: Duration) -> Self {
+        self.settings.idle_limit = limit;
+        self
+    }
+
+    /// The attribute `conversation.type`. Default: `voice`.
+    pub fn conversation_type(mut self, kind: impl Into<String>) -> Self {
+        self.settings.conversation_type = kind.into();
+        self
+    }
+
+    /// What is one trace. Default: [`TraceMode::Conversation`].
+    pub fn trace_mode(mut self, mode: TraceMode) -> Self {
+        self.settings.trace_mode = mode;
+        self
+    }
+
+    /// Fields of the conversation's scope that every span of the conversation carries, beside `conversation.id` and
+    /// `turn.number`. Default: none.
+    ///
+    /// For what a backend filters single spans by, such as a tenant or a user.
+    pub fn inherited<N: Into<String>>(mut self, fields: impl IntoIterator<Item = N>) -> Self {
+        self.settings.inherited = fields.into_iter().map(Into::into).collect();
+        self
+    }
+
+    /// Goes by `clock` in place of the machine's, for tests and replays.
+    pub fn clock(mut self, clock: ManualClock) -> Self {
+        self.settings.clock = Some(clock);
+        self
+    }
+
+    /// Whether [`OpenTelemetrySpanExt`](tracing_opentelemetry::OpenTelemetrySpanExt) and
+    /// [`get_otel_context`](tracing_opentelemetry::get_otel_context) reach service spans. Default: yes.
+    ///
+    /// Without it a service span costs about a third less; ordinary spans below it are still traced below it, and code
+    /// in it still has its context as the current one of OpenTelemetry. `set_parent`, `set_attribute` and their like do
+    /// nothing to it.
+    pub fn span_ext(mut self, reaches: bool) -> Self {
+        self.has_span_ext = reaches;
+        self
+    }
+
+    /// Wraps `otel` in place of a lean layer that records no location, threads, inactivity and target of ordinary spans.
+    ///
+    /// Spans are started with the tracer of the builder all the same. Context activation has to be on, as it is by
+    /// default.
+    pub fn otel_layer(mut self, otel: OpenTelemetryLayer<S, SdkTracer>) -> Self {
+        self.otel_layer = Some(otel);
+        self
+    }
+
+    /// The layer.
+    pub fn build(self) -> ConversationLayer<S> {
+        let state = LayerState::new(self.tracer.clone(), self.processor, self.settings);
+        let tracer = LayerTracer::new(self.tracer, state.tracked.clone());
+        let wrapped = match self.otel_layer {
+            Some(otel) => otel.with_tracer(tracer),
+            // What these add to every span costs more than it tells of a voice agent.
+            None => tracing_opentelemetry::layer()
+                .with_location(false)
+                .with_threads(false)
+                .with_tracked_inactivity(false)
+                .with_target(false)
+                .with_tracer(tracer),
+        };
+        ConversationLayer {
+            state,
+            wrapped,
+            has_span_ext: self.has_span_ext,
+            neighbour: Neighbour::unknown(),
+        }
+    }
+}
+
+impl<S> std::fmt::Debug for LayerBuilder<S> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("LayerBuilder")
+            .field("settings", &self.settings)
+            .finish_non_exhaustive()
+    }
+}

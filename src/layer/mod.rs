@@ -1,0 +1,333 @@
+//! The layer: sorts what `tracing` reports, keeps what is open, and hands ordinary spans to the wrapped layer.
+
+mod boundary;
+mod builder;
+mod callsite;
+mod neighbour;
+mod ordinary;
+mod scope;
+mod service;
+pub(crate) mod stack;
+pub(crate) mod standing;
+mod state;
+mod table;
+#[cfg(test)]
+mod tests;
+mod tracer;
+mod tracked;
+
+use crate::reentrancy::{guarded, is_guarded};
+use crate::silence::is_silenced;
+use crate::turns::EndReason;
+use callsite::CallsiteKind;
+use neighbour::Neighbour;
+use opentelemetry_sdk::trace::SdkTracer;
+use standing::Standing;
+use std::any::TypeId;
+use std::sync::{Arc, Weak};
+use tracer::LayerTracer;
+use tracing_core::span::{Attributes, Id, Record};
+use tracing_core::{Dispatch, Event, Interest, LevelFilter, Metadata, Subscriber};
+use tracing_opentelemetry::OpenTelemetryLayer;
+use tracing_subscriber::Layer;
+use tracing_subscriber::layer::Context;
+use tracing_subscriber::registry::LookupSpan;
+
+pub use builder::LayerBuilder;
+pub(crate) use state::LayerState;
+pub(crate) use table::Opening;
+use tracked::TrackedSpan;
+
+/// Turns a voice agent's spans and events into OpenTelemetry spans of its conversations; everything else goes to the
+/// [`OpenTelemetryLayer`] that it wraps.
+///
+/// Made by [`layer`], or with more settings by [`ConversationLayer::builder`].
+pub struct ConversationLayer<S> {
+    state: Arc<LayerState>,
+    wrapped: OpenTelemetryLayer<S, LayerTracer>,
+    /// Whether `OpenTelemetrySpanExt` reaches service spans from their start.
+    has_span_ext: bool,
+    neighbour: Neighbour,
+}
+
+/// A layer that starts its spans with `tracer` and hands those that are its own to `processor`.
+///
+/// `tracer` comes from a provider that has a clone of the same processor. The layer takes the place of
+/// `tracing_opentelemetry::layer().with_tracer(tracer)`, which it wraps: a registry has room for one of the two.
+///
+/// ```
+/// use opentelemetry::trace::TracerProvider as _;
+/// use opentelemetry_sdk::trace::{InMemorySpanExporter, SdkTracerProvider, SimpleSpanProcessor};
+/// use tracing_conversation::ConversationProcessor;
+/// use tracing_subscriber::prelude::*;
+///
+/// let exporter = InMemorySpanExporter::default();
+/// let processor = ConversationProcessor::new(SimpleSpanProcessor::new(exporter.clone()));
+/// let provider = SdkTracerProvider::builder()
+///     .with_span_processor(processor.clone())
+///     .build();
+/// let layer = tracing_conversation::layer(provider.tracer("my-agent"), &processor);
+/// let subscriber = tracing_subscriber::registry().with(layer);
+/// tracing::subscriber::with_default(subscriber, || {
+///     let conversation = tracing::info_span!("conversation", conversation.id = "call-1");
+///     conversation.in_scope(|| tracing::info!(conversation.event = "user_started_speaking"));
+/// });
+/// let names: Vec<_> = exporter.get_finished_spans().unwrap().into_iter().map(|s| s.name).collect();
+/// assert_eq!(names, ["turn", "conversation"]);
+/// ```
+pub fn layer<S>(tracer: SdkTracer, processor: &crate::ConversationProcessor) -> ConversationLayer<S>
+where
+    S: Subscriber + for<'span> LookupSpan<'span>,
+{
+    ConversationLayer::builder(tracer, processor).build()
+}
+
+impl<S> ConversationLayer<S>
+where
+    S: Subscriber + for<'span> LookupSpan<'span>,
+{
+    /// Settings for a layer that starts its spans with `tracer` and hands those that are its own to `processor`; see
+    /// [`layer`].
+    pub fn builder(tracer: SdkTracer, processor: &crate::ConversationProcessor) -> LayerBuilder<S> {
+        LayerBuilder::new(tracer, processor)
+    }
+
+    /// A handle to all conversations of this layer.
+    pub fn conversations(&self) -> Conversations {
+        Conversations(Arc::downgrade(&self.state))
+    }
+
+    /// Where a new span stands: where its explicit parent stood when it was made, else where code on this thread stands.
+    #[inline]
+    fn standing_of_new(&self, attributes: &Attributes<'_>) -> Option<Standing> {
+        match attributes.parent() {
+            Some(parent) => self.state.tracked.get(parent)?.standing(),
+            None if attributes.is_contextual() => stack::innermost(&self.state),
+            None => None,
+        }
+    }
+}
+
+/// The open conversations of a layer, all together. Cheap to clone; does not keep the layer alive.
+#[derive(Clone)]
+pub struct Conversations(Weak<LayerState>);
+
+impl Conversations {
+    /// How many are open.
+    pub fn open(&self) -> usize {
+        self.0.upgrade().map_or(0, |state| state.table.len())
+    }
+
+    /// Ends all of them, as at the end of the program: their turns end with `turn.end_reason = conversation_ended`.
+    pub fn end_all(&self) {
+        if let Some(state) = self.0.upgrade() {
+            state.end_all(EndReason::ConversationEnded);
+        }
+    }
+}
+
+impl std::fmt::Debug for Conversations {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Conversations")
+            .field("open", &self.open())
+            .finish()
+    }
+}
+
+impl<S> std::fmt::Debug for ConversationLayer<S> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("ConversationLayer")
+            .field("settings", &self.state.shared.settings)
+            .finish_non_exhaustive()
+    }
+}
+
+impl<S> Layer<S> for ConversationLayer<S>
+where
+    S: Subscriber + for<'span> LookupSpan<'span>,
+{
+    fn on_register_dispatch(&self, dispatch: &Dispatch) {
+        self.register(dispatch);
+        self.wrapped.on_register_dispatch(dispatch);
+    }
+
+    fn on_layer(&mut self, subscriber: &mut S) {
+        self.wrapped.on_layer(subscriber);
+    }
+
+    fn register_callsite(&self, metadata: &'static Metadata<'static>) -> Interest {
+        self.wrapped.register_callsite(metadata)
+    }
+
+    fn enabled(&self, metadata: &Metadata<'_>, ctx: Context<'_, S>) -> bool {
+        self.wrapped.enabled(metadata, ctx)
+    }
+
+    fn max_level_hint(&self) -> Option<LevelFilter> {
+        self.wrapped.max_level_hint()
+    }
+
+    fn event_enabled(&self, event: &Event<'_>, ctx: Context<'_, S>) -> bool {
+        self.wrapped.event_enabled(event, ctx)
+    }
+
+    fn on_new_span(&self, attributes: &Attributes<'_>, id: &Id, ctx: Context<'_, S>) {
+        if is_silenced() || self.ignores(id) {
+            return;
+        }
+        match CallsiteKind::of(attributes.metadata()) {
+            CallsiteKind::Scope if !is_guarded() => self.new_scope(attributes, id, &ctx),
+            CallsiteKind::Service if !is_guarded() => self.new_service(attributes, id, &ctx, false),
+            CallsiteKind::ExplicitService if !is_guarded() => {
+                self.new_service(attributes, id, &ctx, true);
+            }
+            CallsiteKind::Joining if !is_guarded() => self.new_joining(attributes, id, &ctx),
+            _ if stack::is_empty() && attributes.parent().is_none() => {
+                self.wrapped.on_new_span(attributes, id, ctx);
+            }
+            _ => self.new_ordinary(attributes, id, &ctx),
+        }
+    }
+
+    fn on_record(&self, id: &Id, values: &Record<'_>, ctx: Context<'_, S>) {
+        if self.neighbour.is_resting() {
+            return;
+        }
+        if self.state.tracked.may_contain(id)
+            && !is_guarded()
+            && let Some(tracked) = self.state.tracked.get(id)
+        {
+            self.record(tracked, id, values, ctx);
+        } else {
+            self.wrapped.on_record(id, values, ctx);
+        }
+    }
+
+    fn on_follows_from(&self, id: &Id, follows: &Id, ctx: Context<'_, S>) {
+        // The wrapped layer locks the data of one while it asks for the other's.
+        if id != follows && !self.neighbour.is_resting() {
+            self.show_if_service(id, &ctx);
+            self.show_if_service(follows, &ctx);
+            guarded(|| self.wrapped.on_follows_from(id, follows, ctx));
+        }
+    }
+
+    fn on_event(&self, event: &Event<'_>, ctx: Context<'_, S>) {
+        if is_silenced() || self.neighbour.is_resting() {
+            return;
+        }
+        if CallsiteKind::of(event.metadata()) == CallsiteKind::Boundary {
+            if !is_guarded() {
+                self.boundary(event, &ctx);
+            }
+            return;
+        }
+        if !self.has_span_ext {
+            self.show_service_of(event, &ctx);
+        }
+        self.wrapped.on_event(event, ctx);
+    }
+
+    fn on_enter(&self, id: &Id, ctx: Context<'_, S>) {
+        if self.neighbour.is_resting() {
+            return;
+        }
+        if !stack::is_empty() || self.state.tracked.may_contain(id) {
+            self.enter(id, ctx);
+        } else {
+            // It starts the span: samplers and processors run.
+            guarded(|| self.wrapped.on_enter(id, ctx));
+        }
+    }
+
+    fn on_exit(&self, id: &Id, ctx: Context<'_, S>) {
+        if self.neighbour.is_resting() {
+            return;
+        }
+        let was_entered_here =
+            !stack::is_empty() && matches!(stack::exit(&self.state, id), stack::Exited::Here);
+        if !was_entered_here {
+            self.wrapped.on_exit(id, ctx);
+        }
+    }
+
+    fn on_close(&self, id: Id, ctx: Context<'_, S>) {
+        if self.neighbour.is_resting() {
+            return;
+        }
+        let Some(tracked) = self.state.tracked.get(&id) else {
+            return guarded(|| self.wrapped.on_close(id, ctx));
+        };
+        // First the wrapped layer: it hands over what it has collected of an owned span.
+        guarded(|| self.wrapped.on_close(id.clone(), ctx));
+        match tracked {
+            TrackedSpan::Scope(conversation) => self.close_scope(&conversation, &id),
+            TrackedSpan::Service { service, .. } => service.finish(),
+            TrackedSpan::Ordinary(_) | TrackedSpan::Joining(_) => {}
+        }
+        self.state.tracked.remove(&id);
+    }
+
+    fn on_id_change(&self, old: &Id, new: &Id, ctx: Context<'_, S>) {
+        self.wrapped.on_id_change(old, new, ctx);
+    }
+
+    // The one `unsafe` of the crate: `OpenTelemetrySpanExt` finds its way to a span through types that are private to the
+    // wrapped layer, so whoever wraps that layer has to answer for them.
+    //
+    // SAFETY: every pointer returned is to `self` or to something that `self` owns and never replaces, so it is valid
+    // as long as `self` is, and has the type whose id was asked for. What the wrapped layer answers is valid as long as
+    // it is, which is as long as `self`.
+    #[allow(unsafe_code)]
+    unsafe fn downcast_raw(&self, id: TypeId) -> Option<*const ()> {
+        if id == TypeId::of::<Self>() {
+            Some(std::ptr::from_ref(self).cast())
+        } else if id == TypeId::of::<LayerState>() {
+            Some(std::ptr::from_ref(&*self.state).cast())
+        } else if id == TypeId::of::<crate::ContentPolicy>() {
+            Some(std::ptr::from_ref(&self.state.shared.content).cast())
+        } else {
+            // SAFETY: as above.
+            let answer = unsafe { self.wrapped.downcast_raw(id) };
+            answer.filter(|_| !self.neighbour.defers())
+        }
+    }
+}
+
+impl<S> ConversationLayer<S>
+where
+    S: Subscriber + for<'span> LookupSpan<'span>,
+{
+    fn record(&self, tracked: TrackedSpan, id: &Id, values: &Record<'_>, ctx: Context<'_, S>) {
+        match tracked {
+            TrackedSpan::Scope(conversation) => {
+                self.describe(&conversation, &|visit| values.record(visit));
+            }
+            TrackedSpan::Service { service, .. } => {
+                self.record_service(&service, id, &|visit| values.record(visit), &ctx);
+            }
+            TrackedSpan::Joining(_) => self.record_joining(id, values, ctx),
+            TrackedSpan::Ordinary(_) => self.record_ordinary(id, values, ctx),
+        }
+    }
+
+    fn enter(&self, id: &Id, ctx: Context<'_, S>) {
+        let (standing, context) = match self.state.tracked.get(id) {
+            Some(TrackedSpan::Service { service, .. }) => {
+                let context = service.context().clone();
+                (Some(Standing::Service(service)), Some(context))
+            }
+            Some(TrackedSpan::Scope(conversation)) => {
+                self.state.register_default();
+                let context = conversation.context().clone();
+                (Some(Standing::Conversation(conversation)), Some(context))
+            }
+            Some(tracked) => (tracked.standing(), None),
+            None => (None, None),
+        };
+        if context.is_none() {
+            guarded(|| self.wrapped.on_enter(id, ctx));
+        }
+        stack::enter(&self.state, id, standing, context);
+    }
+}

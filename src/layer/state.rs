@@ -1,0 +1,199 @@
+//! What the hooks of a layer, its handles and its timer share.
+
+use super::table::{Found, Opening, Table};
+use super::tracked::{TrackedSpan, TrackedSpans};
+use crate::clock::{Time, lock};
+use crate::conversation::{ActiveConversation, Shared};
+use crate::recording::ConversationProcessor;
+use crate::settings::LayerSettings;
+use crate::timer::Due;
+use crate::turns::EndReason;
+use opentelemetry_sdk::trace::SdkTracer;
+use std::collections::HashSet;
+use std::sync::{Arc, Mutex, Weak};
+use std::time::Duration;
+use tracing_core::{Dispatch, dispatcher};
+
+/// So many unknown event names are remembered, each of which was warned of once.
+const MAX_UNKNOWN_EVENTS: usize = 128;
+
+pub(crate) struct LayerState {
+    pub(crate) shared: Arc<Shared>,
+    pub(crate) table: Table,
+    pub(crate) tracked: Arc<TrackedSpans>,
+    unknown_events: Mutex<HashSet<String>>,
+    this: Weak<Self>,
+}
+
+impl LayerState {
+    pub(super) fn new(
+        tracer: SdkTracer,
+        processor: ConversationProcessor,
+        settings: LayerSettings,
+    ) -> Arc<Self> {
+        let shared = Arc::new(Shared::new(tracer, processor, settings));
+        Arc::new_cyclic(|this| Self {
+            shared,
+            table: Table::default(),
+            tracked: Arc::default(),
+            unknown_events: Mutex::default(),
+            this: this.clone(),
+        })
+    }
+
+    pub(crate) fn weak(&self) -> Weak<Self> {
+        self.this.clone()
+    }
+
+    pub(super) fn now(&self) -> Time {
+        self.shared.clock.now()
+    }
+
+    /// Keeps the way to the subscriber that the layer is part of, if `dispatch` leads to it.
+    pub(super) fn register(&self, dispatch: &Dispatch) {
+        let is_ours = dispatch
+            .downcast_ref::<Self>()
+            .is_some_and(|state| std::ptr::eq(state, self));
+        if is_ours {
+            self.shared.set_subscriber(dispatch);
+        }
+    }
+
+    /// The same by the thread's default subscriber: `Option` and other wrappers do not pass
+    /// [`on_register_dispatch`](tracing_subscriber::Layer::on_register_dispatch) on.
+    pub(super) fn register_default(&self) {
+        if !self.shared.has_subscriber() {
+            dispatcher::get_default(|dispatch| self.register(dispatch));
+        }
+    }
+
+    /// The open conversation `id`, opened if `opening` allows.
+    pub(crate) fn conversation(&self, id: &Arc<str>, opening: Opening) -> Found {
+        let found = self.table.find(id);
+        if !opening.allows(&found) {
+            return found;
+        }
+        let opened = self
+            .table
+            .open(id, || ActiveConversation::open(&self.shared, id.clone()));
+        match opened {
+            Some((conversation, displaced)) => {
+                self.after_opening(displaced);
+                Found::Open(conversation)
+            }
+            None => {
+                self.warn_of_full_table();
+                found
+            }
+        }
+    }
+
+    /// Makes a conversation known by its id, unless there is one. Returns whether it is known now.
+    pub(super) fn admit(&self, conversation: &Arc<ActiveConversation>) -> bool {
+        let opened = self.table.open(conversation.id(), || conversation.clone());
+        let Some((known, displaced)) = opened else {
+            self.warn_of_full_table();
+            return false;
+        };
+        self.after_opening(displaced);
+        Arc::ptr_eq(&known, conversation)
+    }
+
+    fn after_opening(&self, displaced: Option<Arc<ActiveConversation>>) {
+        if let Some(displaced) = displaced {
+            displaced.end(EndReason::ConversationLost, Duration::ZERO);
+            self.warn_of_full_table();
+        }
+        if self.table.needs_watch() {
+            let this: Weak<dyn Due> = self.this.clone();
+            let at = self.now().saturating_add(self.watch_interval());
+            self.shared.timer.set(at, this);
+        }
+    }
+
+    fn warn_of_full_table(&self) {
+        if self.table.may_warn(self.now()) {
+            self.warn(|| {
+                tracing::warn!(
+                    target: "tracing_conversation",
+                    limit = Table::MAX_OPEN,
+                    "so many conversations are open that those opened by an id alone give way; emit \
+                     conversation_ended when a conversation is over"
+                );
+            });
+        }
+    }
+
+    pub(super) fn end(&self, conversation: &ActiveConversation, reason: EndReason, ago: Duration) {
+        if conversation.end(reason, ago) {
+            self.table.forget(conversation);
+        }
+    }
+
+    /// Ends every open conversation.
+    pub(super) fn end_all(&self, reason: EndReason) {
+        for conversation in self.table.all() {
+            self.end(&conversation, reason, Duration::ZERO);
+        }
+    }
+
+    /// Warns once of an event whose name is unknown.
+    #[cold]
+    pub(super) fn warn_of_unknown_event(&self, name: String) {
+        let is_new = {
+            let mut known = lock(&self.unknown_events);
+            known.len() < MAX_UNKNOWN_EVENTS && known.insert(name.clone())
+        };
+        if is_new {
+            self.warn(move || {
+                tracing::warn!(
+                    target: "tracing_conversation",
+                    "conversation.event = {name:?} is unknown and ignored; \
+                     tracing_conversation::names::event lists what is known"
+                );
+            });
+        }
+    }
+
+    /// Emits a warning from a thread of its own: what is emitted inside a hook is lost.
+    pub(super) fn warn(&self, warn: impl FnOnce() + Send + 'static) {
+        let subscriber = self.shared.subscriber();
+        let thread = std::thread::Builder::new().name("conversation-warning".into());
+        // Without a thread there is no warning, which is no loss to the program.
+        let _ = thread.spawn(move || match subscriber {
+            Some(subscriber) => dispatcher::with_default(&subscriber, warn),
+            None => warn(),
+        });
+    }
+
+    fn watch_interval(&self) -> Duration {
+        (self.shared.settings.idle_limit / 8).max(Duration::from_millis(10))
+    }
+}
+
+impl Due for LayerState {
+    /// Ends the conversations that have been idle for too long.
+    fn check(self: Arc<Self>, now: Time) -> Option<Time> {
+        for conversation in self.table.all() {
+            if conversation.end_if_idle(now, self.shared.settings.idle_limit) {
+                self.table.forget(&conversation);
+            }
+        }
+        self.table
+            .keep_watch()
+            .then(|| now.saturating_add(self.watch_interval()))
+    }
+}
+
+impl Drop for LayerState {
+    /// Ends what is open when the layer is replaced or its subscriber dropped: no hook will be called for it any more.
+    fn drop(&mut self) {
+        for (_, tracked) in self.tracked.all() {
+            if let TrackedSpan::Service { service, .. } = tracked {
+                service.finish();
+            }
+        }
+        self.end_all(EndReason::ConversationEnded);
+        self.shared.timer.stop();
+    }
+}

@@ -1,0 +1,411 @@
+//! What every span passes before a processor of the program takes it.
+
+use super::{Ended, Marks, OwnedRoot, PendingTurn};
+use crate::attribute_list::{AttributeList, fingerprint};
+use crate::clock::lock;
+use crate::content::{Bounds, ContentPolicy};
+use crate::names;
+use crate::profile::Profile;
+use opentelemetry::trace::{Span as _, SpanId, Status};
+use opentelemetry::{Array, Context, KeyValue, Value};
+use opentelemetry_sdk::Resource;
+use opentelemetry_sdk::error::OTelSdkResult;
+use opentelemetry_sdk::trace::{Span, SpanData, SpanLimits, SpanProcessor};
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use std::time::Duration;
+
+/// Takes the spans of a [`ConversationLayer`](crate::ConversationLayer) and of a tracer provider, and passes them on to
+/// the processor that leads to an exporter.
+///
+/// The spans of turns and services are the layer's own: it hands them to the processor that it was [given](crate::layer),
+/// when they end. Ordinary spans, and the root of each trace, come from the provider that the same processor is part of.
+/// It marks ordinary spans in a conversation with `conversation.id`, `gen_ai.conversation.id` and `turn.number`, sees to
+/// it that no key is exported twice and no value that OTLP cannot carry, and applies the [`ContentPolicy`].
+///
+/// A clone is a handle to one and the same processor.
+///
+/// ```
+/// use opentelemetry::trace::TracerProvider as _;
+/// use opentelemetry_sdk::trace::{BatchSpanProcessor, InMemorySpanExporter, SdkTracerProvider};
+/// use tracing_conversation::ConversationProcessor;
+/// use tracing_subscriber::Registry;
+///
+/// let exporter = InMemorySpanExporter::default();
+/// let processor = ConversationProcessor::new(BatchSpanProcessor::builder(exporter).build());
+/// let provider = SdkTracerProvider::builder()
+///     .with_span_processor(processor.clone())
+///     .build();
+/// let layer = tracing_conversation::layer::<Registry>(provider.tracer("my-agent"), &processor);
+/// # drop(layer);
+/// # provider.shutdown().ok();
+/// ```
+///
+/// Other processors of the provider see roots and ordinary spans only. One that is to see all spans goes inside, with
+/// [`and`](Self::and). `on_start` is called for the spans of the provider, not for those of turns and services.
+#[derive(Clone)]
+pub struct ConversationProcessor(Arc<Shared>);
+
+struct Shared {
+    inner: RwLock<Inner>,
+    /// What is to be done to open spans of the provider when they end.
+    corrections: Mutex<HashMap<SpanId, Correction>>,
+    correction_count: AtomicUsize,
+    /// Roots that are just ending: the policy has been applied to their attributes.
+    ending_roots: Mutex<Vec<SpanId>>,
+    ending_root_count: AtomicUsize,
+}
+
+enum Correction {
+    /// Waits for the turn of the transcription above it.
+    Pending(Arc<PendingTurn>),
+    /// Has turned out to belong elsewhere.
+    Marks(Marks),
+}
+
+struct Inner {
+    processors: Vec<Box<dyn SpanProcessor>>,
+    content: ContentPolicy,
+    profile: Profile,
+    limits: SpanLimits,
+}
+
+impl ConversationProcessor {
+    /// Passes spans on to `processor`.
+    ///
+    /// The limits of turn and service spans come from `OTEL_SPAN_ATTRIBUTE_COUNT_LIMIT`, `OTEL_SPAN_EVENT_COUNT_LIMIT`
+    /// and `OTEL_SPAN_LINK_COUNT_LIMIT`, as the SDK's do for its spans.
+    pub fn new(processor: impl SpanProcessor + 'static) -> Self {
+        Self(Arc::new(Shared {
+            inner: RwLock::new(Inner {
+                processors: vec![Box::new(processor)],
+                content: ContentPolicy::default(),
+                profile: Profile::default(),
+                limits: limits_from_environment(),
+            }),
+            corrections: Mutex::default(),
+            correction_count: AtomicUsize::new(0),
+            ending_roots: Mutex::default(),
+            ending_root_count: AtomicUsize::new(0),
+        }))
+    }
+
+    /// Passes every span on to one more processor, after those that are there.
+    #[must_use]
+    pub fn and(self, processor: impl SpanProcessor + 'static) -> Self {
+        self.write().processors.push(Box::new(processor));
+        self
+    }
+
+    /// What of the words may be exported. Default: everything, in bounds.
+    ///
+    /// A layer that is made with the processor afterwards does not even read what the policy excludes.
+    #[must_use]
+    pub fn with_content(self, content: ContentPolicy) -> Self {
+        self.write().content = content;
+        self
+    }
+
+    /// How many attributes, events and links a turn or service span has at most. Default: as the environment says, else
+    /// 128 of each.
+    ///
+    /// The provider's own limits hold for ordinary spans and the roots of traces.
+    #[must_use]
+    pub fn with_limits(self, limits: SpanLimits) -> Self {
+        self.write().limits = limits;
+        self
+    }
+
+    /// Whose names spans carry besides those of the contract. Default: nobody's.
+    ///
+    /// [`Telemetry`](crate::Telemetry) has no need of it: it adds them on its export thread.
+    #[must_use]
+    pub fn with_profile(self, profile: Profile) -> Self {
+        self.write().profile = profile;
+        self
+    }
+
+    pub(crate) fn content(&self) -> ContentPolicy {
+        self.read().content.clone()
+    }
+
+    pub(crate) fn limits(&self) -> SpanLimits {
+        self.read().limits
+    }
+
+    #[inline]
+    fn read(&self) -> RwLockReadGuard<'_, Inner> {
+        self.0.inner.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn write(&self) -> RwLockWriteGuard<'_, Inner> {
+        self.0.inner.write().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Exports a span of the layer. `bounds` are what all its attributes keep to, where that is certain.
+    pub(crate) fn export(
+        &self,
+        span: SpanData,
+        bounds: Option<Bounds>,
+        pending: Option<&PendingTurn>,
+    ) {
+        let span = match pending {
+            Some(pending) => pending.submit(span),
+            None => Some(span),
+        };
+        if let Some(span) = span {
+            self.read().export(span, bounds);
+        }
+    }
+
+    /// Exports spans that waited for a turn.
+    pub(crate) fn export_all(&self, spans: Vec<SpanData>) {
+        for span in spans {
+            self.read().export(span, None);
+        }
+    }
+
+    /// Ends a root, with all that the layer knows of it. The policy is applied before, so that it holds for the other
+    /// processors of the provider too.
+    pub(crate) fn end_root(&self, mut span: Span, mut ended: Ended) {
+        self.read()
+            .content
+            .apply_to_root(&mut ended.attributes, &mut ended.status);
+        span.set_attributes(ended.attributes);
+        span.set_status(ended.status);
+        let id = span.span_context().span_id();
+        lock(&self.0.ending_roots).push(id);
+        self.0.ending_root_count.fetch_add(1, Ordering::Relaxed);
+        let _forget = Forget(&self.0, id);
+        span.end_with_timestamp(ended.time);
+
+        struct Forget<'a>(&'a Shared, SpanId);
+        impl Drop for Forget<'_> {
+            fn drop(&mut self) {
+                self.0.ending_root_count.fetch_sub(1, Ordering::Relaxed);
+                lock(&self.0.ending_roots).retain(|id| *id != self.1);
+            }
+        }
+    }
+
+    #[cold]
+    fn is_ending_root(&self, id: SpanId) -> bool {
+        lock(&self.0.ending_roots).contains(&id)
+    }
+
+    /// Marks an open span of the provider as another conversation's when it ends.
+    pub(crate) fn replace_marks(&self, id: SpanId, marks: Marks) {
+        self.correct(id, Correction::Marks(marks));
+    }
+
+    #[cold]
+    fn correct(&self, id: SpanId, correction: Correction) {
+        let mut corrections = lock(&self.0.corrections);
+        if corrections.insert(id, correction).is_none() {
+            self.0.correction_count.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    #[cold]
+    fn take_correction(&self, id: SpanId) -> Option<Correction> {
+        let correction = lock(&self.0.corrections).remove(&id)?;
+        self.0.correction_count.fetch_sub(1, Ordering::Relaxed);
+        Some(correction)
+    }
+}
+
+impl Inner {
+    fn export(&self, mut span: SpanData, bounds: Option<Bounds>) {
+        span.end_time = span.end_time.max(span.start_time);
+        if !self.is_sound(&span, bounds) {
+            self.mend(&mut span);
+        }
+        self.pass_on(span);
+    }
+
+    fn pass_on(&self, mut span: SpanData) {
+        self.profile.apply(&mut span);
+        if let Some((last, others)) = self.processors.split_last() {
+            for processor in others {
+                processor.on_end(span.clone());
+            }
+            last.on_end(span);
+        }
+    }
+
+    /// Calls every processor, also after one has failed. Returns the first failure.
+    fn for_each(&self, call: impl Fn(&dyn SpanProcessor) -> OTelSdkResult) -> OTelSdkResult {
+        let mut result = Ok(());
+        for processor in &self.processors {
+            let own = call(&**processor);
+            result = result.and(own);
+        }
+        result
+    }
+
+    /// Whether nothing of a span needs mending, as is nearly always so; where it is hard to tell, `false`.
+    fn is_sound(&self, span: &SpanData, bounds: Option<Bounds>) -> bool {
+        span.events.events.is_empty()
+            && span.links.links.is_empty()
+            && !matches!(span.status, Status::Error { .. })
+            && (bounds.is_some_and(|bounds| self.content.passes_all(bounds))
+                || are_surely_different(&span.attributes)
+                    && span.attributes.iter().all(|attribute| {
+                        can_be_exported(&attribute.value) && self.content.passes(&attribute.value)
+                    }))
+    }
+
+    fn mend(&self, span: &mut SpanData) {
+        mend_keys(span);
+        self.content.apply(span);
+    }
+}
+
+/// Leaves each key of a span once, and adds the type that a failed service's error needs.
+fn mend_keys(span: &mut SpanData) {
+    merge_repeated(&mut span.attributes);
+    let has = |key| {
+        let mut attributes = span.attributes.iter();
+        attributes.any(|attribute| attribute.key.as_str() == key)
+    };
+    if matches!(span.status, Status::Error { .. })
+        && has(names::GEN_AI_OPERATION_NAME)
+        && !has(names::ERROR_TYPE)
+    {
+        span.attributes
+            .push(KeyValue::new(names::ERROR_TYPE, names::ERROR_TYPE_OTHER));
+    }
+    for event in &mut span.events.events {
+        merge_repeated(&mut event.attributes);
+    }
+}
+
+impl SpanProcessor for ConversationProcessor {
+    #[inline]
+    fn on_start(&self, span: &mut Span, context: &Context) {
+        if let Some(marks) = context.get::<Marks>()
+            && context.get::<OwnedRoot>().is_none()
+        {
+            marks
+                .identity
+                .for_each_mark(marks.turn, |mark| span.set_attribute(mark));
+            if let Some(pending) = &marks.pending {
+                let id = span.span_context().span_id();
+                self.correct(id, Correction::Pending(pending.clone()));
+            }
+        }
+        for processor in &self.read().processors {
+            processor.on_start(span, context);
+        }
+    }
+
+    #[inline]
+    fn on_end(&self, mut span: SpanData) {
+        let id = span.span_context.span_id();
+        if self.0.ending_root_count.load(Ordering::Relaxed) != 0 && self.is_ending_root(id) {
+            let inner = self.read();
+            span.end_time = span.end_time.max(span.start_time);
+            mend_keys(&mut span);
+            inner.content.apply_to_events_and_links(&mut span);
+            return inner.pass_on(span);
+        }
+        if self.0.correction_count.load(Ordering::Relaxed) != 0 {
+            match self.take_correction(id) {
+                Some(Correction::Pending(pending)) => {
+                    return self.export(span, None, Some(&pending));
+                }
+                Some(Correction::Marks(marks)) => marks.replace(&mut span.attributes),
+                None => {}
+            }
+        }
+        self.read().export(span, None);
+    }
+
+    fn force_flush(&self) -> OTelSdkResult {
+        self.read().for_each(|processor| processor.force_flush())
+    }
+
+    fn shutdown_with_timeout(&self, timeout: Duration) -> OTelSdkResult {
+        self.read()
+            .for_each(|processor| processor.shutdown_with_timeout(timeout))
+    }
+
+    fn set_resource(&mut self, resource: &Resource) {
+        for processor in &mut self.write().processors {
+            processor.set_resource(resource);
+        }
+    }
+}
+
+impl std::fmt::Debug for ConversationProcessor {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let inner = self.read();
+        f.debug_struct("ConversationProcessor")
+            .field("processors", &inner.processors)
+            .field("content", &inner.content)
+            .field("profile", &inner.profile)
+            .field("limits", &inner.limits)
+            .finish()
+    }
+}
+
+/// The limits that the SDK takes from the environment for its own spans.
+fn limits_from_environment() -> SpanLimits {
+    let read = |name| std::env::var(name).ok()?.parse::<u32>().ok();
+    let mut limits = SpanLimits::default();
+    for (name, limit) in [
+        (
+            "OTEL_SPAN_ATTRIBUTE_COUNT_LIMIT",
+            &mut limits.max_attributes_per_span,
+        ),
+        (
+            "OTEL_SPAN_EVENT_COUNT_LIMIT",
+            &mut limits.max_events_per_span,
+        ),
+        ("OTEL_SPAN_LINK_COUNT_LIMIT", &mut limits.max_links_per_span),
+    ] {
+        *limit = read(name).unwrap_or(*limit);
+    }
+    limits
+}
+
+/// Leaves each key once, with the value it got last, if that can be exported.
+fn merge_repeated(attributes: &mut Vec<KeyValue>) {
+    if !are_surely_different(attributes) {
+        let merged: AttributeList = std::mem::take(attributes).into_iter().collect();
+        *attributes = merged.into_parts().0;
+    }
+    attributes.retain(|attribute| can_be_exported(&attribute.value));
+}
+
+/// Whether no key is there twice; where it takes long to tell, `false`.
+fn are_surely_different(attributes: &[KeyValue]) -> bool {
+    /// So few are compared with each other.
+    const FEW: usize = 4;
+    if attributes.len() <= FEW {
+        let is_new = |(index, attribute): (usize, &KeyValue)| {
+            let mut earlier = attributes[..index].iter();
+            !earlier.any(|other| other.key == attribute.key)
+        };
+        return attributes.iter().enumerate().all(is_new);
+    }
+    let mut seen = [0_u64; 16];
+    attributes.iter().all(|attribute| {
+        let mark = fingerprint(attribute.key.as_str());
+        let word = &mut seen[mark / 64 % 16];
+        let bit = 1 << (mark % 64);
+        let is_new = *word & bit == 0;
+        *word |= bit;
+        is_new
+    })
+}
+
+/// Whether OTLP/JSON has a form for the value: NaN and infinities have none, nor has an array with one.
+fn can_be_exported(value: &Value) -> bool {
+    match value {
+        Value::F64(value) => value.is_finite(),
+        Value::Array(Array::F64(values)) => values.iter().all(|value| value.is_finite()),
+        _ => true,
+    }
+}
