@@ -318,7 +318,7 @@ where
                 (Some(Standing::Service(service)), Some(context))
             }
             Some(TrackedSpan::Scope(conversation)) => {
-                self.state.register_default();
+                self.register_default();
                 let context = conversation.context().clone();
                 (Some(Standing::Conversation(conversation)), Some(context))
             }

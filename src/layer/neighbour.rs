@@ -9,7 +9,7 @@ use crate::reentrancy::guarded;
 use std::cell::Cell;
 use std::sync::atomic::{AtomicU8, Ordering};
 use tracing_core::span::Id;
-use tracing_core::{Dispatch, Subscriber};
+use tracing_core::{Dispatch, Subscriber, dispatcher};
 use tracing_subscriber::registry::LookupSpan;
 
 /// Whether there is another layer.
@@ -58,13 +58,23 @@ impl<S> ConversationLayer<S>
 where
     S: Subscriber + for<'span> LookupSpan<'span>,
 {
-    /// Keeps the way to the subscriber, or rests if that finds another layer of this crate first.
+    /// Keeps the way to the subscriber that the layer is part of. Rests if another layer of this crate is found first.
     pub(super) fn register(&self, dispatch: &Dispatch) {
-        let first = dispatch.downcast_ref::<LayerState>();
-        if first.is_some_and(|first| !std::ptr::eq(first, &*self.state)) {
-            return self.rest();
+        let Some(first) = dispatch.downcast_ref::<LayerState>() else {
+            return;
+        };
+        self.state.shared.set_subscriber(dispatch);
+        if !std::ptr::eq(first, &*self.state) {
+            self.rest();
         }
-        self.state.register(dispatch);
+    }
+
+    /// The same by the thread's default subscriber: `Option` and other wrappers do not pass
+    /// [`on_register_dispatch`](tracing_subscriber::Layer::on_register_dispatch) on.
+    pub(super) fn register_default(&self) {
+        if !self.state.shared.has_subscriber() {
+            dispatcher::get_default(|dispatch| self.register(dispatch));
+        }
     }
 
     /// Whether the layer ignores the span `id`, which is new.
@@ -79,7 +89,7 @@ where
 
     #[cold]
     fn finds_neighbour(&self, id: &Id) -> bool {
-        self.state.register_default();
+        self.register_default();
         let Some(subscriber) = self.state.shared.subscriber() else {
             return false;
         };

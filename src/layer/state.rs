@@ -12,7 +12,7 @@ use opentelemetry_sdk::trace::SdkTracer;
 use std::collections::HashSet;
 use std::sync::{Arc, Mutex, Weak};
 use std::time::Duration;
-use tracing_core::{Dispatch, dispatcher};
+use tracing_core::dispatcher;
 
 /// So many unknown event names are remembered, each of which was warned of once.
 const MAX_UNKNOWN_EVENTS: usize = 128;
@@ -47,24 +47,6 @@ impl LayerState {
 
     pub(super) fn now(&self) -> Time {
         self.shared.clock.now()
-    }
-
-    /// Keeps the way to the subscriber that the layer is part of, if `dispatch` leads to it.
-    pub(super) fn register(&self, dispatch: &Dispatch) {
-        let is_ours = dispatch
-            .downcast_ref::<Self>()
-            .is_some_and(|state| std::ptr::eq(state, self));
-        if is_ours {
-            self.shared.set_subscriber(dispatch);
-        }
-    }
-
-    /// The same by the thread's default subscriber: `Option` and other wrappers do not pass
-    /// [`on_register_dispatch`](tracing_subscriber::Layer::on_register_dispatch) on.
-    pub(super) fn register_default(&self) {
-        if !self.shared.has_subscriber() {
-            dispatcher::get_default(|dispatch| self.register(dispatch));
-        }
     }
 
     /// The open conversation `id`, opened if `opening` allows.

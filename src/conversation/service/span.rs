@@ -54,7 +54,7 @@ pub(crate) struct ServiceSpan {
     /// What waits for the turn of this transcription.
     pending: OnceLock<Arc<PendingTurn>>,
     /// Where it turned out to belong, if that is not where it started.
-    moved_to: OnceLock<SpanContext>,
+    moved_to: OnceLock<Moved>,
     started: OnceLock<Started>,
     /// Whether the wrapped layer keeps data of it.
     is_shown: AtomicBool,
@@ -63,6 +63,12 @@ pub(crate) struct ServiceSpan {
     context: OnceLock<Context>,
     /// Until it is finished.
     record: Mutex<Option<ServiceRecord>>,
+}
+
+struct Moved {
+    parent: SpanContext,
+    /// Whether somebody may have sent its first context along.
+    was_started: bool,
 }
 
 struct Started {
@@ -353,7 +359,11 @@ impl ServiceSpan {
                 trace = Some(parent.clone());
                 self.pending.get_or_init(Arc::default);
             }
-            let _ = self.moved_to.set(parent);
+            let was_started = self.started.get().is_some();
+            let _ = self.moved_to.set(Moved {
+                parent,
+                was_started,
+            });
         }
         match self.pending.get() {
             Some(pending) => pending.decide(Decision {
@@ -433,12 +443,15 @@ impl ServiceSpan {
         }
         let mut span_context = started.span_context.clone();
         let mut parent_span_id = started.parent_span_id;
-        if let Some(parent) = self.moved_to.get() {
+        if let Some(Moved {
+            parent,
+            was_started,
+        }) = self.moved_to.get()
+        {
             parent_span_id = parent.span_id();
             if parent.trace_id() != span_context.trace_id() {
                 let new = moved(&span_context, parent);
-                if self.context.get().is_some() {
-                    // Somebody may have sent the old one along.
+                if *was_started {
                     let link = Link::with_context(span_context);
                     extras.links.links.push(link);
                 }
