@@ -6,6 +6,9 @@ use std::collections::HashMap;
 /// No span needs as many attributes; the SDK exports 128 unless told otherwise.
 pub(crate) const MAX_ATTRIBUTES: usize = 256;
 
+/// Few spans have more, and as many fit in the kilobyte up to which allocators are quickest.
+const USUAL_ATTRIBUTES: usize = 18;
+
 /// From so many attributes on, keys are found through a map.
 const INDEXED_FROM: usize = 32;
 
@@ -21,9 +24,10 @@ pub(crate) struct AttributeList {
 }
 
 impl AttributeList {
-    pub(crate) fn with_capacity(capacity: usize) -> Self {
+    /// An empty list with room for the attributes of most spans, made at once.
+    pub(crate) fn with_room() -> Self {
         Self {
-            list: Vec::with_capacity(capacity),
+            list: Vec::with_capacity(USUAL_ATTRIBUTES),
             ..Self::default()
         }
     }

@@ -35,10 +35,6 @@ pub(crate) use state::Transition;
 pub(crate) use turn::Turn;
 use turn::{EndedTurn, OpenTurn, TurnSpan};
 
-/// Room for so many attributes of a span is made at once: few spans have more, and as many fit in the kilobyte up to which
-/// allocators are quickest.
-pub(crate) const USUAL_ATTRIBUTES: usize = 18;
-
 pub(crate) struct ActiveConversation {
     this: Weak<Self>,
     pub(crate) shared: Arc<Shared>,
@@ -213,7 +209,7 @@ impl ActiveConversation {
             self.export_turn(turn);
         }
         if root.span.is_recording {
-            let mut all = AttributeList::with_capacity(USUAL_ATTRIBUTES);
+            let mut all = AttributeList::with_room();
             self.identity.for_each_mark(None, |mark| all.insert(mark));
             let kind = self.shared.settings.conversation_type.clone();
             all.set(names::CONVERSATION_TYPE, kind);
@@ -229,7 +225,7 @@ impl ActiveConversation {
     }
 
     fn end_root(&self, root: &RootSpan, ended: Ended) {
-        guarded(|| root.end(&self.shared.processor, ended));
+        guarded(|| self.shared.processor.end_root(root, ended));
     }
 
     /// The context of the conversation's span, with the marks for what is below it.
@@ -413,7 +409,7 @@ impl ActiveConversation {
             return;
         }
         let content = &self.shared.content;
-        let mut attributes = AttributeList::with_capacity(USUAL_ATTRIBUTES);
+        let mut attributes = AttributeList::with_room();
         self.identity
             .for_each_mark(Some(turn.number), |mark| attributes.insert(mark));
         attributes.set(names::TURN_TYPE, "conversation");

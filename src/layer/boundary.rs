@@ -2,6 +2,7 @@
 
 use super::standing::Standing;
 use super::table::{Found, Opening};
+use super::tracked::TrackedSpan;
 use super::{ConversationLayer, LayerState, stack};
 use crate::conversation::service::{ServiceSpan, exported_value};
 use crate::conversation::{ActiveConversation, Transition};
@@ -146,7 +147,7 @@ where
                 .state
                 .tracked
                 .get(parent)
-                .and_then(super::TrackedSpan::standing),
+                .and_then(TrackedSpan::standing),
             None if event.is_contextual() => stack::innermost(&self.state),
             None => stack::innermost_handle(&self.state),
         };

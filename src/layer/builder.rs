@@ -12,6 +12,49 @@ use tracing_core::Subscriber;
 use tracing_opentelemetry::OpenTelemetryLayer;
 use tracing_subscriber::registry::LookupSpan;
 
+/// A layer that starts its spans with `tracer` and hands those that are its own to `processor`.
+///
+/// `tracer` comes from a provider that has a clone of the same processor. The layer takes the place of
+/// `tracing_opentelemetry::layer().with_tracer(tracer)`, which it wraps: a registry has room for one of the two.
+///
+/// ```
+/// use opentelemetry::trace::TracerProvider as _;
+/// use opentelemetry_sdk::trace::{InMemorySpanExporter, SdkTracerProvider, SimpleSpanProcessor};
+/// use tracing_conversation::ConversationProcessor;
+/// use tracing_subscriber::prelude::*;
+///
+/// let exporter = InMemorySpanExporter::default();
+/// let processor = ConversationProcessor::new(SimpleSpanProcessor::new(exporter.clone()));
+/// let provider = SdkTracerProvider::builder()
+///     .with_span_processor(processor.clone())
+///     .build();
+/// let layer = tracing_conversation::layer(provider.tracer("my-agent"), &processor);
+/// let subscriber = tracing_subscriber::registry().with(layer);
+/// tracing::subscriber::with_default(subscriber, || {
+///     let conversation = tracing::info_span!("conversation", conversation.id = "call-1");
+///     conversation.in_scope(|| tracing::info!(conversation.event = "user_started_speaking"));
+/// });
+/// let names: Vec<_> = exporter.get_finished_spans().unwrap().into_iter().map(|s| s.name).collect();
+/// assert_eq!(names, ["turn", "conversation"]);
+/// ```
+pub fn layer<S>(tracer: SdkTracer, processor: &ConversationProcessor) -> ConversationLayer<S>
+where
+    S: Subscriber + for<'span> LookupSpan<'span>,
+{
+    ConversationLayer::builder(tracer, processor).build()
+}
+
+impl<S> ConversationLayer<S>
+where
+    S: Subscriber + for<'span> LookupSpan<'span>,
+{
+    /// Settings for a layer that starts its spans with `tracer` and hands those that are its own to `processor`; see
+    /// [`layer`].
+    pub fn builder(tracer: SdkTracer, processor: &ConversationProcessor) -> LayerBuilder<S> {
+        LayerBuilder::new(tracer, processor)
+    }
+}
+
 /// Settings of a [`ConversationLayer`], each with a default.
 ///
 /// Made by [`ConversationLayer::builder`]. What may be exported is set on the

@@ -21,19 +21,18 @@ use crate::silence::is_silenced;
 use crate::turns::EndReason;
 use callsite::CallsiteKind;
 use neighbour::Neighbour;
-use opentelemetry_sdk::trace::SdkTracer;
 use standing::Standing;
 use std::any::TypeId;
 use std::sync::{Arc, Weak};
 use tracer::LayerTracer;
 use tracing_core::span::{Attributes, Id, Record};
-use tracing_core::{Dispatch, Event, Interest, LevelFilter, Metadata, Subscriber};
+use tracing_core::{Dispatch, Event, Interest, LevelFilter, Metadata, Subscriber, dispatcher};
 use tracing_opentelemetry::OpenTelemetryLayer;
 use tracing_subscriber::Layer;
 use tracing_subscriber::layer::Context;
 use tracing_subscriber::registry::LookupSpan;
 
-pub use builder::LayerBuilder;
+pub use builder::{LayerBuilder, layer};
 pub(crate) use state::LayerState;
 pub(crate) use table::Opening;
 use tracked::TrackedSpan;
@@ -50,51 +49,64 @@ pub struct ConversationLayer<S> {
     neighbour: Neighbour,
 }
 
-/// A layer that starts its spans with `tracer` and hands those that are its own to `processor`.
-///
-/// `tracer` comes from a provider that has a clone of the same processor. The layer takes the place of
-/// `tracing_opentelemetry::layer().with_tracer(tracer)`, which it wraps: a registry has room for one of the two.
-///
-/// ```
-/// use opentelemetry::trace::TracerProvider as _;
-/// use opentelemetry_sdk::trace::{InMemorySpanExporter, SdkTracerProvider, SimpleSpanProcessor};
-/// use tracing_conversation::ConversationProcessor;
-/// use tracing_subscriber::prelude::*;
-///
-/// let exporter = InMemorySpanExporter::default();
-/// let processor = ConversationProcessor::new(SimpleSpanProcessor::new(exporter.clone()));
-/// let provider = SdkTracerProvider::builder()
-///     .with_span_processor(processor.clone())
-///     .build();
-/// let layer = tracing_conversation::layer(provider.tracer("my-agent"), &processor);
-/// let subscriber = tracing_subscriber::registry().with(layer);
-/// tracing::subscriber::with_default(subscriber, || {
-///     let conversation = tracing::info_span!("conversation", conversation.id = "call-1");
-///     conversation.in_scope(|| tracing::info!(conversation.event = "user_started_speaking"));
-/// });
-/// let names: Vec<_> = exporter.get_finished_spans().unwrap().into_iter().map(|s| s.name).collect();
-/// assert_eq!(names, ["turn", "conversation"]);
-/// ```
-pub fn layer<S>(tracer: SdkTracer, processor: &crate::ConversationProcessor) -> ConversationLayer<S>
-where
-    S: Subscriber + for<'span> LookupSpan<'span>,
-{
-    ConversationLayer::builder(tracer, processor).build()
-}
-
 impl<S> ConversationLayer<S>
 where
     S: Subscriber + for<'span> LookupSpan<'span>,
 {
-    /// Settings for a layer that starts its spans with `tracer` and hands those that are its own to `processor`; see
-    /// [`layer`].
-    pub fn builder(tracer: SdkTracer, processor: &crate::ConversationProcessor) -> LayerBuilder<S> {
-        LayerBuilder::new(tracer, processor)
-    }
-
     /// A handle to all conversations of this layer.
     pub fn conversations(&self) -> Conversations {
         Conversations(Arc::downgrade(&self.state))
+    }
+
+    /// Keeps the way to the subscriber that the layer is part of. Rests if another layer of this crate is found first.
+    fn register(&self, dispatch: &Dispatch) {
+        let Some(first) = dispatch.downcast_ref::<LayerState>() else {
+            return;
+        };
+        self.state.shared.set_subscriber(dispatch);
+        if !std::ptr::eq(first, &*self.state) {
+            self.rest();
+        }
+    }
+
+    /// The same by the thread's default subscriber: `Option` and other wrappers do not pass
+    /// [`on_register_dispatch`](Layer::on_register_dispatch) on.
+    fn register_default(&self) {
+        if !self.state.shared.has_subscriber() {
+            dispatcher::get_default(|dispatch| self.register(dispatch));
+        }
+    }
+
+    /// Whether the layer ignores the span `id`, which is new.
+    #[inline]
+    fn ignores(&self, id: &Id) -> bool {
+        match self.neighbour.is_present() {
+            Some(is_present) => is_present,
+            None => self.finds_neighbour(id),
+        }
+    }
+
+    #[cold]
+    fn finds_neighbour(&self, id: &Id) -> bool {
+        self.register_default();
+        let subscriber = self.state.shared.subscriber();
+        let found = subscriber.is_some_and(|subscriber| self.neighbour.search(id, &subscriber));
+        if found {
+            self.rest();
+        }
+        found
+    }
+
+    fn rest(&self) {
+        if self.neighbour.rest() {
+            self.state.warn(|| {
+                tracing::warn!(
+                    target: "tracing_conversation",
+                    "two layers of one registry keep OpenTelemetry spans, so that of tracing_conversation rests; remove \
+                     tracing_opentelemetry::layer(), which it wraps, or the second layer of tracing_conversation"
+                );
+            });
+        }
     }
 
     /// Where a new span stands: where its explicit parent stood when it was made, else where code on this thread stands.

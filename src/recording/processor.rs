@@ -1,6 +1,6 @@
 //! What every span passes before a processor of the program takes it.
 
-use super::{Ended, Marks, OwnedRoot, PendingTurn};
+use super::{Ended, Marks, OwnedRoot, PendingTurn, RootSpan};
 use crate::attribute_list::{AttributeList, fingerprint};
 use crate::clock::lock;
 use crate::content::{Bounds, ContentPolicy};
@@ -168,7 +168,10 @@ impl ConversationProcessor {
 
     /// Ends a root, with all that the layer knows of it. The policy is applied before, so that it holds for the other
     /// processors of the provider too.
-    pub(crate) fn end_root(&self, mut span: Span, mut ended: Ended) {
+    pub(crate) fn end_root(&self, root: &RootSpan, mut ended: Ended) {
+        let Some(mut span) = root.take() else {
+            return;
+        };
         self.read()
             .content
             .apply_to_root(&mut ended.attributes, &mut ended.status);

@@ -1,6 +1,6 @@
 //! The root of a trace: the one span of the layer that the SDK starts, because only the SDK can ask the sampler.
 
-use super::{ConversationProcessor, SpanExtras};
+use super::SpanExtras;
 use crate::clock::lock;
 use opentelemetry::trace::{Span as _, SpanBuilder, SpanContext, Status, Tracer as _};
 use opentelemetry::{Context, InstrumentationScope, KeyValue};
@@ -65,11 +65,8 @@ impl RootSpan {
         });
     }
 
-    pub(crate) fn end(&self, processor: &ConversationProcessor, ended: Ended) {
-        // Not under the lock: processors run.
-        let span = lock(&self.span).take();
-        if let Some(span) = span {
-            processor.end_root(span, ended);
-        }
+    /// Takes the span out to be ended, once. Not under the lock: processors run.
+    pub(super) fn take(&self) -> Option<Span> {
+        lock(&self.span).take()
     }
 }

@@ -1,6 +1,7 @@
 //! Service spans: what they record, and what is derived from it. What is particular to a kind of service is in a file of
 //! its own.
 
+mod effects;
 mod llm;
 mod realtime;
 mod record;
@@ -8,5 +9,6 @@ mod span;
 mod stt;
 mod tts;
 
-pub(crate) use record::{Effects, ServiceRecord, exported_value};
+pub(crate) use effects::Effects;
+pub(crate) use record::{ServiceRecord, exported_value};
 pub(crate) use span::{NewService, ServiceSpan};

@@ -1,12 +1,12 @@
 //! What a service span collects between its start and its end.
 
+use super::effects::{Effects, Recording};
 use super::stt::Transcription;
 use super::tts::Synthesis;
-use super::{llm, realtime, stt, tts};
+use super::{llm, realtime};
 use crate::attribute_list::AttributeList;
 use crate::clock::Time;
 use crate::content::ContentPolicy;
-use crate::conversation::USUAL_ATTRIBUTES;
 use crate::field::FieldValue;
 use crate::interned::intern;
 use crate::names;
@@ -35,8 +35,8 @@ pub(crate) struct ServiceRecord {
     /// Seconds from the end of the user's speech to the final transcript.
     pub(crate) transcription_lag: Option<f64>,
     pub(crate) final_transcript_at: Option<Time>,
-    pub(super) transcription: Transcription,
-    pub(super) synthesis: Synthesis,
+    transcription: Transcription,
+    synthesis: Synthesis,
     pub(super) is_interrupted: bool,
     /// Seconds, as the service recorded it.
     ttfb: Option<f64>,
@@ -52,38 +52,6 @@ struct RecordedStatus {
     ok: bool,
     failed: bool,
     description: Option<String>,
-}
-
-/// What a recording means beyond the span.
-#[derive(Default)]
-pub(crate) struct Effects {
-    /// The operation was recorded, and it is of another kind than thought.
-    pub(crate) kind: bool,
-    /// A transcript or its finality was recorded.
-    pub(crate) transcript: bool,
-    /// A sentence to be spoken.
-    pub(crate) sentence: Option<Arc<str>>,
-    /// The attribute under which a speech-to-speech service recorded what the user said.
-    pub(crate) input: Option<&'static str>,
-    /// An answer was recorded.
-    pub(crate) answer: Option<Arc<str>>,
-    /// So long after its start the service had its first byte, by its own account.
-    pub(crate) first_byte_after: Option<Duration>,
-    /// The service says that it is done.
-    pub(crate) ended: bool,
-}
-
-impl Effects {
-    /// Whether the conversation has to take anything in.
-    #[inline]
-    pub(crate) fn concern_conversation(&self) -> bool {
-        self.kind
-            || self.transcript
-            || self.sentence.is_some()
-            || self.input.is_some()
-            || self.answer.is_some()
-            || self.first_byte_after.is_some()
-    }
 }
 
 /// Whether a field is exported as an attribute: it is neither the layer's own nor tracing-opentelemetry's.
@@ -139,7 +107,7 @@ impl ServiceRecord {
     /// Makes room for attributes, and marks the span as its conversation's. The marks come first: where there are too many
     /// attributes, the last are dropped.
     pub(crate) fn start_collecting(&mut self, identity: Option<&Identity>) {
-        self.attributes = AttributeList::with_capacity(USUAL_ATTRIBUTES);
+        self.attributes = AttributeList::with_room();
         if let Some(identity) = identity {
             let attributes = &mut self.attributes;
             identity.for_each_mark(self.turn, |mark| attributes.insert(mark));
@@ -215,16 +183,19 @@ impl ServiceRecord {
             }
             _ if !is_exported(field) => {}
             _ => {
-                let record = match self.kind {
-                    ServiceKind::Stt => stt::record,
-                    ServiceKind::Llm => llm::record,
-                    ServiceKind::Tts => tts::record,
-                    ServiceKind::Realtime => realtime::record,
-                    ServiceKind::Tool | ServiceKind::Other => {
-                        return self.keep(field, value, policy);
-                    }
+                let recording = &mut Recording {
+                    attributes: &mut self.attributes,
+                    policy,
+                    effects,
                 };
-                if !record(self, field, value, policy, effects) {
+                let is_recorded = match self.kind {
+                    ServiceKind::Stt => self.transcription.record(field, value, recording),
+                    ServiceKind::Llm => llm::record(field, value, recording),
+                    ServiceKind::Tts => self.synthesis.record(field, value, recording),
+                    ServiceKind::Realtime => realtime::record(field, value, recording),
+                    ServiceKind::Tool | ServiceKind::Other => false,
+                };
+                if !is_recorded {
                     self.keep(field, value, policy);
                 }
             }
@@ -274,9 +245,12 @@ impl ServiceRecord {
                 .set(names::GEN_AI_RESPONSE_TIME_TO_FIRST_CHUNK, seconds);
         }
         match self.kind {
-            ServiceKind::Stt => stt::finish(self, policy),
-            ServiceKind::Llm => llm::finish(self),
-            ServiceKind::Tts => tts::finish(self, policy),
+            ServiceKind::Stt => self.transcription.finish(&mut self.attributes, policy),
+            ServiceKind::Llm => llm::finish(&mut self.attributes),
+            ServiceKind::Tts => {
+                self.synthesis
+                    .finish(&mut self.attributes, policy, self.is_interrupted);
+            }
             ServiceKind::Realtime | ServiceKind::Tool | ServiceKind::Other => {}
         }
         if self.is_interrupted {

@@ -439,7 +439,7 @@ impl ServiceSpan {
                 time: end_time,
             };
             root.add(extras);
-            return guarded(|| root.end(&self.shared.processor, ended));
+            return guarded(|| self.shared.processor.end_root(root, ended));
         }
         let mut span_context = started.span_context.clone();
         let mut parent_span_id = started.parent_span_id;

@@ -1,6 +1,7 @@
 //! Speech to text.
 
-use super::{Effects, ServiceRecord};
+use super::effects::Recording;
+use crate::attribute_list::AttributeList;
 use crate::content::ContentPolicy;
 use crate::field::FieldValue;
 use crate::names;
@@ -25,42 +26,40 @@ impl Transcription {
             .as_ref()
             .filter(|_| self.is_final != Some(false))
     }
-}
 
-/// Returns whether the field needs no further handling.
-pub(super) fn record(
-    record: &mut ServiceRecord,
-    field: &'static str,
-    value: FieldValue<'_>,
-    policy: &ContentPolicy,
-    effects: &mut Effects,
-) -> bool {
-    match field {
-        names::IS_FINAL => {
-            record.transcription.is_final = value.boolean().or(record.transcription.is_final);
-            effects.transcript = true;
-            false
+    /// Returns whether the field needs no further handling.
+    pub(super) fn record(
+        &mut self,
+        field: &'static str,
+        value: FieldValue<'_>,
+        recording: &mut Recording<'_>,
+    ) -> bool {
+        match field {
+            names::IS_FINAL => {
+                self.is_final = value.boolean().or(self.is_final);
+                recording.effects.transcript = true;
+                false
+            }
+            names::TRANSCRIPT => {
+                recording.effects.transcript = true;
+                self.transcript = Some(if recording.policy.captures() {
+                    value.shared_text(recording.policy)
+                } else {
+                    Arc::default()
+                });
+                true
+            }
+            _ => false,
         }
-        names::TRANSCRIPT => {
-            effects.transcript = true;
-            record.transcription.transcript = Some(if policy.captures() {
-                value.shared_text(policy)
-            } else {
-                Arc::default()
-            });
-            true
-        }
-        _ => false,
     }
-}
 
-pub(super) fn finish(record: &mut ServiceRecord, policy: &ContentPolicy) {
-    if record.transcription.final_transcript().is_none() {
-        record.attributes.set(names::STT_INCOMPLETE, true);
-    }
-    let transcript = record.transcription.transcript.take();
-    if let Some(transcript) = transcript.filter(|_| policy.captures()) {
-        let transcript = StringValue::from(transcript);
-        record.attributes.set(names::TRANSCRIPT, transcript);
+    pub(super) fn finish(&mut self, attributes: &mut AttributeList, policy: &ContentPolicy) {
+        if self.final_transcript().is_none() {
+            attributes.set(names::STT_INCOMPLETE, true);
+        }
+        let transcript = self.transcript.take();
+        if let Some(transcript) = transcript.filter(|_| policy.captures()) {
+            attributes.set(names::TRANSCRIPT, StringValue::from(transcript));
+        }
     }
 }

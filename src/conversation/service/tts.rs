@@ -1,6 +1,7 @@
 //! Text to speech.
 
-use super::{Effects, ServiceRecord};
+use super::effects::Recording;
+use crate::attribute_list::AttributeList;
 use crate::content::ContentPolicy;
 use crate::field::FieldValue;
 use crate::names;
@@ -15,51 +16,56 @@ pub(super) struct Synthesis {
     characters_recorded: Option<i64>,
 }
 
-/// Returns whether the field needs no further handling.
-pub(super) fn record(
-    record: &mut ServiceRecord,
-    field: &'static str,
-    value: FieldValue<'_>,
-    policy: &ContentPolicy,
-    effects: &mut Effects,
-) -> bool {
-    let synthesis = &mut record.synthesis;
-    match field {
-        names::TEXT => {
-            let sentence = value.text();
-            synthesis.characters_counted += sentence.chars().count();
-            if policy.captures() && !sentence.is_empty() {
-                let sentence: Arc<str> = Arc::from(&*sentence);
-                effects.sentence = Some(sentence.clone());
-                // What is beyond the limit on a value would not be exported anyway.
-                synthesis.text.add(sentence, policy.max_value_bytes());
+impl Synthesis {
+    /// Returns whether the field needs no further handling.
+    pub(super) fn record(
+        &mut self,
+        field: &'static str,
+        value: FieldValue<'_>,
+        recording: &mut Recording<'_>,
+    ) -> bool {
+        match field {
+            names::TEXT => {
+                let sentence = value.text();
+                self.characters_counted += sentence.chars().count();
+                if recording.policy.captures() && !sentence.is_empty() {
+                    let sentence: Arc<str> = Arc::from(&*sentence);
+                    recording.effects.sentence = Some(sentence.clone());
+                    // What is beyond the limit on a value would not be exported anyway.
+                    self.text.add(sentence, recording.policy.max_value_bytes());
+                }
             }
-        }
-        names::METRICS_CHARACTER_COUNT => {
-            if let Some(count) = value.integer() {
-                let sum = synthesis.characters_recorded.unwrap_or(0);
-                synthesis.characters_recorded = Some(sum.saturating_add(count));
+            names::METRICS_CHARACTER_COUNT => {
+                if let Some(count) = value.integer() {
+                    let sum = self.characters_recorded.unwrap_or(0);
+                    self.characters_recorded = Some(sum.saturating_add(count));
+                }
             }
+            _ => return false,
         }
-        _ => return false,
+        true
     }
-    true
-}
 
-pub(super) fn finish(record: &mut ServiceRecord, policy: &ContentPolicy) {
-    if !record.attributes.contains(names::GEN_AI_OUTPUT_TYPE) {
-        record.attributes.set(names::GEN_AI_OUTPUT_TYPE, "speech");
-    }
-    let counted = i64::try_from(record.synthesis.characters_counted)
-        .ok()
-        .filter(|count| *count > 0);
-    if let Some(count) = record.synthesis.characters_recorded.or(counted) {
-        record.attributes.set(names::METRICS_CHARACTER_COUNT, count);
-    }
-    if let Some(text) = record.synthesis.text.take(policy) {
-        record.attributes.set(names::TEXT, text);
-    }
-    if record.is_interrupted {
-        record.attributes.set(names::TTS_INTERRUPTED, true);
+    pub(super) fn finish(
+        &mut self,
+        attributes: &mut AttributeList,
+        policy: &ContentPolicy,
+        is_interrupted: bool,
+    ) {
+        if !attributes.contains(names::GEN_AI_OUTPUT_TYPE) {
+            attributes.set(names::GEN_AI_OUTPUT_TYPE, "speech");
+        }
+        let counted = i64::try_from(self.characters_counted)
+            .ok()
+            .filter(|count| *count > 0);
+        if let Some(count) = self.characters_recorded.or(counted) {
+            attributes.set(names::METRICS_CHARACTER_COUNT, count);
+        }
+        if let Some(text) = self.text.take(policy) {
+            attributes.set(names::TEXT, text);
+        }
+        if is_interrupted {
+            attributes.set(names::TTS_INTERRUPTED, true);
+        }
     }
 }

@@ -1,0 +1,229 @@
+//! What the programs run under: this crate's layer in several settings, tracing-opentelemetry's, none.
+
+use crate::programs::{Words, ordinary_event, ordinary_span, turn_by_hand, turn_by_hand_live};
+use opentelemetry::Context;
+use opentelemetry::trace::TracerProvider as _;
+use opentelemetry_sdk::error::OTelSdkResult;
+use opentelemetry_sdk::trace::{SdkTracer, SdkTracerProvider, SpanData, SpanProcessor};
+use std::hint::black_box;
+use std::time::Duration;
+use tracing::info_span;
+use tracing_subscriber::prelude::*;
+
+/// Drops spans.
+#[derive(Debug)]
+struct Drops;
+
+impl SpanProcessor for Drops {
+    fn on_start(&self, _: &mut opentelemetry_sdk::trace::Span, _: &Context) {}
+    fn on_end(&self, span: SpanData) {
+        black_box(span);
+    }
+    fn force_flush(&self) -> OTelSdkResult {
+        Ok(())
+    }
+    fn shutdown_with_timeout(&self, _: Duration) -> OTelSdkResult {
+        Ok(())
+    }
+}
+
+/// A subscriber, and the span that the measured program is in.
+pub(crate) struct Subscriber {
+    scopes: Vec<tracing::span::EnteredSpan>,
+    _default: tracing::subscriber::DefaultGuard,
+    _provider: SdkTracerProvider,
+    pub(crate) words: Words,
+}
+
+impl Drop for Subscriber {
+    fn drop(&mut self) {
+        // The innermost first.
+        while self.scopes.pop().is_some() {}
+    }
+}
+
+impl Subscriber {
+    fn warm_up(self, turn: fn(&Words)) -> Self {
+        turn(&self.words);
+        turn(&self.words);
+        ordinary_span();
+        ordinary_event();
+        self
+    }
+}
+
+/// This crate's layer.
+pub(crate) mod ours {
+    use super::*;
+    use crate::programs::turn_of_ours;
+    use opentelemetry_sdk::trace::{Sampler, TracerProviderBuilder};
+    use tracing_conversation::{
+        Conversation, ConversationLayer, ConversationProcessor, LayerBuilder,
+    };
+    use tracing_subscriber::{Registry, filter::LevelFilter};
+
+    fn with(
+        processor: ConversationProcessor,
+        set_provider: impl FnOnce(TracerProviderBuilder) -> TracerProviderBuilder,
+        set_layer: impl FnOnce(LayerBuilder<Registry>) -> LayerBuilder<Registry>,
+        filter: LevelFilter,
+    ) -> Subscriber {
+        let provider = set_provider(SdkTracerProvider::builder())
+            .with_span_processor(processor.clone())
+            .build();
+        let builder = ConversationLayer::builder(provider.tracer("bench"), &processor);
+        let layer = set_layer(builder).build();
+        let registry = tracing_subscriber::registry().with(layer).with(filter);
+        let default = tracing::subscriber::set_default(registry);
+        let subscriber = Subscriber {
+            _default: default,
+            _provider: provider,
+            scopes: vec![info_span!("conversation", conversation.id = "call-1").entered()],
+            words: Words::new(),
+        };
+        subscriber.warm_up(|words| turn_of_ours(words, 1))
+    }
+
+    fn processor() -> ConversationProcessor {
+        ConversationProcessor::new(Drops)
+    }
+
+    /// As it is by default.
+    pub(crate) fn default() -> Subscriber {
+        with(processor(), |it| it, |it| it, LevelFilter::TRACE)
+    }
+
+    /// Where `OpenTelemetrySpanExt` does not reach service spans.
+    pub(crate) fn without_span_ext() -> Subscriber {
+        with(
+            processor(),
+            |it| it,
+            |it| it.span_ext(false),
+            LevelFilter::TRACE,
+        )
+    }
+
+    pub(crate) fn with_two_processors() -> Subscriber {
+        let processor = processor().and(Drops);
+        with(
+            processor,
+            |it| it,
+            |it| it.span_ext(false),
+            LevelFilter::TRACE,
+        )
+    }
+
+    pub(crate) fn sampled_out() -> Subscriber {
+        let never = |it: TracerProviderBuilder| it.with_sampler(Sampler::AlwaysOff);
+        with(
+            processor(),
+            never,
+            |it| it.span_ext(false),
+            LevelFilter::TRACE,
+        )
+    }
+
+    pub(crate) fn disabled() -> Subscriber {
+        with(processor(), |it| it, |it| it, LevelFilter::OFF)
+    }
+
+    /// Outside the scope.
+    pub(crate) fn with_a_handle() -> (Subscriber, Conversation) {
+        let mut subscriber = without_span_ext();
+        let scope = subscriber
+            .scopes
+            .pop()
+            .map(tracing::span::EnteredSpan::exit);
+        let conversation = Conversation::by_id("call-1").expect("it is open");
+        std::mem::forget(scope);
+        conversation.in_scope(|| turn_of_ours(&subscriber.words, 1));
+        (subscriber, conversation)
+    }
+
+    /// Below `depth` spans, after a conversation that is over.
+    pub(crate) fn outside_a_conversation(depth: usize) -> Subscriber {
+        let mut subscriber = default();
+        subscriber.scopes.clear();
+        for _ in 0..depth {
+            subscriber.scopes.push(info_span!("outer").entered());
+        }
+        ordinary_span();
+        ordinary_event();
+        subscriber
+    }
+}
+
+/// tracing-opentelemetry's layer.
+pub(crate) mod otel {
+    use super::*;
+    use crate::programs::turn_nested_by_hand;
+    use tracing_opentelemetry::OpenTelemetryLayer;
+    use tracing_subscriber::Registry;
+
+    fn with(
+        set: impl FnOnce(
+            OpenTelemetryLayer<Registry, SdkTracer>,
+        ) -> OpenTelemetryLayer<Registry, SdkTracer>,
+    ) -> Subscriber {
+        let provider = provider();
+        let layer = tracing_opentelemetry::layer().with_tracer(provider.tracer("bench"));
+        let registry = tracing_subscriber::registry().with(set(layer));
+        let default = tracing::subscriber::set_default(registry);
+        let subscriber = Subscriber {
+            _default: default,
+            _provider: provider,
+            scopes: vec![info_span!("outer").entered()],
+            words: Words::new(),
+        };
+        subscriber.warm_up(|words| turn_nested_by_hand(words, 1, true))
+    }
+
+    /// As it is by default.
+    pub(crate) fn default() -> Subscriber {
+        with(|layer| layer)
+    }
+
+    /// Without location, threads, inactivity and target.
+    pub(crate) fn lean() -> Subscriber {
+        with(|layer| {
+            layer
+                .with_location(false)
+                .with_threads(false)
+                .with_tracked_inactivity(false)
+                .with_target(false)
+        })
+    }
+}
+
+struct Idle;
+
+impl<S: tracing::Subscriber> tracing_subscriber::Layer<S> for Idle {}
+
+/// A layer that does nothing.
+pub(crate) fn tracing_alone() -> Subscriber {
+    let subscriber = Subscriber {
+        _default: tracing::subscriber::set_default(tracing_subscriber::registry().with(Idle)),
+        _provider: SdkTracerProvider::builder().build(),
+        scopes: vec![info_span!("conversation", conversation.id = "call-1").entered()],
+        words: Words::new(),
+    };
+    subscriber.warm_up(|words| crate::programs::turn_of_ours(words, 1))
+}
+
+fn provider() -> SdkTracerProvider {
+    SdkTracerProvider::builder()
+        .with_span_processor(Drops)
+        .build()
+}
+
+/// The SDK alone.
+pub(crate) fn raw() -> (SdkTracerProvider, SdkTracer, Words) {
+    let provider = provider();
+    let tracer = provider.tracer("bench");
+    let words = Words::new();
+    for _ in 0..2 {
+        turn_by_hand(&tracer, &words);
+        turn_by_hand_live(&tracer, &words);
+    }
+    (provider, tracer, words)
+}
