@@ -20,7 +20,8 @@ use tracing_subscriber::{EnvFilter, prelude::*};
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn Error>> {
     let batch =
-        BatchSpanProcessor::builder(tracing_conversation::JsonLinesExporter::stdout()).build();
+        BatchSpanProcessor::builder(tracing_conversation::console::JsonLinesExporter::stdout())
+            .build();
     let processor = ConversationProcessor::new(batch); // +
     let provider = SdkTracerProvider::builder()
         // -  .with_span_processor(batch)

@@ -48,7 +48,7 @@ impl Clock {
 
 /// A clock that stands still until it is moved, for tests and replays.
 ///
-/// A layer [on this clock](crate::ConversationLayer::with_clock) has no timer thread; what becomes due while the clock
+/// A layer [on this clock](crate::LayerBuilder::clock) has no timer thread; what becomes due while the clock
 /// is [advanced](Self::advance) happens during that call, in order, on the caller's thread.
 ///
 /// ```

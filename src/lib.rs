@@ -1,8 +1,8 @@
 //! Conversation, turn and service spans for voice agents, from plain `tracing`.
 //!
-//! A voice agent emits `tracing` spans and events. [`init`], [`Telemetry`] or [`layer`] make of them OpenTelemetry traces
-//! that tell what was said in which turn, where the time between the user's last word and the bot's first went, what it
-//! cost and who interrupted whom.
+//! A voice agent emits `tracing` spans and events. [`init`], [`Telemetry`] or [`layer`] turn them into OpenTelemetry traces
+//! that answer its maker's questions: what was said in which turn, where the time between the user's last word and the
+//! bot's first went, what it cost, and who interrupted whom.
 //!
 //! ```no_run
 //! use tracing::{info, info_span};
@@ -24,31 +24,33 @@
 //!
 //! # What goes in
 //!
-//! | emitted | means |
+//! | emitted | meaning |
 //! |---|---|
 //! | a span named `conversation` with the field `conversation.id` | a conversation, from its creation to `conversation_ended` or its close; an empty id is replaced by a UUID; other fields become attributes |
-//! | `conversation.id` on an event or another span | belongs to that conversation, wherever it is emitted; an event or service span opens one that is unknown |
+//! | `conversation.id` on an event or another span | belongs to that conversation, wherever it is emitted; an event or service span opens an unknown one |
 //! | an event with `conversation.event` | one of [`names::event`], whatever its level, target and message; [`event`] has a function for each |
-//! | a span with `gen_ai.operation.name` | a service's work, of the kind that the value says: `stt`, `speech_to_text`, `transcription`; `chat`, `text_completion`, `generate_content`; `tts`, `text_to_speech`, `audio_generation`; `execute_tool`; `realtime`; any other keeps its own name |
+//! | a span with `gen_ai.operation.name` | a service span, of the kind that the value names: `stt`, `speech_to_text`, `transcription`; `chat`, `text_completion`, `generate_content`; `tts`, `text_to_speech`, `audio_generation`; `execute_tool`; `realtime`; any other keeps its own name |
 //!
 //! Fields of boundary events: `stop_secs`, `start_secs` (seconds that voice activity took to be confirmed), `reason`,
-//! `text` (of `first_byte`: `false` where a tool call begins), `ago_secs` (how many seconds before now it happened).
+//! `text` (of `first_byte`: `false` at the start of a tool call), `ago_secs` (seconds before now that it happened).
+//!
+//! Code belongs to the conversation of the innermost `tracing` span or [`Conversation`] handle that is entered on its
+//! thread; a span keeps where it stood when it was made. `conversation.id` on an event or span wins over both.
 //!
 //! A service records on its span what it knows, under the names of [`names`] and of OpenTelemetry's GenAI conventions.
-//! What it records as `metrics.ttfb` itself is taken over. `text` of a text-to-speech span adds up, sentence by sentence,
-//! as does `metrics.character_count`; anything else recorded again replaces what was there. A failure is told by
+//! What it records as `metrics.ttfb` itself is kept. `text` of a text-to-speech span adds up, sentence by sentence,
+//! as does `metrics.character_count`; anything else recorded again replaces the earlier value. A failure is recorded as
 //! `otel.status_code = "ERROR"`, `otel.status_description`, `error` or `error.type`.
 //!
 //! # What comes out
 //!
-//! A trace for each conversation: its turns as children of its span, service spans as children of the turn that is open
-//! when they begin, of the conversation between turns. Speech-to-text belongs to the turn in which its first transcript
+//! One trace a conversation: turns are children of its span, service spans are children of the turn that is open when
+//! they start, between turns of the conversation. Speech-to-text belongs to the turn in which its first transcript
 //! arrives. A service span inside another of the same turn stays there; ordinary spans stay where `tracing` has them.
 //!
 //! Turns follow Pipecat's rules. The first starts with the conversation; the next when the user speaks while or after the
-//! bot did; a turn also ends when the bot has been silent for the [turn-end
-//! timeout](ConversationLayer::with_turn_end_timeout), and then where the bot stopped. It leaves within a second of its
-//! end, without a further event and without a runtime.
+//! bot did; a turn also ends when the bot has been silent for the [turn-end timeout](LayerBuilder::turn_end_timeout), and
+//! then where the bot stopped. It is exported within a second of its end, without a further event and without a runtime.
 //!
 //! `turn.latency.*` splits the seconds from the end of the user's speech (from `client_connected`, for a greeting) to the
 //! bot's first audio into parts that sum to it: `endpointing_wait`, `transcription`, `turn_detection`, `first_request`,
@@ -75,11 +77,20 @@
 //!
 //! Without any of them, the layer is there alone.
 //!
+//! # Versions
+//!
+//! Types of these crates are part of this crate's interface; each is re-exported, so that a program need not depend on the
+//! same version itself.
+//!
+//! | tracing-conversation | [`opentelemetry`], [`opentelemetry_sdk`] | [`tracing_opentelemetry`] | `tracing-subscriber` | Rust |
+//! |---|---|---|---|---|
+//! | 0.1 | 0.33 | 0.34 | 0.3.20 | 1.88 |
+//!
 //! # What it does not do
 //!
-//! It never panics, never waits for I/O, and holds a bounded amount of memory: values are cut at 64 KiB, at most 65,536
-//! conversations are open at once, one of which nothing is heard for an hour is ended, and exporters drop what their
-//! queues cannot hold, and say so. A span is exported when its last handle is dropped; where a library keeps handles
+//! It never panics, never waits for I/O, and holds a bounded amount of memory: values are cut at 64 KiB and ids at 1 KiB, at
+//! most 65,536 conversations are open at once, one without any event for an hour is ended, and exporters drop what their
+//! queues cannot hold, and report it. A span is exported when its last handle is dropped; where a library keeps handles
 //! (connection pools do), the adapters of [`instrument`] end it in time.
 #![deny(unsafe_code)]
 #![warn(unreachable_pub)]
@@ -90,7 +101,7 @@ mod attribute_list;
 mod attributes;
 mod clock;
 #[cfg(feature = "console")]
-mod console;
+pub mod console;
 mod content;
 mod conversation;
 #[cfg(feature = "setup")]
@@ -121,8 +132,6 @@ mod turns;
 #[cfg(feature = "attributes")]
 pub use attributes::{traced_llm, traced_stt, traced_tool, traced_tts};
 pub use clock::ManualClock;
-#[cfg(feature = "console")]
-pub use console::{JsonLinesExporter, StdoutExporter, TreeExporter};
 pub use content::ContentPolicy;
 #[cfg(feature = "setup")]
 pub use environment::{Console, Protocol, SetupError};
@@ -135,6 +144,9 @@ pub use recording::ConversationProcessor;
 pub use settings::TraceMode;
 #[cfg(feature = "setup")]
 pub use telemetry::{Builder, DeliveryError, Telemetry, init};
+
+#[doc(no_inline)]
+pub use {opentelemetry, opentelemetry_sdk, tracing_opentelemetry};
 
 /// What the macros expand to. Not part of the public interface.
 #[doc(hidden)]

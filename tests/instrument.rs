@@ -617,7 +617,7 @@ fn the_tree_view_shows_no_word_with_capture_off() {
     use opentelemetry_sdk::trace::{SdkTracerProvider, SimpleSpanProcessor};
     use std::io::Write;
     use std::sync::{Arc, Mutex};
-    use tracing_conversation::{ConversationProcessor, TreeExporter};
+    use tracing_conversation::{ConversationProcessor, console::TreeExporter};
     use tracing_subscriber::prelude::*;
 
     #[derive(Clone, Default)]

@@ -6,7 +6,7 @@ use std::io::{BufRead, BufReader, Read};
 use std::process::{Command, ExitStatus, Stdio};
 
 use opentelemetry_sdk::trace::SpanExporter;
-use tracing_conversation::{JsonLinesExporter, StdoutExporter, TreeExporter};
+use tracing_conversation::console::{JsonLinesExporter, StdoutExporter, TreeExporter};
 
 use crate::spans::{Builder, Caught, export, span};
 

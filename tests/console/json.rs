@@ -6,7 +6,7 @@ use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
 use opentelemetry_sdk::Resource;
 use opentelemetry_sdk::trace::SpanExporter;
 use serde_json::json;
-use tracing_conversation::JsonLinesExporter;
+use tracing_conversation::console::JsonLinesExporter;
 
 use crate::spans::{Caught, export, span};
 

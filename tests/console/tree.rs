@@ -1,7 +1,7 @@
 //! The tree view.
 
 use opentelemetry_sdk::trace::SpanExporter;
-use tracing_conversation::TreeExporter;
+use tracing_conversation::console::TreeExporter;
 
 use crate::scenes;
 use crate::spans::{Builder, Caught, export, span};
