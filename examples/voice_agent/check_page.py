@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Drives the voice agent's web page in headless Chromium, with a WAV file as its microphone.
 
-    cargo build --example voice_agent
+    cargo build -p voice_agent
     python3 examples/voice_agent/check_page.py [--screenshot FILE] [PROGRAM]
 
 Exit status 0: a conversation happened and its tree appeared. 1: it did not. 77: not run, there is no Chromium.
@@ -118,14 +118,14 @@ class Browser:
 def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("--screenshot", type=pathlib.Path)
-    parser.add_argument("program", nargs="?", default="target/debug/examples/voice_agent")
+    parser.add_argument("program", nargs="?", default="target/debug/voice_agent")
     given = parser.parse_args()
     chromium = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
     if not chromium:
         print("web page: NOT RUN, there is no Chromium (Debian: apt-get install chromium)")
         return 77
     if not pathlib.Path(given.program).exists():
-        print(f"web page: {given.program} does not exist (cargo build --example voice_agent)")
+        print(f"web page: {given.program} does not exist (cargo build -p voice_agent)")
         return 1
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as scratch:
         sound = pathlib.Path(scratch) / "microphone.wav"

@@ -8,7 +8,7 @@ use std::str::FromStr;
 pub(crate) const HELP: &str = "\
 A voice agent, traced.
 
-usage: cargo run --example voice_agent -- [options]
+usage: cargo run -p voice_agent -- [options]
 
 Without options a bundled caller talks with the agent, for somewhat less than a minute, and the turns are printed as
 they end. Keys in the environment or in .env (see .env.example) put real providers in the stand-ins' place.

@@ -4,13 +4,15 @@
 //! chunk object" (`POST /chat/completions` answered by server-sent events, the last of which is `[DONE]`), and the guides
 //! "Function calling, Streaming" and "Error codes". Any server that speaks it will do.
 
-use super::sse::Events;
 use super::{Attempt, Patience, ServiceError};
 use crate::context::{Message, ToolCall};
 use crate::frames::{Response, Words};
 use crate::settings::Secret;
+use futures_util::{Stream, StreamExt};
 use serde::Deserialize;
 use serde_json::{Value, json};
+use sse_stream::{Sse, SseByteStream};
+use std::pin::pin;
 use tokio::sync::mpsc;
 use tokio::time::timeout;
 use tracing::field::Empty;
@@ -29,6 +31,8 @@ const TEMPERATURE: f64 = 0.6;
 const MAX_TOKENS: u64 = 300;
 /// Tool calls in one answer beyond this are not what an agent with few tools should get.
 const TOOL_CALLS: usize = 8;
+/// Bytes of a streamed answer at most. Events are buffered until they end, so an endless one must not be read on.
+const LONGEST: usize = 4 << 20;
 
 #[derive(Clone, Debug)]
 pub(crate) struct OpenAi {
@@ -137,15 +141,13 @@ impl OpenAi {
             body["tools"] = tools.into();
             body["tool_choice"] = "auto".into();
         }
-        let mut stream = self.post(&body).await?;
-        let mut events = Events::default();
+        let mut events = pin!(self.events(self.post(&body).await?));
         let mut answer = Answer::default();
         let mut begun = false;
         loop {
-            let bytes = match timeout(self.patience.silence, stream.chunk()).await {
-                Ok(Ok(Some(bytes))) => bytes,
-                Ok(Ok(None)) => return Err(ServiceError::lost("the answer ended without [DONE]")),
-                Ok(Err(error)) => return Err(ServiceError::lost(self.plain(&error))),
+            let event = match timeout(self.patience.silence, events.next()).await {
+                Ok(Some(event)) => event?,
+                Ok(None) => return Err(ServiceError::lost("the answer ended without [DONE]")),
                 Err(_) => {
                     return Err(ServiceError::timeout(
                         "the next part of the answer",
@@ -153,46 +155,68 @@ impl OpenAi {
                     ));
                 }
             };
-            for event in events.push(&bytes).map_err(ServiceError::malformed)? {
-                if event == "[DONE]" {
+            let Some(data) = event.data else { continue };
+            if data == "[DONE]" {
+                return Ok(answer);
+            }
+            let chunk: Chunk = serde_json::from_str(&data).map_err(|error| {
+                ServiceError::malformed(format!("a part of the answer cannot be read: {error}"))
+            })?;
+            if chunk.error.is_some() {
+                return Err(ServiceError::status(500, &data, &self.config.key));
+            }
+            if let Some(usage) = &chunk.usage {
+                usage.record(span);
+            }
+            let Some(choice) = chunk.choices.into_iter().next() else {
+                continue;
+            };
+            if let Some(text) = choice.delta.content.filter(|text| !text.is_empty()) {
+                if !begun {
+                    begun = true;
+                    info!(conversation.event = "first_byte");
+                }
+                answer.text.push_str(&text);
+                span.record("output", answer.text.as_str());
+                if words
+                    .send(Words::Delta(response.clone(), text))
+                    .await
+                    .is_err()
+                {
                     return Ok(answer);
                 }
-                let chunk: Chunk = serde_json::from_str(&event).map_err(|error| {
-                    ServiceError::malformed(format!("a part of the answer cannot be read: {error}"))
-                })?;
-                if chunk.error.is_some() {
-                    return Err(ServiceError::status(500, &event, &self.config.key));
+            }
+            for part in choice.delta.tool_calls {
+                if !begun {
+                    begun = true;
+                    info!(conversation.event = "first_byte", text = false);
                 }
-                if let Some(usage) = &chunk.usage {
-                    usage.record(span);
-                }
-                let Some(choice) = chunk.choices.into_iter().next() else {
-                    continue;
-                };
-                if let Some(text) = choice.delta.content.filter(|text| !text.is_empty()) {
-                    if !begun {
-                        begun = true;
-                        info!(conversation.event = "first_byte");
-                    }
-                    answer.text.push_str(&text);
-                    span.record("output", answer.text.as_str());
-                    if words
-                        .send(Words::Delta(response.clone(), text))
-                        .await
-                        .is_err()
-                    {
-                        return Ok(answer);
-                    }
-                }
-                for part in choice.delta.tool_calls {
-                    if !begun {
-                        begun = true;
-                        info!(conversation.event = "first_byte", text = false);
-                    }
-                    part.add_to(&mut answer.tool_calls)?;
-                }
+                part.add_to(&mut answer.tool_calls)?;
             }
         }
+    }
+
+    /// The server-sent events of an answer, up to the first error.
+    fn events(
+        &self,
+        answered: reqwest::Response,
+    ) -> impl Stream<Item = Result<Sse, ServiceError>> + use<'_> {
+        let mut left = LONGEST;
+        let pieces = answered.bytes_stream().map(move |piece| {
+            let piece = piece.map_err(|error| ServiceError::lost(self.plain(&error)))?;
+            left = left
+                .checked_sub(piece.len())
+                .ok_or_else(|| ServiceError::malformed("the answer is longer than 4 MiB"))?;
+            Ok::<_, ServiceError>(piece)
+        });
+        SseByteStream::new(pieces).map(|event| {
+            event.map_err(|error| match error {
+                sse_stream::Error::Body(error) => error
+                    .downcast()
+                    .map_or_else(ServiceError::lost, |error| *error),
+                error => ServiceError::malformed(error),
+            })
+        })
     }
 
     async fn post(&self, body: &Value) -> Result<reqwest::Response, ServiceError> {

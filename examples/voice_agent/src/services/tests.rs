@@ -191,7 +191,7 @@ mod llm {
     }
 
     /// A server that sends `body` in pieces of `size` bytes.
-    async fn serve_in_pieces(body: &'static str, size: usize) -> String {
+    async fn serve_in_pieces(body: String, size: usize) -> String {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         tokio::spawn(async move {
@@ -205,7 +205,10 @@ mod llm {
             );
             stream.write_all(head.as_bytes()).await.unwrap();
             for piece in body.as_bytes().chunks(size) {
-                stream.write_all(piece).await.unwrap();
+                // The client may have seen enough.
+                if stream.write_all(piece).await.is_err() {
+                    break;
+                }
                 tokio::task::yield_now().await;
             }
         });
@@ -218,8 +221,12 @@ mod llm {
             data: {\"choices\":[{\"delta\":{\"content\":\" Gott\"}}]}\r\n\r\n\
             data: {\"choices\":[],\"usage\":{\"prompt_tokens\":3,\"completion_tokens\":2}}\n\ndata: [DONE]\n\n";
         for size in [1, 7, body.len()] {
-            let (answer, text, collected) =
-                ask(serve_in_pieces(body, size).await, "k", Patience::default()).await;
+            let (answer, text, collected) = ask(
+                serve_in_pieces(body.to_owned(), size).await,
+                "k",
+                Patience::default(),
+            )
+            .await;
             assert_eq!(
                 (answer.unwrap().as_str(), text.as_str()),
                 ("Grüß Gott", "Grüß Gott"),
@@ -227,6 +234,21 @@ mod llm {
             );
             assert_eq!(outcome(&collected), "\nllm Grüß Gott\n");
         }
+    }
+
+    #[tokio::test]
+    async fn endless_answer_is_not_read_on() {
+        let body = format!("data: {}", "x".repeat(5 << 20));
+        let (answer, _, _) = ask(
+            serve_in_pieces(body, 1 << 16).await,
+            "k",
+            Patience::default(),
+        )
+        .await;
+        assert_eq!(
+            answer.unwrap_err(),
+            "malformed_response: the answer is longer than 4 MiB"
+        );
     }
 
     #[tokio::test]

@@ -33,22 +33,22 @@ pub(crate) fn script() -> [Line; 4] {
     [
         Line {
             cue: Cue::Answer(0.5),
-            recording: include_bytes!("../speech/weather.wav"),
+            recording: include_bytes!("../../speech/weather.wav"),
             says: "What is the weather like in Paris today?",
         },
         Line {
             cue: Cue::Answer(0.6),
-            recording: include_bytes!("../speech/sights.wav"),
+            recording: include_bytes!("../../speech/sights.wav"),
             says: "What should I see while I am there?",
         },
         Line {
             cue: Cue::Interrupt(2.5),
-            recording: include_bytes!("../speech/one_place.wav"),
+            recording: include_bytes!("../../speech/one_place.wav"),
             says: "Sorry to interrupt, just one place please.",
         },
         Line {
             cue: Cue::Answer(0.5),
-            recording: include_bytes!("../speech/goodbye.wav"),
+            recording: include_bytes!("../../speech/goodbye.wav"),
             says: "That is all, thank you and goodbye.",
         },
     ]

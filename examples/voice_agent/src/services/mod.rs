@@ -4,7 +4,6 @@ pub(crate) mod cartesia;
 pub(crate) mod deepgram;
 pub(crate) mod openai;
 mod socket;
-mod sse;
 #[cfg(test)]
 mod tests;
 
@@ -104,6 +103,8 @@ impl fmt::Display for ServiceError {
         write!(f, "{}: {}", self.kind, self.message)
     }
 }
+
+impl std::error::Error for ServiceError {}
 
 /// The error bodies of all three providers: OpenAI wraps its own in `error`.
 #[derive(Default, serde::Deserialize)]

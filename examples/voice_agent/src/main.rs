@@ -1,10 +1,9 @@
 //! A complete small voice agent whose pipeline and services know only `tracing`; see `docs/voice_agent.md`.
 //!
 //! ```text
-//! cargo run --example voice_agent                 # a conversation with the bundled caller
-//! cargo run --example voice_agent -- --help
+//! cargo run -p voice_agent                 # a conversation with the bundled caller
+//! cargo run -p voice_agent -- --help
 //! ```
-#![allow(missing_docs, reason = "an example: nothing is public")]
 
 mod agent;
 mod arguments;

@@ -1,31 +1,21 @@
 //! The voice agent as a program: what it prints, where it sends, and fifty of its conversations at once.
 //!
-//! Its parts are tested beside them, in `examples/voice_agent`.
+//! Its parts have their tests beside them, in `src`.
 
-#![cfg(all(feature = "console", feature = "http"))]
 #![allow(clippy::unwrap_used, reason = "a test may fail")]
-
-mod example;
 
 use serde_json::Value;
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
-use std::path::PathBuf;
 use std::process::{Command, Output};
-use std::sync::OnceLock;
 use std::sync::mpsc;
 use std::thread;
 
-fn program() -> &'static PathBuf {
-    static PROGRAM: OnceLock<PathBuf> = OnceLock::new();
-    PROGRAM.get_or_init(|| example::built("voice_agent"))
-}
-
 /// Runs it without anything of this machine's environment that could change what it does.
 fn run(arguments: &[&str], variables: &[(&str, &str)]) -> Output {
-    let mut command = Command::new(program());
+    let mut command = Command::new(env!("CARGO_BIN_EXE_voice_agent"));
     command.args(arguments).current_dir(std::env::temp_dir());
     for (name, _) in std::env::vars() {
         if name.starts_with("OTEL_")
