@@ -2,6 +2,7 @@
 
 use opentelemetry::KeyValue;
 use opentelemetry_sdk::{Resource, resource::TelemetryResourceDetector};
+use percent_encoding::percent_decode_str;
 
 use super::{SetupError, Variables};
 
@@ -43,34 +44,10 @@ pub(super) fn key_and_value(pair: &str) -> Option<(String, String)> {
     (!key.is_empty()).then_some((key, value))
 }
 
-/// Undoes percent-encoding; none if what comes out is no text.
+/// Undoes percent-encoding; none if what comes out is no text. A lone percent sign stands for itself.
 fn decode(text: &str) -> Option<String> {
-    let mut bytes = Vec::with_capacity(text.len());
-    let mut rest = text.as_bytes();
-    while let [first, tail @ ..] = rest {
-        let escaped = (*first == b'%')
-            .then(|| tail.get(..2))
-            .flatten()
-            .and_then(|digits| {
-                let digits = std::str::from_utf8(digits).ok()?;
-                digits
-                    .bytes()
-                    .all(|d| d.is_ascii_hexdigit())
-                    .then(|| u8::from_str_radix(digits, 16).ok())?
-            });
-        match escaped {
-            Some(byte) => {
-                bytes.push(byte);
-                rest = tail.get(2..).unwrap_or_default();
-            }
-            // A lone percent sign stands for itself, as in most decoders.
-            None => {
-                bytes.push(*first);
-                rest = tail;
-            }
-        }
-    }
-    String::from_utf8(bytes).ok()
+    let decoded = percent_decode_str(text).decode_utf8().ok()?;
+    Some(decoded.into_owned())
 }
 
 /// What the conventions prescribe for a service without a name.

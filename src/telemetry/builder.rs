@@ -9,6 +9,7 @@ use std::{
 
 use opentelemetry::global;
 use opentelemetry_sdk::trace::{SdkTracerProvider, SpanExporter};
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, PercentEncode, utf8_percent_encode};
 use tracing_subscriber::{filter::LevelFilter, layer::SubscriberExt};
 
 use super::{
@@ -267,15 +268,9 @@ fn environment(name: &str) -> Option<String> {
     std::env::var_os(name).map(|value| value.to_string_lossy().into_owned())
 }
 
-/// Percent-encodes what `key=value,key=value` could not carry otherwise.
-fn encode(text: &str) -> String {
-    let mut encoded = String::with_capacity(text.len());
-    for byte in text.bytes() {
-        if byte.is_ascii_alphanumeric() || b"-._".contains(&byte) {
-            encoded.push(char::from(byte));
-        } else {
-            encoded.push_str(&format!("%{byte:02X}"));
-        }
-    }
-    encoded
+/// What `key=value,key=value` can carry as it is.
+const PLAIN: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_');
+
+fn encode(text: &str) -> PercentEncode<'_> {
+    utf8_percent_encode(text, PLAIN)
 }
