@@ -12,6 +12,7 @@ mod context;
 mod frames;
 mod pace;
 mod pipeline;
+mod secret;
 mod services;
 mod settings;
 mod stand_in;
@@ -78,7 +79,7 @@ async fn run(arguments: &Arguments) -> Result<(), Box<dyn Error>> {
 }
 
 async fn prepare(arguments: &Arguments) -> Result<Agent, Box<dyn Error>> {
-    let settings = Settings::load();
+    let settings = Settings::load()?;
     let pace = Pace::times(arguments.speed);
     let missing: Vec<&str> = [
         (settings.deepgram.is_none(), "DEEPGRAM_API_KEY"),

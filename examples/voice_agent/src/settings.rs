@@ -1,38 +1,12 @@
 //! Where the services are and what opens them: from the environment, or from a `.env` file in the working directory.
 
+use crate::secret::Secret;
 use crate::services::{cartesia, deepgram, openai};
 use std::collections::HashMap;
-use std::fmt;
+use std::io;
 
-/// A key. It prints as `***`, so that no log line and no span can hold it by accident.
-#[derive(Clone, Default)]
-pub(crate) struct Secret(String);
-
-impl Secret {
-    pub(crate) fn new(key: impl Into<String>) -> Self {
-        Self(key.into())
-    }
-
-    /// The key itself, for the one header it belongs in.
-    pub(crate) fn expose(&self) -> &str {
-        &self.0
-    }
-
-    /// `text` without the key: providers repeat it in their error messages.
-    pub(crate) fn redact(&self, text: &str) -> String {
-        if self.0.is_empty() {
-            text.to_owned()
-        } else {
-            text.replace(&self.0, "***")
-        }
-    }
-}
-
-impl fmt::Debug for Secret {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("***")
-    }
-}
+/// Beside the environment, which wins.
+const FILE: &str = ".env";
 
 /// One service set each; the ones without a key are to be stood in for.
 #[derive(Clone, Debug)]
@@ -45,24 +19,34 @@ pub(crate) struct Settings {
 }
 
 impl Settings {
-    pub(crate) fn load() -> Self {
-        let file = std::fs::read_to_string(".env")
-            .map(|text| parse(&text))
-            .unwrap_or_default();
+    /// `Err` names the file or the variable that cannot be used, without its value.
+    pub(crate) fn load() -> Result<Self, String> {
+        let file = match std::fs::read_to_string(FILE) {
+            Ok(text) => parse(&text)?,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => HashMap::new(),
+            Err(error) => return Err(format!("{FILE} cannot be read: {error}")),
+        };
         Self::from(|name| {
             std::env::var(name)
                 .ok()
                 .or_else(|| file.get(name).cloned())
-                .filter(|v| !v.is_empty())
+                .filter(|value| !value.is_empty())
         })
     }
 
-    fn from(get: impl Fn(&str) -> Option<String>) -> Self {
+    fn from(get: impl Fn(&str) -> Option<String>) -> Result<Self, String> {
         let or = |name: &str, default: &str| get(name).unwrap_or_else(|| default.to_owned());
+        let key = |name: &str| match get(name) {
+            Some(key) if !key.bytes().all(|byte| byte.is_ascii_graphic()) => Err(format!(
+                "{name} cannot be used: a key has no spaces, line breaks or letters beyond ASCII; what is beside the key \
+                 has to go"
+            )),
+            key => Ok(key),
+        };
         let openai_url = get("OPENAI_BASE_URL");
-        let openai_key = get("OPENAI_API_KEY");
-        Self {
-            deepgram: get("DEEPGRAM_API_KEY").map(|key| deepgram::Config {
+        let openai_key = key("OPENAI_API_KEY")?;
+        Ok(Self {
+            deepgram: key("DEEPGRAM_API_KEY")?.map(|key| deepgram::Config {
                 url: or("DEEPGRAM_URL", "wss://api.deepgram.com"),
                 key: Secret::new(key),
                 model: or("DEEPGRAM_MODEL", "nova-3"),
@@ -74,7 +58,7 @@ impl Settings {
                 key: Secret::new(openai_key.unwrap_or_default()),
                 model: or("OPENAI_MODEL", "gpt-4o-mini"),
             }),
-            cartesia: get("CARTESIA_API_KEY").map(|key| cartesia::Config {
+            cartesia: key("CARTESIA_API_KEY")?.map(|key| cartesia::Config {
                 url: or("CARTESIA_URL", "wss://api.cartesia.ai"),
                 key: Secret::new(key),
                 model: or("CARTESIA_MODEL", "sonic-3"),
@@ -84,45 +68,76 @@ impl Settings {
                 or("GEOCODING_URL", "https://geocoding-api.open-meteo.com"),
                 or("WEATHER_URL", "https://api.open-meteo.com"),
             ),
-        }
+        })
     }
 }
 
-/// `NAME=value` lines; `#` starts a comment line, `export` and quotes around the value are allowed.
-fn parse(text: &str) -> HashMap<String, String> {
-    text.lines()
-        .map(|line| line.trim().trim_start_matches("export "))
-        .filter(|line| !line.starts_with('#'))
-        .filter_map(|line| line.split_once('='))
-        .map(|(name, value)| {
-            (
-                name.trim().to_owned(),
-                value.trim().trim_matches(['"', '\'']).to_owned(),
-            )
-        })
-        .collect()
+/// The first of each variable in a `.env` file. No part of a value gets into the error.
+fn parse(text: &str) -> Result<HashMap<String, String>, String> {
+    let text = text.trim_start_matches('\u{feff}');
+    let mut variables = HashMap::new();
+    for line in dotenvy::from_read_iter(text.as_bytes()) {
+        let (name, value) = line.map_err(|error| match error {
+            // What it could not read may be a key: that is for finding the line only.
+            dotenvy::Error::LineParse(unread, _) => {
+                let line = text
+                    .lines()
+                    .position(|line| line.trim_end().ends_with(unread.trim_end()));
+                let at = line.map_or(String::new(), |index| format!(", line {}", index + 1));
+                format!(
+                    "{FILE}{at} cannot be read: allowed is NAME=value, with quotes around a value that has spaces"
+                )
+            }
+            error => format!("{FILE} cannot be read: {error}"),
+        })?;
+        variables.entry(name).or_insert(value);
+    }
+    Ok(variables)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    fn settings(file: &str) -> Result<Settings, String> {
+        let file = parse(file)?;
+        Settings::from(|name| file.get(name).filter(|value| !value.is_empty()).cloned())
+    }
+
     #[test]
-    fn a_key_never_prints() {
-        let file = parse(
-            "# keys\nexport OPENAI_API_KEY=\"sk-verysecret\"\nDEEPGRAM_API_KEY = dg-verysecret\n",
+    fn comment_after_key_is_no_part_of_it() {
+        let settings = settings(
+            "\u{feff}# keys\nexport OPENAI_API_KEY=\"sk-quoted\" # mine\nDEEPGRAM_API_KEY = dg-plain # my key\nCARTESIA_API_KEY=\n",
+        )
+        .unwrap();
+        assert_eq!(settings.openai.as_ref().unwrap().key.expose(), "sk-quoted");
+        assert_eq!(settings.deepgram.as_ref().unwrap().key.expose(), "dg-plain");
+        assert!(settings.cartesia.is_none());
+        let printed = format!("{settings:?}");
+        assert!(
+            !printed.contains("quoted") && !printed.contains("plain"),
+            "{printed}"
         );
-        let settings = Settings::from(|name| file.get(name).cloned());
-        assert_eq!(
-            settings.openai.as_ref().unwrap().key.expose(),
-            "sk-verysecret"
-        );
-        assert!(settings.deepgram.is_some() && settings.cartesia.is_none());
-        assert!(!format!("{settings:?}").contains("verysecret"));
-        let said = "401: wrong key sk-verysecret given";
-        assert_eq!(
-            settings.openai.unwrap().key.redact(said),
-            "401: wrong key *** given"
-        );
+    }
+
+    #[test]
+    fn errors_name_the_variable_and_not_its_value() {
+        for (file, error) in [
+            (
+                "# keys\nOPENAI_API_KEY=sk-secret my key",
+                ".env, line 2 cannot be read: allowed is NAME=value, with quotes around a value that has spaces",
+            ),
+            (
+                "sk-secret",
+                ".env, line 1 cannot be read: allowed is NAME=value, with quotes around a value that has spaces",
+            ),
+            (
+                "CARTESIA_API_KEY='sk-secret # my key'",
+                "CARTESIA_API_KEY cannot be used: a key has no spaces, line breaks or letters beyond ASCII; what is beside \
+                 the key has to go",
+            ),
+        ] {
+            assert_eq!(settings(file).unwrap_err(), error);
+        }
     }
 }

@@ -8,7 +8,7 @@ use super::socket::{Incoming, Socket};
 use super::{Attempt, Patience, ServiceError};
 use crate::audio::{self, RATE};
 use crate::frames::{Response, Sentence, Speech, cut_off};
-use crate::settings::Secret;
+use crate::secret::Secret;
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 use serde::Deserialize;
@@ -313,7 +313,7 @@ impl Synthesiser {
                 let status = message.status_code.unwrap_or(500);
                 self.failed(ServiceError {
                     kind,
-                    message: self.config.key.redact(&said.join(": ")),
+                    message: said.join(": "),
                     transient: status == 429 || status >= 500,
                     retry_after: None,
                 })
@@ -339,6 +339,7 @@ impl Synthesiser {
 
     /// The response failed. If nothing of it has been heard, it may be tried once more; else it ends where it is.
     async fn failed(&mut self, error: ServiceError) {
+        let error = error.redacted(&self.config.key);
         let Some(utterance) = self.utterance.take() else {
             return;
         };

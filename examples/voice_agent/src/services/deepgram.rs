@@ -9,7 +9,7 @@ use super::socket::{Incoming, Socket};
 use super::{Attempt, Patience, ServiceError};
 use crate::audio::{self, RATE, Samples};
 use crate::frames::{Floor, Heard};
-use crate::settings::Secret;
+use crate::secret::Secret;
 use serde::Deserialize;
 use serde_json::json;
 use std::collections::VecDeque;
@@ -320,6 +320,7 @@ impl Transcriber {
 
     /// The connection is gone or could not be had.
     async fn lost(&mut self, error: ServiceError) {
+        let error = error.redacted(&self.config.key);
         self.failures += 1;
         if error.transient {
             let wait = error

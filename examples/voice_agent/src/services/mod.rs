@@ -7,7 +7,8 @@ mod socket;
 #[cfg(test)]
 mod tests;
 
-use crate::settings::Secret;
+use crate::secret::Secret;
+use serde_json::Value;
 use std::fmt;
 use std::time::Duration;
 use tracing::Span;
@@ -40,6 +41,9 @@ pub(crate) struct ServiceError {
     pub(crate) retry_after: Option<f64>,
 }
 
+/// Characters of an error that are shown at most: some providers answer with a whole page.
+const LONGEST: usize = 300;
+
 impl ServiceError {
     fn lost(what: impl fmt::Display) -> Self {
         Self {
@@ -69,22 +73,37 @@ impl ServiceError {
         }
     }
 
+    /// The error fit to be shown: without `secret`, which may be in whatever a provider sent, and of bounded length.
+    fn redacted(self, secret: &Secret) -> Self {
+        let shown = |text: &str| secret.redact(text).chars().take(LONGEST).collect();
+        Self {
+            kind: shown(&self.kind),
+            message: shown(&self.message),
+            ..self
+        }
+    }
+
     /// An answer that is an HTTP failure. `body` is the provider's explanation, of whatever form.
-    fn status(status: u16, body: &str, secret: &Secret) -> Self {
-        let explained: Explanation = serde_json::from_str(body).unwrap_or_default();
-        let detail = explained.error.unwrap_or(explained.flat);
-        let kind = detail
-            .code
-            .or(detail.error_code)
-            .or(detail.err_code)
-            .filter(|code| !code.is_empty());
-        let said = detail
-            .message
-            .or(detail.err_msg)
-            .unwrap_or_else(|| body.chars().take(200).collect());
+    fn status(status: u16, body: &str) -> Self {
+        let explained: Value = serde_json::from_str(body).unwrap_or_default();
+        // OpenAI wraps its explanation in `error`; some servers like it send a mere text there.
+        let detail = match &explained["error"] {
+            Value::Object(_) => &explained["error"],
+            _ => &explained,
+        };
+        let first = |keys: &[&str]| {
+            let mut values = keys.iter().map(|key| match &detail[*key] {
+                Value::String(text) => text.clone(),
+                Value::Number(number) => number.to_string(),
+                _ => String::new(),
+            });
+            values.find(|text| !text.is_empty())
+        };
+        let kind = first(&["code", "error_code", "err_code"]);
+        let said = first(&["message", "err_msg", "error"]).unwrap_or_else(|| body.to_owned());
         Self {
             kind: kind.unwrap_or_else(|| status.to_string()),
-            message: format!("HTTP {status}: {}", secret.redact(said.trim())),
+            message: format!("HTTP {status}: {}", said.trim()),
             transient: status == 429 || status == 408 || status >= 500,
             retry_after: None,
         }
@@ -105,23 +124,6 @@ impl fmt::Display for ServiceError {
 }
 
 impl std::error::Error for ServiceError {}
-
-/// The error bodies of all three providers: OpenAI wraps its own in `error`.
-#[derive(Default, serde::Deserialize)]
-struct Explanation {
-    error: Option<Detail>,
-    #[serde(flatten)]
-    flat: Detail,
-}
-
-#[derive(Default, serde::Deserialize)]
-struct Detail {
-    code: Option<String>,
-    message: Option<String>,
-    error_code: Option<String>,
-    err_code: Option<String>,
-    err_msg: Option<String>,
-}
 
 /// A service span that is told how it ended. One that is dropped untold was cut off, and says so.
 struct Attempt {

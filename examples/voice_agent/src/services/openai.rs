@@ -7,7 +7,7 @@
 use super::{Attempt, Patience, ServiceError};
 use crate::context::{Message, ToolCall};
 use crate::frames::{Response, Words};
-use crate::settings::Secret;
+use crate::secret::Secret;
 use futures_util::{Stream, StreamExt};
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -79,6 +79,7 @@ impl OpenAi {
                 Ok(answer)
             }
             Err(error) => {
+                let error = error.redacted(&self.config.key);
                 attempt.failed(&error);
                 Err(error)
             }
@@ -141,7 +142,7 @@ impl OpenAi {
             body["tools"] = tools.into();
             body["tool_choice"] = "auto".into();
         }
-        let mut events = pin!(self.events(self.post(&body).await?));
+        let mut events = pin!(Self::events(self.post(&body).await?));
         let mut answer = Answer::default();
         let mut begun = false;
         loop {
@@ -163,7 +164,7 @@ impl OpenAi {
                 ServiceError::malformed(format!("a part of the answer cannot be read: {error}"))
             })?;
             if chunk.error.is_some() {
-                return Err(ServiceError::status(500, &data, &self.config.key));
+                return Err(ServiceError::status(500, &data));
             }
             if let Some(usage) = &chunk.usage {
                 usage.record(span);
@@ -197,13 +198,10 @@ impl OpenAi {
     }
 
     /// The server-sent events of an answer, up to the first error.
-    fn events(
-        &self,
-        answered: reqwest::Response,
-    ) -> impl Stream<Item = Result<Sse, ServiceError>> + use<'_> {
+    fn events(answered: reqwest::Response) -> impl Stream<Item = Result<Sse, ServiceError>> {
         let mut left = LONGEST;
         let pieces = answered.bytes_stream().map(move |piece| {
-            let piece = piece.map_err(|error| ServiceError::lost(self.plain(&error)))?;
+            let piece = piece.map_err(|error| ServiceError::lost(plain(&error)))?;
             left = left
                 .checked_sub(piece.len())
                 .ok_or_else(|| ServiceError::malformed("the answer is longer than 4 MiB"))?;
@@ -240,7 +238,7 @@ impl OpenAi {
                 .map_err(|_| {
                     ServiceError::timeout("the beginning of the answer", self.patience.silence)
                 })?
-                .map_err(|error| ServiceError::lost(self.plain(&error)))?;
+                .map_err(|error| ServiceError::lost(plain(&error)))?;
             let status = answered.status().as_u16();
             Span::current().record("http.response.status_code", status);
             if answered.status().is_success() {
@@ -255,8 +253,7 @@ impl OpenAi {
                 .await
                 .ok()
                 .and_then(Result::ok);
-            let error =
-                ServiceError::status(status, &explained.unwrap_or_default(), &self.config.key);
+            let error = ServiceError::status(status, &explained.unwrap_or_default());
             Err(ServiceError {
                 retry_after,
                 ..error
@@ -264,17 +261,17 @@ impl OpenAi {
         };
         exchange.instrument(span).await
     }
+}
 
-    /// An HTTP client's error with its causes, in one line.
-    fn plain(&self, error: &reqwest::Error) -> String {
-        let mut text = error.to_string();
-        let mut cause = std::error::Error::source(error);
-        while let Some(inner) = cause {
-            text.push_str(&format!(": {inner}"));
-            cause = inner.source();
-        }
-        self.config.key.redact(&text)
+/// An HTTP client's error with its causes, in one line.
+fn plain(error: &reqwest::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = std::error::Error::source(error);
+    while let Some(inner) = cause {
+        text.push_str(&format!(": {inner}"));
+        cause = inner.source();
     }
+    text
 }
 
 #[derive(Deserialize)]

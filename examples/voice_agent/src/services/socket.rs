@@ -1,7 +1,7 @@
 //! The WebSocket under both speech services.
 
 use super::{Patience, ServiceError};
-use crate::settings::Secret;
+use crate::secret::Secret;
 use futures_util::{SinkExt, StreamExt};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
@@ -13,6 +13,7 @@ use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, connect_async};
 pub(crate) struct Socket {
     inner: WebSocketStream<MaybeTlsStream<TcpStream>>,
     patience: Patience,
+    secret: Secret,
 }
 
 /// What a socket brings.
@@ -23,16 +24,32 @@ pub(crate) enum Incoming {
 }
 
 impl Socket {
-    /// Opens `url`. The key goes into a header, never into the address: addresses end up in logs.
+    /// Opens `url`. The key goes into a header, never into the address: addresses end up in logs. No error repeats it.
     pub(crate) async fn open(
         url: &str,
         headers: &[(&'static str, String)],
         secret: &Secret,
         patience: Patience,
     ) -> Result<Self, ServiceError> {
+        let opened = Self::connect(url, headers, patience).await;
+        match opened {
+            Ok(inner) => Ok(Self {
+                inner,
+                patience,
+                secret: secret.clone(),
+            }),
+            Err(error) => Err(error.redacted(secret)),
+        }
+    }
+
+    async fn connect(
+        url: &str,
+        headers: &[(&'static str, String)],
+        patience: Patience,
+    ) -> Result<WebSocketStream<MaybeTlsStream<TcpStream>>, ServiceError> {
         let permanent = |message: String| ServiceError {
             kind: "invalid_request".into(),
-            message: secret.redact(&message),
+            message,
             transient: false,
             retry_after: None,
         };
@@ -49,20 +66,16 @@ impl Socket {
             request.headers_mut().insert(*name, value);
         }
         match timeout(patience.connect, connect_async(request)).await {
-            Ok(Ok((inner, _))) => Ok(Self { inner, patience }),
+            Ok(Ok((inner, _))) => Ok(inner),
             Ok(Err(Error::Http(response))) => {
                 let body = response
                     .body()
                     .as_deref()
                     .map(String::from_utf8_lossy)
                     .unwrap_or_default();
-                Err(ServiceError::status(
-                    response.status().as_u16(),
-                    &body,
-                    secret,
-                ))
+                Err(ServiceError::status(response.status().as_u16(), &body))
             }
-            Ok(Err(error)) => Err(ServiceError::lost(secret.redact(&error.to_string()))),
+            Ok(Err(error)) => Err(ServiceError::lost(error)),
             Err(_) => Err(ServiceError::timeout("connecting", patience.connect)),
         }
     }
@@ -70,7 +83,7 @@ impl Socket {
     /// Sends; a peer that does not take what it is sent counts as lost.
     pub(crate) async fn send(&mut self, message: Message) -> Result<(), ServiceError> {
         match timeout(self.patience.silence, self.inner.send(message)).await {
-            Ok(sent) => sent.map_err(ServiceError::lost),
+            Ok(sent) => sent.map_err(|error| ServiceError::lost(error).redacted(&self.secret)),
             Err(_) => Err(ServiceError::timeout("sending", self.patience.silence)),
         }
     }
@@ -85,17 +98,20 @@ impl Socket {
     /// The next text message. Cancel-safe.
     pub(crate) async fn next(&mut self) -> Incoming {
         loop {
-            return match self.inner.next().await {
-                Some(Ok(Message::Text(text))) => Incoming::Text(text.as_str().to_owned()),
-                Some(Ok(Message::Close(Some(frame)))) => Incoming::Lost(ServiceError::lost(
-                    format!("closed with {}: {}", u16::from(frame.code), frame.reason),
+            let error = match self.inner.next().await {
+                Some(Ok(Message::Text(text))) => return Incoming::Text(text.as_str().to_owned()),
+                Some(Ok(Message::Close(Some(frame)))) => ServiceError::lost(format!(
+                    "closed with {}: {}",
+                    u16::from(frame.code),
+                    frame.reason
                 )),
                 Some(Ok(Message::Close(None))) | None => {
-                    Incoming::Lost(ServiceError::lost("closed by the provider"))
+                    ServiceError::lost("closed by the provider")
                 }
                 Some(Ok(_)) => continue,
-                Some(Err(error)) => Incoming::Lost(ServiceError::lost(error)),
+                Some(Err(error)) => ServiceError::lost(error),
             };
+            return Incoming::Lost(error.redacted(&self.secret));
         }
     }
 

@@ -5,8 +5,8 @@ use crate::audio::{FRAME, Samples, read_wav};
 use crate::context::Message;
 use crate::frames::{Floor, Heard, Response, Sentence, Speech, Words};
 use crate::pace::Pace;
+use crate::secret::Secret;
 use crate::services::openai::OpenAi;
-use crate::settings::Secret;
 use crate::stand_in::faults::{Fault, Kind, Provider};
 use crate::stand_in::{Behaviour, Delays, StandIns};
 use crate::tests::{Collected, essence, tree};
@@ -148,6 +148,64 @@ mod llm {
         );
         assert_eq!(outcome(&collected), "\nllm invalid_api_key | ERROR\n");
         assert!(!everything(&collected).contains(WRONG_KEY));
+    }
+
+    /// A server that refuses everything with `status` and `body`.
+    async fn refusing(status: &str, body: String) -> String {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let answer = format!(
+            "HTTP/1.1 {status}\r\ncontent-length: {}\r\n\r\n{body}",
+            body.len()
+        );
+        tokio::spawn(async move {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            let mut request = vec![0; 16_384];
+            let _ = stream.read(&mut request).await.unwrap();
+            stream.write_all(answer.as_bytes()).await.unwrap();
+        });
+        format!("http://{address}")
+    }
+
+    #[tokio::test]
+    async fn key_repeated_in_any_part_of_a_refusal_does_not_leak() {
+        let masked = "sk-this*************leak";
+        for body in [
+            format!(r#"{{"error": {{"message": "wrong key", "code": "{WRONG_KEY}"}}}}"#),
+            format!(r#"{{"error": "wrong key {masked}"}}"#),
+            format!("<html>{} {WRONG_KEY}</html>", "x".repeat(280)),
+        ] {
+            let (answer, _, collected) = ask(
+                refusing("401 Unauthorized", body).await,
+                WRONG_KEY,
+                Patience::default(),
+            )
+            .await;
+            let shown = answer.unwrap_err() + &everything(&collected);
+            assert!(shown.contains("***"), "{shown}");
+            for part in [WRONG_KEY, masked, &WRONG_KEY[..8]] {
+                assert!(!shown.contains(part), "{part} is in {shown}");
+            }
+        }
+    }
+
+    #[tokio::test]
+    async fn refusals_of_compatible_servers_are_understood() {
+        for (body, error) in [
+            (
+                r#"{"error": "model 'm' not found"}"#,
+                "404: HTTP 404: model 'm' not found",
+            ),
+            (
+                r#"{"error": {"code": 404, "message": "no such model", "type": null}}"#,
+                "404: HTTP 404: no such model",
+            ),
+            ("not here", "404: HTTP 404: not here"),
+        ] {
+            let url = refusing("404 Not Found", body.to_owned()).await;
+            let (answer, ..) = ask(url, "k", Patience::default()).await;
+            assert_eq!(answer.unwrap_err(), error);
+        }
     }
 
     #[tokio::test]

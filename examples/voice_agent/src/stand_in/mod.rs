@@ -11,8 +11,8 @@ mod voice;
 mod weather;
 
 use crate::pace::Pace;
+use crate::secret::Secret;
 use crate::services;
-use crate::settings::Secret;
 use axum::Router;
 use axum::http::HeaderMap;
 use axum::routing::{any, get, post};
