@@ -43,6 +43,7 @@ impl Settings {
             )),
             key => Ok(key),
         };
+        let language = or("DEEPGRAM_LANGUAGE", "en");
         let openai_url = get("OPENAI_BASE_URL");
         let openai_key = key("OPENAI_API_KEY")?;
         Ok(Self {
@@ -50,7 +51,7 @@ impl Settings {
                 url: or("DEEPGRAM_URL", "wss://api.deepgram.com"),
                 key: Secret::new(key),
                 model: or("DEEPGRAM_MODEL", "nova-3"),
-                language: or("DEEPGRAM_LANGUAGE", "en"),
+                language: language.clone(),
             }),
             // A server of one's own often has an address and no key.
             openai: (openai_url.is_some() || openai_key.is_some()).then(|| openai::Config {
@@ -63,6 +64,7 @@ impl Settings {
                 key: Secret::new(key),
                 model: or("CARTESIA_MODEL", "sonic-3"),
                 voice: or("CARTESIA_VOICE_ID", "6ccbfb76-1fc6-48f7-b71d-91ac6298247b"),
+                language: spoken(&language),
             }),
             weather: (
                 or("GEOCODING_URL", "https://geocoding-api.open-meteo.com"),
@@ -70,6 +72,12 @@ impl Settings {
             ),
         })
     }
+}
+
+/// The language to speak where speech is transcribed in `language`: `en` for `en-US`, none for Deepgram's `multi`.
+fn spoken(language: &str) -> Option<String> {
+    let primary = language.split('-').next().unwrap_or_default();
+    (primary != "multi").then(|| primary.to_lowercase())
 }
 
 /// The first of each variable in a `.env` file. No part of a value gets into the error.
@@ -118,6 +126,17 @@ mod tests {
             !printed.contains("quoted") && !printed.contains("plain"),
             "{printed}"
         );
+    }
+
+    #[test]
+    fn speech_is_synthesised_in_the_language_that_is_transcribed() {
+        for (given, spoken) in [("en", Some("en")), ("pt-BR", Some("pt")), ("multi", None)] {
+            let settings =
+                settings(&format!("CARTESIA_API_KEY=k\nDEEPGRAM_LANGUAGE={given}")).unwrap();
+            assert_eq!(settings.cartesia.unwrap().language.as_deref(), spoken);
+        }
+        let cartesia = settings("CARTESIA_API_KEY=k").unwrap().cartesia.unwrap();
+        assert_eq!(cartesia.language.as_deref(), Some("en"));
     }
 
     #[test]

@@ -25,6 +25,8 @@ pub(crate) struct Config {
     pub(crate) key: Secret,
     pub(crate) model: String,
     pub(crate) voice: String,
+    /// A language code such as `en`. None leaves it to the voice.
+    pub(crate) language: Option<String>,
 }
 
 const VERSION: &str = "2026-03-01";
@@ -210,7 +212,7 @@ impl Synthesiser {
             "model_id": self.config.model,
             "transcript": transcript,
             "voice": {"mode": "id", "id": self.config.voice},
-            "language": "en",
+            "language": self.config.language,
             "context_id": context_id,
             "output_format": {"container": "raw", "encoding": "pcm_s16le", "sample_rate": RATE},
             "add_timestamps": true,

@@ -35,8 +35,6 @@ pub(crate) struct Config {
 const BEFORE: usize = 16;
 /// The longest speech that is sent anew over another connection: about 30 s.
 const REPLAY: usize = 1000;
-/// Deepgram closes a connection after 10 s without a message.
-const KEEP_ALIVE: Duration = Duration::from_secs(4);
 /// Connection attempts before the speech under way is given up.
 const ATTEMPTS: u32 = 3;
 
@@ -59,6 +57,8 @@ struct Utterance {
     overdue: Option<Instant>,
     /// What Deepgram has called final so far.
     transcript: String,
+    /// Whether something final, be it without words, has come since the user is silent.
+    answered: bool,
     losses: u32,
 }
 
@@ -99,9 +99,8 @@ pub(crate) async fn transcribe(
             .utterance
             .as_ref()
             .and_then(|utterance| utterance.overdue);
-        let wake = overdue
-            .unwrap_or(this.last_sent + KEEP_ALIVE)
-            .min(this.last_sent + KEEP_ALIVE);
+        let keep_alive = this.last_sent + patience.keep_alive;
+        let wake = overdue.map_or(keep_alive, |overdue| overdue.min(keep_alive));
         tokio::select! {
             frame = heard.recv() => match frame {
                 Some(frame) => this.hear(frame).await,
@@ -185,6 +184,7 @@ impl Transcriber {
                 // Speech goes on before the transcript of what was said just now has come: it is one utterance.
                 if let Some(utterance) = &mut self.utterance {
                     utterance.overdue = None;
+                    utterance.answered = false;
                     return;
                 }
                 let samples = self.recent.iter().map(|samples| samples.len()).sum();
@@ -194,7 +194,12 @@ impl Transcriber {
                 let Some(utterance) = &mut self.utterance else {
                     return;
                 };
-                utterance.overdue = Some(Instant::now() + self.patience.silence);
+                let wait = if utterance.transcript.is_empty() {
+                    self.patience.silence
+                } else {
+                    self.patience.settle
+                };
+                utterance.overdue = Some(Instant::now() + wait);
                 if let Line::Refused(error) = &self.line {
                     let error = error.clone();
                     self.give_up(&error).await;
@@ -228,6 +233,7 @@ impl Transcriber {
             samples,
             overdue: None,
             transcript: String::new(),
+            answered: false,
             losses,
         }
     }
@@ -248,27 +254,23 @@ impl Transcriber {
     }
 
     async fn wake(&mut self) {
-        if self
-            .utterance
-            .as_ref()
-            .and_then(|utterance| utterance.overdue)
-            .is_some_and(|at| at <= Instant::now())
-        {
-            if self
-                .utterance
-                .as_ref()
-                .is_some_and(|utterance| !utterance.transcript.is_empty())
-            {
-                self.complete().await;
-            } else {
+        let overdue = self.utterance.as_ref().filter(|utterance| {
+            utterance
+                .overdue
+                .is_some_and(|overdue| overdue <= Instant::now())
+        });
+        match overdue.map(|utterance| utterance.answered || !utterance.transcript.is_empty()) {
+            Some(true) => self.complete().await,
+            Some(false) => {
                 self.give_up(&ServiceError::timeout(
                     "the final transcript",
                     self.patience.silence,
                 ))
                 .await;
             }
+            None => {}
         }
-        if self.last_sent.elapsed() >= KEEP_ALIVE {
+        if self.last_sent.elapsed() >= self.patience.keep_alive {
             self.last_sent = Instant::now();
             self.send(Message::text(json!({"type": "KeepAlive"}).to_string()))
                 .await;
@@ -354,12 +356,10 @@ impl Transcriber {
             .attempt
             .span
             .record("metrics.audio_seconds", audio::seconds(utterance.samples));
-        let (sent, samples, overdue, losses) = (
-            utterance.sent,
-            utterance.samples,
-            utterance.overdue,
-            utterance.losses,
-        );
+        let overdue = utterance
+            .overdue
+            .map(|_| Instant::now() + self.patience.silence);
+        let (sent, samples, losses) = (utterance.sent, utterance.samples, utterance.losses);
         utterance.attempt.failed(&error);
         let mut again = self.begin(sent, samples, losses + 1);
         again.overdue = overdue;
@@ -389,8 +389,15 @@ impl Transcriber {
             }
             utterance.transcript.push_str(&said);
         }
-        if results.from_finalize && utterance.overdue.is_some() {
+        let Some(overdue) = &mut utterance.overdue else {
+            return;
+        };
+        if results.from_finalize {
             self.complete().await;
+        } else {
+            // `from_finalize` typically comes, says the guide; what is final may be all that there is.
+            utterance.answered = true;
+            *overdue = Instant::now() + self.patience.settle;
         }
     }
 

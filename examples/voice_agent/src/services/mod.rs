@@ -13,11 +13,17 @@ use std::fmt;
 use std::time::Duration;
 use tracing::Span;
 
-/// How long a provider may take to accept a connection, and how long to go on silently in the middle of an answer.
+/// How long to wait for a provider. Not sped up.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Patience {
+    /// For a connection to be accepted.
     pub(crate) connect: Duration,
+    /// For an answer to begin, or to go on.
     pub(crate) silence: Duration,
+    /// For more of a final transcript, once there is one.
+    pub(crate) settle: Duration,
+    /// Before a connection that nothing is sent on is kept alive.
+    pub(crate) keep_alive: Duration,
 }
 
 impl Default for Patience {
@@ -25,6 +31,9 @@ impl Default for Patience {
         Self {
             connect: Duration::from_secs(5),
             silence: Duration::from_secs(8),
+            settle: Duration::from_millis(700),
+            // Deepgram closes a connection after 10 s without a message.
+            keep_alive: Duration::from_secs(4),
         }
     }
 }

@@ -26,6 +26,8 @@ const WRONG_KEY: &str = "sk-this-key-must-not-leak";
 const IMPATIENT: Patience = Patience {
     connect: Duration::from_secs(5),
     silence: Duration::from_millis(400),
+    settle: Duration::from_millis(100),
+    keep_alive: Duration::from_secs(4),
 };
 
 fn patience(faults: &[(Provider, u64, Kind)]) -> Patience {
@@ -447,29 +449,34 @@ mod stt {
         assert!(!everything(&collected).contains(WRONG_KEY));
     }
 
-    /// A peer that answers `Finalize` with two final segments, in frames that are split or merged.
-    async fn peer(split: bool) -> deepgram::Config {
+    /// A peer that answers `Finalize` with final results, each a text and whether it says `from_finalize`. Beside it,
+    /// the types of the control messages that it gets.
+    async fn peer(
+        answers: &'static [(&'static str, bool)],
+        split: bool,
+    ) -> (deepgram::Config, mpsc::UnboundedReceiver<String>) {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("ws://{}", listener.local_addr().unwrap());
+        let (messages, seen) = mpsc::unbounded_channel();
         tokio::spawn(async move {
             let (stream, _) = listener.accept().await.unwrap();
             let mut socket = tokio_tungstenite::accept_async(stream).await.unwrap();
             while let Some(Ok(message)) = socket.next().await {
-                if !message
-                    .to_text()
-                    .is_ok_and(|text| text.contains("Finalize"))
-                {
+                let Wire::Text(text) = message else { continue };
+                let message: serde_json::Value = serde_json::from_str(&text).unwrap();
+                let _ = messages.send(message["type"].as_str().unwrap().to_owned());
+                if message["type"] != "Finalize" {
                     continue;
                 }
-                for (text, finalized) in [
-                    ("What is the weather", false),
-                    ("like in Paris today?", true),
-                ] {
-                    let results = serde_json::json!({
-                        "type": "Results", "is_final": true, "from_finalize": finalized,
+                for (text, finalized) in answers {
+                    let mut results = serde_json::json!({
+                        "type": "Results", "is_final": true,
                         "channel": {"alternatives": [{"transcript": text}]},
-                    })
-                    .to_string();
+                    });
+                    if *finalized {
+                        results["from_finalize"] = true.into();
+                    }
+                    let results = results.to_string();
                     if split {
                         let pieces: Vec<_> = results.as_bytes().chunks(5).collect();
                         for (index, piece) in pieces.iter().enumerate() {
@@ -492,18 +499,24 @@ mod stt {
                 socket.flush().await.unwrap();
             }
         });
-        deepgram::Config {
+        let config = deepgram::Config {
             url,
             key: Secret::new("k"),
             model: "m".to_owned(),
             language: "en".to_owned(),
-        }
+        };
+        (config, seen)
     }
 
     #[tokio::test]
     async fn frames_may_be_split_or_merged() {
+        let answers = &[
+            ("What is the weather", false),
+            ("like in Paris today?", true),
+        ];
         for split in [true, false] {
-            let (told, collected) = transcribe(peer(split).await, Patience::default()).await;
+            let (config, _) = peer(answers, split).await;
+            let (told, collected) = transcribe(config, Patience::default()).await;
             assert_understood(&told);
             assert_eq!(
                 outcome(&collected),
@@ -511,6 +524,65 @@ mod stt {
                 "split: {split}"
             );
         }
+    }
+
+    /// Deepgram's guide promises no `from_finalize`. The patience for silence is longer than a test may take.
+    const SETTLING: Patience = Patience {
+        connect: Duration::from_secs(5),
+        silence: Duration::from_secs(600),
+        settle: Duration::from_millis(100),
+        keep_alive: Duration::from_secs(4),
+    };
+
+    #[tokio::test]
+    async fn final_text_is_enough_without_from_finalize() {
+        let (config, _) = peer(
+            &[("What is the weather like in Paris today?", false)],
+            false,
+        )
+        .await;
+        let (told, collected) = transcribe(config, SETTLING).await;
+        assert_understood(&told);
+        assert_eq!(outcome(&collected), format!("\n{UNDERSTOOD}"));
+    }
+
+    #[tokio::test]
+    async fn final_result_without_words_ends_the_wait() {
+        let (config, _) = peer(&[("", false)], false).await;
+        let (told, _) = transcribe(config, SETTLING).await;
+        assert!(
+            matches!(&told, Floor::Transcript(text) if text.is_empty()),
+            "{told:?}"
+        );
+    }
+
+    #[tokio::test]
+    async fn connection_without_audio_is_kept_alive() {
+        let (config, mut seen) = peer(&[], false).await;
+        let patience = Patience {
+            keep_alive: Duration::from_millis(20),
+            ..Patience::default()
+        };
+        let (heard, to_stt) = mpsc::channel(8);
+        let (floor, _to_turns) = mpsc::channel(8);
+        let task = tokio::spawn(deepgram::transcribe(
+            config,
+            "c1".to_owned(),
+            patience,
+            to_stt,
+            floor,
+        ));
+        for _ in 0..3 {
+            let message = tokio::time::timeout(Duration::from_secs(20), seen.recv()).await;
+            assert_eq!(message.unwrap().as_deref(), Some("KeepAlive"));
+        }
+        drop(heard);
+        task.await.unwrap();
+        let mut last = None;
+        while let Some(message) = seen.recv().await {
+            last = Some(message);
+        }
+        assert_eq!(last.as_deref(), Some("CloseStream"));
     }
 }
 
@@ -659,6 +731,7 @@ mod tts {
             key: Secret::new("k"),
             model: "m".into(),
             voice: "v".into(),
+            language: Some("fr".into()),
         };
         let (sentences, to_tts) = mpsc::channel(8);
         let (speech, _spoken) = mpsc::channel(8);
@@ -676,8 +749,12 @@ mod tts {
             .unwrap();
         let request = seen.recv().await.unwrap();
         assert_eq!(
-            (&request["transcript"], &request["continue"]),
-            (&"It is a fine day. ".into(), &true.into())
+            (
+                &request["transcript"],
+                &request["continue"],
+                &request["language"]
+            ),
+            (&"It is a fine day. ".into(), &true.into(), &"fr".into())
         );
         response.cancel();
         let cancel = seen.recv().await.unwrap();

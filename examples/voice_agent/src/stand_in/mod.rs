@@ -140,6 +140,7 @@ impl StandIns {
             key: Secret::new(KEY),
             model: "sonic-3".to_owned(),
             voice: "stand-in-voice".to_owned(),
+            language: Some("en".to_owned()),
         }
     }
 
