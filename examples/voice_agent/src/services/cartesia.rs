@@ -1,8 +1,9 @@
 //! Text-to-speech by Cartesia's WebSocket.
 //!
 //! Wire format: Cartesia's API reference, "Text to Speech (WebSocket)" (`/tts/websocket`), and the guides "Contexts",
-//! "Stream inputs using continuations" and "API errors" of version 2026-03-01. A response of the bot is one context:
-//! its sentences are sent with `continue: true` as they become known, an empty one with `continue: false` ends it.
+//! "Buffering", "Stream inputs using continuations" and "API errors" of version 2026-03-01. A response of the bot is one
+//! context: its sentences are sent with `continue: true` as they become known, an empty one with `continue: false` ends
+//! it. A context expires a second after its last audio; what the response has to say later goes into another one.
 
 use super::socket::{Incoming, Socket};
 use super::{Attempt, Patience, ServiceError};
@@ -13,6 +14,7 @@ use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 use serde::Deserialize;
 use serde_json::json;
+use std::time::Duration;
 use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep_until};
 use tracing::field::Empty;
@@ -32,19 +34,36 @@ pub(crate) struct Config {
 const VERSION: &str = "2026-03-01";
 /// Attempts at a response of which nothing has been heard yet.
 const ATTEMPTS: u32 = 2;
+/// A context without audio for this long is not continued, as it is about to expire after 1 s.
+const EXPIRING: Duration = Duration::from_millis(800);
 
 /// A response that is being spoken.
 struct Utterance {
     response: Response,
     attempt: Attempt,
-    context_id: String,
+    context: Context,
     sentences: Vec<String>,
+    /// Samples of it so far.
+    samples: usize,
     /// Whether its last sentence has been sent.
     complete: bool,
     sounded: bool,
     tries: u32,
     /// When the provider has been silent for too long. Not while it waits for a sentence of ours.
     overdue: Instant,
+}
+
+/// A context of Cartesia's.
+struct Context {
+    id: String,
+    /// Samples of the response that came before it.
+    begins: usize,
+    /// When it last brought audio.
+    sounded: Option<Instant>,
+    /// Sentences sent since then: they are lost if it expires.
+    unheard: Vec<String>,
+    /// Whether it has ended, which is no end of the response.
+    ended: bool,
 }
 
 struct Synthesiser {
@@ -151,12 +170,16 @@ impl Synthesiser {
                 };
                 utterance.overdue = Instant::now() + silence;
                 utterance.add(text.clone());
-                self.request(&format!("{text} "), true).await;
+                self.say(text).await;
             }
             Sentence::End(response) => match &mut self.utterance {
                 Some(utterance) if utterance.response == response => {
                     utterance.complete = true;
-                    self.request("", false).await;
+                    if utterance.context.is_over() {
+                        self.over().await;
+                    } else {
+                        self.request("", false).await;
+                    }
                 }
                 // Nothing was to be said, or nothing could be.
                 _ => {
@@ -169,7 +192,6 @@ impl Synthesiser {
     }
 
     fn begin(&mut self, response: Response, tries: u32) -> Utterance {
-        self.contexts += 1;
         let span = info_span!(
             "tts",
             gen_ai.operation.name = "tts",
@@ -186,19 +208,66 @@ impl Synthesiser {
             otel.status_description = Empty,
         );
         Utterance {
-            context_id: format!(
-                "{}-{}-{}",
-                self.conversation,
-                response.number(),
-                self.contexts
-            ),
+            context: self.context(&response, 0),
             attempt: Attempt::new(span, &["interrupted", "tts.interrupted"]),
             response,
             sentences: Vec::new(),
+            samples: 0,
             complete: false,
             sounded: false,
             tries,
             overdue: Instant::now() + self.patience.silence,
+        }
+    }
+
+    /// A new context for what `response` says after its first `begins` samples.
+    fn context(&mut self, response: &Response, begins: usize) -> Context {
+        self.contexts += 1;
+        let (conversation, number) = (&self.conversation, response.number());
+        Context {
+            id: format!("{conversation}-{number}-{}", self.contexts),
+            begins,
+            sounded: None,
+            unheard: Vec::new(),
+            ended: false,
+        }
+    }
+
+    /// Sends a sentence of the current response.
+    async fn say(&mut self, sentence: String) {
+        let Some(mut utterance) = self.utterance.take() else {
+            return;
+        };
+        if utterance.context.is_over() {
+            utterance.context = self.context(&utterance.response, utterance.samples);
+        }
+        let transcript = format!("{sentence} ");
+        utterance.context.unheard.push(sentence);
+        self.utterance = Some(utterance);
+        self.request(&transcript, true).await;
+    }
+
+    /// The context is over, and the response with it if it is complete. What was sent too late goes into another context.
+    async fn over(&mut self) {
+        let Some(mut utterance) = self.utterance.take() else {
+            return;
+        };
+        let late = std::mem::take(&mut utterance.context.unheard);
+        // What brings no audio in a context of its own is nothing that sounds.
+        if !late.is_empty() && utterance.context.sounded.is_some() {
+            let complete = utterance.complete;
+            utterance.context = self.context(&utterance.response, utterance.samples);
+            self.utterance = Some(utterance);
+            self.say(late.join(" ")).await;
+            if complete {
+                self.request("", false).await;
+            }
+        } else if utterance.complete {
+            utterance.attempt.done();
+            self.deliver(Speech::End(utterance.response)).await;
+        } else {
+            utterance.context.ended = true;
+            self.utterance = Some(utterance);
         }
     }
 
@@ -207,17 +276,21 @@ impl Synthesiser {
         let Some(utterance) = &self.utterance else {
             return;
         };
-        let (response, context_id) = (utterance.response.clone(), utterance.context_id.clone());
-        let message = json!({
+        let (response, context_id) = (utterance.response.clone(), utterance.context.id.clone());
+        let mut message = json!({
             "model_id": self.config.model,
             "transcript": transcript,
             "voice": {"mode": "id", "id": self.config.voice},
-            "language": self.config.language,
             "context_id": context_id,
             "output_format": {"container": "raw", "encoding": "pcm_s16le", "sample_rate": RATE},
             "add_timestamps": true,
             "continue": more,
+            // Sentences come whole: the guide calls it a mistake to buffer them once more.
+            "max_buffer_delay_ms": 0,
         });
+        if let Some(language) = &self.config.language {
+            message["language"] = language.as_str().into();
+        }
         let sent = async {
             if self.socket.is_none() {
                 self.socket = Some(self.connect().await?);
@@ -266,7 +339,7 @@ impl Synthesiser {
         if message
             .context_id
             .as_deref()
-            .is_some_and(|id| id != utterance.context_id)
+            .is_some_and(|id| id != utterance.context.id)
         {
             return;
         }
@@ -287,22 +360,29 @@ impl Synthesiser {
                         .span
                         .in_scope(|| info!(conversation.event = "first_byte"));
                 }
-                let audio = Speech::Audio(utterance.response.clone(), audio::from_bytes(&bytes));
+                let samples = audio::from_bytes(&bytes);
+                utterance.samples += samples.len();
+                utterance.context.sounded = Some(Instant::now());
+                utterance.context.unheard.clear();
+                let audio = Speech::Audio(utterance.response.clone(), samples);
                 self.deliver(audio).await;
             }
             "timestamps" => {
                 let response = utterance.response.clone();
+                let begins = audio::seconds(utterance.context.begins);
                 let times = message.word_timestamps.unwrap_or_default();
                 for (word, start) in times.words.into_iter().zip(times.start) {
-                    self.deliver(Speech::Word(response.clone(), word, start))
+                    self.deliver(Speech::Word(response.clone(), word, begins + start))
                         .await;
                 }
             }
-            "done" => {
-                if let Some(utterance) = self.utterance.take() {
-                    utterance.attempt.done();
-                    self.deliver(Speech::End(utterance.response)).await;
-                }
+            "done" => self.over().await,
+            // The answer to what came too late for an expired context.
+            "error"
+                if utterance.context.is_expiring()
+                    && message.status_code.is_some_and(|status| status < 500) =>
+            {
+                self.over().await
             }
             "error" => {
                 let kind = message
@@ -330,8 +410,14 @@ impl Synthesiser {
         let Some(utterance) = self.utterance.take() else {
             return;
         };
-        let cancel = json!({"context_id": utterance.context_id, "cancel": true});
+        let (cancel, ended) = (
+            json!({"context_id": utterance.context.id, "cancel": true}),
+            utterance.context.ended,
+        );
         drop(utterance);
+        if ended {
+            return;
+        }
         if let Some(socket) = &mut self.socket
             && socket.send_json(&cancel).await.is_err()
         {
@@ -366,7 +452,7 @@ impl Synthesiser {
                 .into_iter()
                 .for_each(|sentence| again.add(sentence));
             self.utterance = Some(again);
-            self.request(&format!("{text} "), true).await;
+            self.say(text).await;
             if complete && let Some(utterance) = &mut self.utterance {
                 utterance.complete = true;
                 self.request("", false).await;
@@ -386,6 +472,17 @@ impl Synthesiser {
             _ = self.speech.send(speech) => {}
             () = response.cancelled() => {}
         }
+    }
+}
+
+impl Context {
+    /// Whether it takes no more, or is about to.
+    fn is_over(&self) -> bool {
+        self.ended || self.unheard.is_empty() && self.is_expiring()
+    }
+
+    fn is_expiring(&self) -> bool {
+        self.sounded.is_some_and(|at| at.elapsed() >= EXPIRING)
     }
 }
 

@@ -11,7 +11,10 @@ use crate::stand_in::faults::{Fault, Kind, Provider};
 use crate::stand_in::{Behaviour, Delays, StandIns};
 use crate::tests::{Collected, essence, tree};
 use crate::transport::caller;
+use base64::Engine;
+use base64::prelude::BASE64_STANDARD;
 use futures_util::{SinkExt, StreamExt};
+use serde_json::{Value, json};
 use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
@@ -463,13 +466,13 @@ mod stt {
             let mut socket = tokio_tungstenite::accept_async(stream).await.unwrap();
             while let Some(Ok(message)) = socket.next().await {
                 let Wire::Text(text) = message else { continue };
-                let message: serde_json::Value = serde_json::from_str(&text).unwrap();
+                let message: Value = serde_json::from_str(&text).unwrap();
                 let _ = messages.send(message["type"].as_str().unwrap().to_owned());
                 if message["type"] != "Finalize" {
                     continue;
                 }
                 for (text, finalized) in answers {
-                    let mut results = serde_json::json!({
+                    let mut results = json!({
                         "type": "Results", "is_final": true,
                         "channel": {"alternatives": [{"transcript": text}]},
                     });
@@ -709,21 +712,33 @@ mod tts {
         assert!(!everything(&collected).contains(WRONG_KEY));
     }
 
-    #[tokio::test]
-    async fn an_interrupted_response_is_cancelled_at_the_provider() {
-        let (collected, _installed) = Collected::install();
+    /// A peer that gives away each request and sends what it is handed.
+    async fn peer() -> (
+        cartesia::Config,
+        mpsc::UnboundedReceiver<Value>,
+        mpsc::UnboundedSender<Value>,
+    ) {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("ws://{}", listener.local_addr().unwrap());
-        let (requests, mut seen) = mpsc::unbounded_channel();
+        let (requests, seen) = mpsc::unbounded_channel();
+        let (send, mut answers) = mpsc::unbounded_channel::<Value>();
         tokio::spawn(async move {
             let (stream, _) = listener.accept().await.unwrap();
             let mut socket = tokio_tungstenite::accept_async(stream).await.unwrap();
-            while let Some(Ok(message)) = socket.next().await {
-                let Ok(request) = serde_json::from_slice::<serde_json::Value>(&message.into_data())
-                else {
-                    continue;
-                };
-                requests.send(request).unwrap();
+            loop {
+                tokio::select! {
+                    message = socket.next() => match message {
+                        Some(Ok(message)) => {
+                            if let Ok(request) = serde_json::from_slice(&message.into_data()) {
+                                let _ = requests.send(request);
+                            }
+                        }
+                        _ => return,
+                    },
+                    Some(answer) = answers.recv() => {
+                        let _ = socket.send(Wire::text(answer.to_string())).await;
+                    }
+                }
             }
         });
         let config = cartesia::Config {
@@ -733,21 +748,183 @@ mod tts {
             voice: "v".into(),
             language: Some("fr".into()),
         };
+        (config, seen, send)
+    }
+
+    /// What the peer sends as one 100 ms piece of audio and one word that begins with it.
+    fn spoken(context: &Value, word: &str) -> [Value; 2] {
+        let audio = BASE64_STANDARD.encode([0; 3200]);
+        let times = json!({"words": [word], "start": [0.0], "end": [0.1]});
+        [
+            json!({"type": "timestamps", "context_id": context, "word_timestamps": times}),
+            json!({"type": "chunk", "context_id": context, "data": audio}),
+        ]
+    }
+
+    async fn next<T>(from: &mut mpsc::UnboundedReceiver<T>) -> T {
+        let next = tokio::time::timeout(Duration::from_secs(20), from.recv()).await;
+        next.unwrap().unwrap()
+    }
+
+    /// Says sentences to a peer: the sentences' sender, the speech that comes, the task.
+    fn speak_to(
+        config: cartesia::Config,
+    ) -> (
+        mpsc::Sender<Sentence>,
+        mpsc::Receiver<Speech>,
+        tokio::task::JoinHandle<()>,
+    ) {
         let (sentences, to_tts) = mpsc::channel(8);
-        let (speech, _spoken) = mpsc::channel(8);
+        let (speech, spoken) = mpsc::channel(8);
+        let patience = Patience::default();
+        let conversation = "c1".to_owned();
         let task = tokio::spawn(cartesia::synthesise(
             config,
-            "c1".to_owned(),
-            Patience::default(),
+            conversation,
+            patience,
             to_tts,
             speech,
         ));
+        (sentences, spoken, task)
+    }
+
+    async fn assert_word(spoken: &mut mpsc::Receiver<Speech>, word: &str, start: f64) {
+        let got = tokio::time::timeout(Duration::from_secs(20), spoken.recv()).await;
+        let got = got.unwrap().unwrap();
+        assert!(
+            matches!(&got, Speech::Word(_, said, at) if said == word && (at - start).abs() < 1e-9),
+            "{got:?}"
+        );
+        let got = spoken.recv().await.unwrap();
+        assert!(matches!(got, Speech::Audio(..)), "{got:?}");
+    }
+
+    #[tokio::test]
+    async fn context_that_expires_is_followed_by_another_under_the_same_response() {
+        let (collected, _installed) = Collected::install();
+        let (config, mut seen, send) = peer().await;
+        let (sentences, mut speech, task) = speak_to(config);
+        let response = Response::new(1, &CancellationToken::new());
+        let say = |text: &str| Sentence::Say(response.clone(), text.to_owned());
+
+        sentences.send(say(SAYS[0])).await.unwrap();
+        let first = next(&mut seen).await["context_id"].clone();
+        for answer in spoken(&first, "It") {
+            send.send(answer).unwrap();
+        }
+        assert_word(&mut speech, "It", 0.0).await;
+        // The provider closes the context while the next sentence is under way to it.
+        send.send(json!({"type": "done", "done": true, "context_id": first}))
+            .unwrap();
+        sentences.send(say(SAYS[1])).await.unwrap();
+        let mut request = next(&mut seen).await;
+        if request["context_id"] == first {
+            request = next(&mut seen).await;
+        }
+        let second = request["context_id"].clone();
+        assert_ne!(second, first);
+        assert_eq!(request["transcript"], "Take a walk! ");
+        for answer in spoken(&second, "Take") {
+            send.send(answer).unwrap();
+        }
+        assert_word(&mut speech, "Take", 0.1).await;
+        sentences.send(Sentence::End(response)).await.unwrap();
+        let request = next(&mut seen).await;
+        assert_eq!(
+            (&request["context_id"], &request["continue"]),
+            (&second, &false.into())
+        );
+        send.send(json!({"type": "done", "done": true, "context_id": second}))
+            .unwrap();
+        let end = speech.recv().await.unwrap();
+        assert!(matches!(end, Speech::End(_)), "{end:?}");
+        drop(sentences);
+        task.await.unwrap();
+        assert_eq!(outcome(&collected), format!("\n{SPOKEN}\n"));
+    }
+
+    #[tokio::test]
+    async fn response_between_two_contexts_is_interruptible() {
+        let (collected, _installed) = Collected::install();
+        let (config, mut seen, send) = peer().await;
+        let (sentences, mut speech, task) = speak_to(config);
+        let conversation = CancellationToken::new();
+        let response = Response::new(1, &conversation);
+        let say =
+            |response: &Response, text: &str| Sentence::Say(response.clone(), text.to_owned());
+        sentences.send(say(&response, SAYS[0])).await.unwrap();
+        let first = next(&mut seen).await["context_id"].clone();
+        for answer in spoken(&first, "It") {
+            send.send(answer).unwrap();
+        }
+        assert_word(&mut speech, "It", 0.0).await;
+        send.send(json!({"type": "done", "done": true, "context_id": first}))
+            .unwrap();
+        response.cancel();
+        sentences.send(say(&response, SAYS[1])).await.unwrap();
+        // Only the next response is sent.
+        sentences
+            .send(say(&Response::new(2, &conversation), "Yes."))
+            .await
+            .unwrap();
+        let mut request = next(&mut seen).await;
+        if request["cancel"] == true {
+            request = next(&mut seen).await;
+        }
+        assert_eq!(request["transcript"], "Yes. ");
+        drop(sentences);
+        task.await.unwrap();
+        assert_eq!(
+            outcome(&collected),
+            "\ntts It is a fine day. | interrupted\ntts Yes. | interrupted\n"
+        );
+    }
+
+    #[tokio::test]
+    async fn response_goes_on_after_the_stand_in_closed_its_context() {
+        let config = stand_ins(&[]).await.cartesia();
+        let (sentences, mut speech, task) = speak_to(config);
+        let response = Response::new(1, &CancellationToken::new());
+        let (mut samples, mut said) = ([0, 0], 0);
+        for (index, text) in SAYS.iter().enumerate() {
+            sentences
+                .send(Sentence::Say(response.clone(), (*text).to_owned()))
+                .await
+                .unwrap();
+            // Longer than a context lasts after its last audio.
+            while let Ok(piece) =
+                tokio::time::timeout(Duration::from_millis(1300), speech.recv()).await
+            {
+                match piece.unwrap() {
+                    Speech::Audio(_, audio) => samples[index] += audio.len(),
+                    Speech::Word(..) => said += 1,
+                    Speech::End(_) => panic!("the response has not ended"),
+                }
+            }
+        }
+        sentences.send(Sentence::End(response)).await.unwrap();
+        let end = tokio::time::timeout(Duration::from_secs(20), speech.recv()).await;
+        assert!(matches!(end.unwrap().unwrap(), Speech::End(_)));
+        assert!(
+            samples.iter().all(|samples| *samples > 8_000),
+            "{samples:?}"
+        );
+        assert_eq!(said, 8);
+        drop(sentences);
+        task.await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn an_interrupted_response_is_cancelled_at_the_provider() {
+        let (collected, _installed) = Collected::install();
+        let (config, mut seen, _send) = peer().await;
+        let (sentences, _speech, task) = speak_to(config);
         let response = Response::new(1, &CancellationToken::new());
         sentences
             .send(Sentence::Say(response.clone(), SAYS[0].to_owned()))
             .await
             .unwrap();
-        let request = seen.recv().await.unwrap();
+        let request = next(&mut seen).await;
         assert_eq!(
             (
                 &request["transcript"],
@@ -756,11 +933,11 @@ mod tts {
             ),
             (&"It is a fine day. ".into(), &true.into(), &"fr".into())
         );
+        assert_eq!(request["max_buffer_delay_ms"], 0);
         response.cancel();
-        let cancel = seen.recv().await.unwrap();
         assert_eq!(
-            cancel,
-            serde_json::json!({"context_id": request["context_id"], "cancel": true})
+            next(&mut seen).await,
+            json!({"context_id": request["context_id"], "cancel": true})
         );
         drop(sentences);
         task.await.unwrap();

@@ -13,15 +13,19 @@ use base64::prelude::BASE64_STANDARD;
 use futures_util::{SinkExt, StreamExt};
 use serde::Deserialize;
 use serde_json::{Value, json};
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
+use std::time::Duration;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
+use tokio::time::timeout;
 
 /// Samples in a message: 100 ms.
 const CHUNK: usize = RATE as usize / 10;
 /// How many times faster than sound speech is made.
 const SPEED: f64 = 3.0;
+/// A context takes no more this long after its last audio. Not sped up, as limits are not.
+const EXPIRES: Duration = Duration::from_secs(1);
 
 #[derive(Deserialize)]
 struct Request {
@@ -93,6 +97,7 @@ async fn serve(shared: Arc<Shared>, socket: WebSocket) {
         }
     });
     let mut contexts: HashMap<String, Context> = HashMap::new();
+    let mut over: HashSet<String> = HashSet::new();
     loop {
         let message = tokio::select! {
             message = stream.next() => message,
@@ -133,7 +138,19 @@ async fn serve(shared: Arc<Shared>, socket: WebSocket) {
                 .await;
             continue;
         }
-        contexts.retain(|_, context| !context.task.is_finished());
+        contexts.retain(|id, context| {
+            let finished = context.task.is_finished();
+            if finished {
+                over.insert(id.clone());
+            }
+            !finished
+        });
+        if over.contains(&request.context_id) {
+            let why = "the context has been closed; a new one is needed";
+            let refusal = error(Some(&request.context_id), 400, "context_closed", why);
+            let _ = out.send(Some(refusal)).await;
+            continue;
+        }
         let (id, last) = (request.context_id.clone(), !request.more);
         let characters = request.transcript.trim().chars().count() as u64;
         shared.account(conversation_of(&id), |account| {
@@ -148,6 +165,7 @@ async fn serve(shared: Arc<Shared>, socket: WebSocket) {
         if last {
             // The task goes on until it has said what it was given.
             contexts.remove(&id);
+            over.insert(id);
         }
     }
     for context in contexts.values() {
@@ -171,7 +189,13 @@ async fn say(
     let mut chance = shared.chance(Provider::Cartesia, conversation_of(&id));
     let fault = shared.faults.next(Provider::Cartesia, conversation_of(&id));
     let (mut sent, mut begun) = (0, 0.0);
-    while let Some(request) = sentences.recv().await {
+    loop {
+        let next = if sent == 0 {
+            Ok(sentences.recv().await)
+        } else {
+            timeout(EXPIRES, sentences.recv()).await
+        };
+        let Ok(Some(request)) = next else { break };
         let text = request.transcript.trim();
         if !text.is_empty() {
             let mut wait = chance.around(shared.behaviour.delays.first_audio);
