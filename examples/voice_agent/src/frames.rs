@@ -1,7 +1,7 @@
 //! What passes between the stages of the pipeline.
 
 use crate::audio::Samples;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio_util::sync::CancellationToken;
 
 /// From voice activity detection to speech-to-text. Audio flows all the time; the marks say where speech is in it.
@@ -33,6 +33,8 @@ pub(crate) struct Think(pub(crate) Response);
 #[derive(Clone, Debug)]
 pub(crate) enum Words {
     Delta(Response, String),
+    /// Nothing follows for now: what has come is to be said as it is.
+    Pause(Response),
     End(Response),
 }
 
@@ -61,7 +63,15 @@ pub(crate) struct Response(Arc<Inner>);
 struct Inner {
     number: u64,
     cancelled: CancellationToken,
-    spoken: Mutex<String>,
+    spoken: Mutex<Spoken>,
+}
+
+#[derive(Debug, Default)]
+struct Spoken {
+    /// The words that the user has heard.
+    words: Vec<String>,
+    /// How many words, heard or not, the conversation's context has already.
+    in_context: usize,
 }
 
 impl Response {
@@ -92,20 +102,23 @@ impl Response {
 
     /// The user hears `word` now.
     pub(crate) fn spoke(&self, word: &str) {
-        let mut spoken = self.0.spoken.lock().unwrap_or_else(PoisonError::into_inner);
-        if !spoken.is_empty() {
-            spoken.push(' ');
-        }
-        spoken.push_str(word);
+        self.lock().words.push(word.to_owned());
     }
 
-    /// What the user has heard of the response so far.
+    /// `text`, which is part of the response, is in the conversation's context.
+    pub(crate) fn put_in_context(&self, text: &str) {
+        self.lock().in_context += text.split_whitespace().count();
+    }
+
+    /// What the user has heard of the response so far, without what the context has already.
     pub(crate) fn spoken(&self) -> String {
-        self.0
-            .spoken
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clone()
+        let spoken = self.lock();
+        let words = spoken.words.get(spoken.in_context..).unwrap_or_default();
+        words.join(" ")
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Spoken> {
+        self.0.spoken.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -120,5 +133,21 @@ pub(crate) async fn cut_off(response: Option<&Response>) {
     match response {
         Some(response) => response.cancelled().await,
         None => std::future::pending().await,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn words_go_into_the_context_once() {
+        let response = Response::new(1, &CancellationToken::new());
+        ["Let", "me"].map(|word| response.spoke(word));
+        assert_eq!(response.spoken(), "Let me");
+        response.put_in_context("Let me  look.");
+        assert_eq!(response.spoken(), "");
+        ["look.", "It", "rains."].map(|word| response.spoke(word));
+        assert_eq!(response.spoken(), "It rains.");
     }
 }

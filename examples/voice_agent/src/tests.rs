@@ -26,7 +26,8 @@ pub(crate) struct Collected {
 
 impl Collected {
     /// Makes the crate's layer the subscriber of this thread, until what is returned is dropped. A test's runtime has
-    /// one thread, so that tests do not see each other's spans.
+    /// one thread, so that tests do not see each other's spans. Every test whose code has spans needs it: a callsite that
+    /// is met first without a subscriber may stay switched off for a test that runs at the same time.
     pub(crate) fn install() -> (Self, tracing::subscriber::DefaultGuard) {
         let exporter = InMemorySpanExporter::default();
         let simple = SimpleSpanProcessor::new(exporter.clone());

@@ -23,15 +23,9 @@ pub(crate) async fn aggregate(mut words: mpsc::Receiver<Words>, sentences: mpsc:
                     }
                 }
             }
+            Words::Pause(response) => out.extend(rest(&mut current, &response)),
             Words::End(response) => {
-                let rest = current
-                    .take()
-                    .filter(|(other, _)| *other == response)
-                    .map(|(_, text)| text);
-                let rest = rest.unwrap_or_default();
-                if !rest.trim().is_empty() {
-                    out.push(Sentence::Say(response.clone(), rest.trim().to_owned()));
-                }
+                out.extend(rest(&mut current, &response));
                 out.push(Sentence::End(response));
             }
         }
@@ -41,6 +35,13 @@ pub(crate) async fn aggregate(mut words: mpsc::Receiver<Words>, sentences: mpsc:
             }
         }
     }
+}
+
+/// What is left of `response`, be it a whole sentence or not.
+fn rest(current: &mut Option<(Response, String)>, response: &Response) -> Option<Sentence> {
+    let (_, text) = current.take().filter(|(other, _)| other == response)?;
+    let text = text.trim();
+    (!text.is_empty()).then(|| Sentence::Say(response.clone(), text.to_owned()))
 }
 
 /// Takes a whole sentence off the front of `text`: one whose end is certain because something follows it.
