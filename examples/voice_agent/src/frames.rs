@@ -143,11 +143,15 @@ mod tests {
     #[test]
     fn words_go_into_the_context_once() {
         let response = Response::new(1, &CancellationToken::new());
-        ["Let", "me"].map(|word| response.spoke(word));
+        for word in ["Let", "me"] {
+            response.spoke(word);
+        }
         assert_eq!(response.spoken(), "Let me");
         response.put_in_context("Let me  look.");
         assert_eq!(response.spoken(), "");
-        ["look.", "It", "rains."].map(|word| response.spoke(word));
+        for word in ["look.", "It", "rains."] {
+            response.spoke(word);
+        }
         assert_eq!(response.spoken(), "It rains.");
     }
 }

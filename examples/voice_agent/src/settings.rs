@@ -43,6 +43,21 @@ impl Settings {
             )),
             key => Ok(key),
         };
+        let number = |name: &str, lowest: f64, highest: f64| {
+            let Some(value) = get(name) else {
+                return Ok(None);
+            };
+            let number = value.trim().parse().ok();
+            match number.filter(|number| (lowest..=highest).contains(number)) {
+                Some(number) => Ok(Some(number)),
+                None => Err(format!(
+                    "{name} cannot be `{value}`: allowed is a number from {lowest} to {highest}"
+                )),
+            }
+        };
+        let temperature = number("OPENAI_TEMPERATURE", 0.0, 2.0)?;
+        let max_completion_tokens = number("OPENAI_MAX_COMPLETION_TOKENS", 1.0, 1e6)?
+            .map_or(openai::MAX_COMPLETION_TOKENS, |tokens| tokens as u64);
         let language = or("DEEPGRAM_LANGUAGE", "en");
         let openai_url = get("OPENAI_BASE_URL");
         let openai_key = key("OPENAI_API_KEY")?;
@@ -58,6 +73,8 @@ impl Settings {
                 base_url: openai_url.unwrap_or_else(|| "https://api.openai.com/v1".to_owned()),
                 key: Secret::new(openai_key.unwrap_or_default()),
                 model: or("OPENAI_MODEL", "gpt-4o-mini"),
+                temperature,
+                max_completion_tokens,
             }),
             cartesia: key("CARTESIA_API_KEY")?.map(|key| cartesia::Config {
                 url: or("CARTESIA_URL", "wss://api.cartesia.ai"),
@@ -154,6 +171,10 @@ mod tests {
                 "CARTESIA_API_KEY='sk-secret # my key'",
                 "CARTESIA_API_KEY cannot be used: a key has no spaces, line breaks or letters beyond ASCII; what is beside \
                  the key has to go",
+            ),
+            (
+                "OPENAI_TEMPERATURE=hot",
+                "OPENAI_TEMPERATURE cannot be `hot`: allowed is a number from 0 to 2",
             ),
         ] {
             assert_eq!(settings(file).unwrap_err(), error);

@@ -212,6 +212,8 @@ mod tests {
             base_url: url.clone(),
             key: Secret::default(),
             model: "m".to_owned(),
+            temperature: None,
+            max_completion_tokens: openai::MAX_COMPLETION_TOKENS,
         };
         let context = Context::new("Be kind.");
         context.push([Message::new("user", "What is the weather like?")]);

@@ -24,11 +24,16 @@ pub(crate) struct Config {
     pub(crate) base_url: String,
     pub(crate) key: Secret,
     pub(crate) model: String,
+    /// Not sent unless set: reasoning models refuse it.
+    pub(crate) temperature: Option<f64>,
+    /// What an answer may take at most, reasoning included.
+    pub(crate) max_completion_tokens: u64,
 }
 
-const TEMPERATURE: f64 = 0.6;
 /// An answer that is spoken is short.
-const MAX_TOKENS: u64 = 300;
+pub(crate) const MAX_COMPLETION_TOKENS: u64 = 300;
+/// The last event's data.
+const DONE: &str = "[DONE]";
 /// Tool calls in one answer beyond this are not what an agent with few tools should get.
 const TOOL_CALLS: usize = 8;
 /// Bytes of a streamed answer at most. Events are buffered until they end, so an endless one must not be read on.
@@ -101,8 +106,8 @@ impl OpenAi {
             gen_ai.provider.name = "openai",
             gen_ai.request.model = %self.config.model,
             gen_ai.output.type = "text",
-            gen_ai.request.temperature = TEMPERATURE,
-            gen_ai.request.max_tokens = MAX_TOKENS,
+            gen_ai.request.temperature = self.config.temperature,
+            gen_ai.request.max_tokens = self.config.max_completion_tokens,
             gen_ai.system_instructions = system.join("\n"),
             input = serde_json::to_string(&said).unwrap_or_default(),
             tools = described,
@@ -132,23 +137,25 @@ impl OpenAi {
         let mut body = json!({
             "model": self.config.model,
             "messages": messages,
-            "temperature": TEMPERATURE,
-            "max_tokens": MAX_TOKENS,
+            "max_completion_tokens": self.config.max_completion_tokens,
             "stream": true,
             "stream_options": {"include_usage": true},
             "user": user,
         });
+        if let Some(temperature) = self.config.temperature {
+            body["temperature"] = temperature.into();
+        }
         if !tools.is_empty() {
             body["tools"] = tools.into();
             body["tool_choice"] = "auto".into();
         }
         let mut events = pin!(Self::events(self.post(&body).await?));
         let mut answer = Answer::default();
-        let mut begun = false;
+        let mut calls = ToolCalls::default();
+        let (mut begun, mut finished) = (false, None);
         loop {
             let event = match timeout(self.patience.silence, events.next()).await {
-                Ok(Some(event)) => event?,
-                Ok(None) => return Err(ServiceError::lost("the answer ended without [DONE]")),
+                Ok(event) => event.transpose()?,
                 Err(_) => {
                     return Err(ServiceError::timeout(
                         "the next part of the answer",
@@ -156,9 +163,16 @@ impl OpenAi {
                     ));
                 }
             };
-            let Some(data) = event.data else { continue };
-            if data == "[DONE]" {
-                return Ok(answer);
+            let data = match event {
+                Some(event) => event.data,
+                // Some servers do without [DONE].
+                None if finished.is_some() => Some(DONE.to_owned()),
+                None => return Err(ServiceError::lost("the answer ended without [DONE]")),
+            };
+            let Some(data) = data else { continue };
+            if data == DONE {
+                answer.tool_calls = calls.whole();
+                return self.checked(answer, finished.as_deref());
             }
             let chunk: Chunk = serde_json::from_str(&data).map_err(|error| {
                 ServiceError::malformed(format!("a part of the answer cannot be read: {error}"))
@@ -169,10 +183,12 @@ impl OpenAi {
             if let Some(usage) = &chunk.usage {
                 usage.record(span);
             }
-            let Some(choice) = chunk.choices.into_iter().next() else {
+            let Some(choice) = chunk.choices.into_iter().flatten().next() else {
                 continue;
             };
-            if let Some(text) = choice.delta.content.filter(|text| !text.is_empty()) {
+            finished = choice.finish_reason.or(finished);
+            let delta = choice.delta.unwrap_or_default();
+            if let Some(text) = delta.content.filter(|text| !text.is_empty()) {
                 if !begun {
                     begun = true;
                     info!(conversation.event = "first_byte");
@@ -187,14 +203,30 @@ impl OpenAi {
                     return Ok(answer);
                 }
             }
-            for part in choice.delta.tool_calls {
+            for part in delta.tool_calls.into_iter().flatten() {
                 if !begun {
                     begun = true;
                     info!(conversation.event = "first_byte", text = false);
                 }
-                part.add_to(&mut answer.tool_calls)?;
+                calls.add(part)?;
             }
         }
+    }
+
+    /// An answer that has ended for the reason `finished`.
+    fn checked(&self, answer: Answer, finished: Option<&str>) -> Result<Answer, ServiceError> {
+        if finished == Some("length") && answer.text.is_empty() {
+            return Err(ServiceError {
+                kind: "length".into(),
+                message: format!(
+                    "all {} tokens went by without a word, into reasoning perhaps: raise OPENAI_MAX_COMPLETION_TOKENS",
+                    self.config.max_completion_tokens
+                ),
+                transient: false,
+                retry_after: None,
+            });
+        }
+        Ok(answer)
     }
 
     /// The server-sent events of an answer, up to the first error.
@@ -274,31 +306,30 @@ fn plain(error: &reqwest::Error) -> String {
     text
 }
 
+/// A part of an answer. What OpenAI leaves out, compatible servers send as null.
 #[derive(Deserialize)]
 struct Chunk {
-    #[serde(default)]
-    choices: Vec<Choice>,
+    choices: Option<Vec<Choice>>,
     usage: Option<Usage>,
     error: Option<Value>,
 }
 
 #[derive(Deserialize)]
 struct Choice {
-    #[serde(default)]
-    delta: Delta,
+    delta: Option<Delta>,
+    finish_reason: Option<String>,
 }
 
 #[derive(Default, Deserialize)]
 struct Delta {
     content: Option<String>,
-    #[serde(default)]
-    tool_calls: Vec<ToolCallPart>,
+    tool_calls: Option<Vec<ToolCallPart>>,
 }
 
 /// A piece of a tool call: id and name come first, then the arguments in pieces.
 #[derive(Deserialize)]
 struct ToolCallPart {
-    index: usize,
+    index: Option<usize>,
     id: Option<String>,
     function: Option<FunctionPart>,
 }
@@ -306,40 +337,75 @@ struct ToolCallPart {
 #[derive(Deserialize)]
 struct FunctionPart {
     name: Option<String>,
-    arguments: Option<String>,
+    arguments: Option<Value>,
 }
 
-impl ToolCallPart {
-    fn add_to(self, calls: &mut Vec<ToolCall>) -> Result<(), ServiceError> {
-        if self.index >= TOOL_CALLS {
-            return Err(ServiceError::malformed(format!(
-                "tool call number {} in one answer",
-                self.index + 1
-            )));
+/// The tool calls of an answer, put together from their pieces. Beside each its index, which is not always its own:
+/// servers that send whole calls may give all of them the same one, or none.
+#[derive(Default)]
+struct ToolCalls(Vec<(usize, ToolCall)>);
+
+impl ToolCalls {
+    fn add(&mut self, part: ToolCallPart) -> Result<(), ServiceError> {
+        let index = part.index.unwrap_or_default();
+        let id = part.id.unwrap_or_default();
+        let belongs = |(other, call): &(usize, ToolCall)| {
+            *other == index && (id.is_empty() || call.id.is_empty() || call.id == id)
+        };
+        let at = match self.0.iter().rposition(belongs) {
+            Some(at) => at,
+            None if self.0.len() < TOOL_CALLS => {
+                let call = ToolCall {
+                    id: String::new(),
+                    kind: "function".to_owned(),
+                    function: Default::default(),
+                };
+                self.0.push((index, call));
+                self.0.len() - 1
+            }
+            None => {
+                return Err(ServiceError::malformed(format!(
+                    "more than {TOOL_CALLS} tool calls in one answer"
+                )));
+            }
+        };
+        let call = &mut self.0[at].1;
+        if call.id.is_empty() {
+            call.id = id;
         }
-        while calls.len() <= self.index {
-            calls.push(ToolCall {
-                id: String::new(),
-                kind: "function".to_owned(),
-                function: Default::default(),
-            });
-        }
-        let call = &mut calls[self.index];
-        call.id.push_str(&self.id.unwrap_or_default());
-        if let Some(part) = self.function {
-            call.function.name.push_str(&part.name.unwrap_or_default());
-            call.function
-                .arguments
-                .push_str(&part.arguments.unwrap_or_default());
+        if let Some(part) = part.function {
+            let name = part.name.unwrap_or_default();
+            // Some servers repeat the name with each piece.
+            if call.function.name != name {
+                call.function.name.push_str(&name);
+            }
+            match part.arguments {
+                None | Some(Value::Null) => {}
+                Some(Value::String(piece)) => call.function.arguments.push_str(&piece),
+                Some(whole) => call.function.arguments = whole.to_string(),
+            }
         }
         Ok(())
+    }
+
+    /// The calls. One without an id gets one, by which its result is found.
+    fn whole(self) -> Vec<ToolCall> {
+        let calls = self.0.into_iter().map(|(_, call)| call).enumerate();
+        calls
+            .map(|(index, mut call)| {
+                if call.id.is_empty() {
+                    call.id = format!("call_{index}");
+                }
+                call
+            })
+            .collect()
     }
 }
 
 #[derive(Deserialize)]
 struct Usage {
-    prompt_tokens: u64,
-    completion_tokens: u64,
+    prompt_tokens: Option<u64>,
+    completion_tokens: Option<u64>,
     prompt_tokens_details: Option<PromptDetails>,
     completion_tokens_details: Option<CompletionDetails>,
 }
@@ -356,21 +422,23 @@ struct CompletionDetails {
 
 impl Usage {
     fn record(&self, span: &Span) {
-        span.record("gen_ai.usage.input_tokens", self.prompt_tokens);
-        span.record("gen_ai.usage.output_tokens", self.completion_tokens);
-        if let Some(cached) = self
-            .prompt_tokens_details
-            .as_ref()
-            .and_then(|details| details.cached_tokens)
-        {
-            span.record("gen_ai.usage.cache_read.input_tokens", cached);
-        }
-        if let Some(reasoning) = self
-            .completion_tokens_details
-            .as_ref()
-            .and_then(|details| details.reasoning_tokens)
-        {
-            span.record("gen_ai.usage.reasoning.output_tokens", reasoning);
+        let cached = self.prompt_tokens_details.as_ref();
+        let reasoning = self.completion_tokens_details.as_ref();
+        for (field, tokens) in [
+            ("gen_ai.usage.input_tokens", self.prompt_tokens),
+            ("gen_ai.usage.output_tokens", self.completion_tokens),
+            (
+                "gen_ai.usage.cache_read.input_tokens",
+                cached.and_then(|details| details.cached_tokens),
+            ),
+            (
+                "gen_ai.usage.reasoning.output_tokens",
+                reasoning.and_then(|details| details.reasoning_tokens),
+            ),
+        ] {
+            if let Some(tokens) = tokens {
+                span.record(field, tokens);
+            }
         }
     }
 }

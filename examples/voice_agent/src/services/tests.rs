@@ -2,7 +2,7 @@
 
 use super::{Patience, cartesia, deepgram};
 use crate::audio::{FRAME, Samples, read_wav};
-use crate::context::Message;
+use crate::context::{Function, Message, ToolCall};
 use crate::frames::{Floor, Heard, Response, Sentence, Speech, Words};
 use crate::pace::Pace;
 use crate::secret::Secret;
@@ -90,6 +90,32 @@ fn outcome(collected: &Collected) -> String {
 
 mod llm {
     use super::*;
+    use crate::services::ServiceError;
+    use crate::services::openai::{Answer, Config, MAX_COMPLETION_TOKENS};
+
+    fn config(base_url: String, key: &str) -> Config {
+        Config {
+            base_url,
+            key: Secret::new(key),
+            model: "m".to_owned(),
+            temperature: None,
+            max_completion_tokens: MAX_COMPLETION_TOKENS,
+        }
+    }
+
+    async fn chat(
+        config: Config,
+        patience: Patience,
+        words: mpsc::Sender<Words>,
+    ) -> Result<Answer, ServiceError> {
+        let client = OpenAi::new(crate::http_client().unwrap(), config, patience);
+        let response = Response::new(1, &CancellationToken::new());
+        let messages = [
+            Message::new("system", "Be kind."),
+            Message::new("user", "Hello"),
+        ];
+        client.chat(&messages, &[], "c1", &response, &words).await
+    }
 
     /// Asks once; returns what came of it, the text that was passed on, and the spans.
     async fn ask(
@@ -98,20 +124,8 @@ mod llm {
         patience: Patience,
     ) -> (Result<String, String>, String, Collected) {
         let (collected, _installed) = Collected::install();
-        let config = super::super::openai::Config {
-            base_url,
-            key: Secret::new(key),
-            model: "m".to_owned(),
-        };
-        let client = OpenAi::new(crate::http_client().unwrap(), config, patience);
-        let response = Response::new(1, &CancellationToken::new());
         let (words, mut heard) = mpsc::channel(100);
-        let messages = [
-            Message::new("system", "Be kind."),
-            Message::new("user", "Hello"),
-        ];
-        let answer = client.chat(&messages, &[], "c1", &response, &words).await;
-        drop(words);
+        let answer = chat(config(base_url, key), patience, words).await;
         let mut text = String::new();
         while let Some(Words::Delta(_, delta)) = heard.recv().await {
             text.push_str(&delta);
@@ -296,6 +310,132 @@ mod llm {
                 "in pieces of {size}"
             );
             assert_eq!(outcome(&collected), "\nllm Grüß Gott\n");
+        }
+    }
+
+    /// The answer that a server sends as these events.
+    async fn answer_of(events: &[Value], done: bool) -> Result<Answer, ServiceError> {
+        let (_collected, _installed) = Collected::install();
+        let events = events.iter().map(|event| format!("data: {event}\n\n"));
+        let mut body: String = events.collect();
+        if done {
+            body.push_str("data: [DONE]\n\n");
+        }
+        let (words, _heard) = mpsc::channel(100);
+        let length = body.len();
+        let config = config(serve_in_pieces(body, length).await, "k");
+        chat(config, Patience::default(), words).await
+    }
+
+    fn delta(delta: Value) -> Value {
+        json!({"choices": [{"index": 0, "delta": delta, "finish_reason": null}]})
+    }
+
+    fn call(id: &str, arguments: &str) -> ToolCall {
+        ToolCall {
+            id: id.to_owned(),
+            kind: "function".to_owned(),
+            function: Function {
+                name: "get_weather".to_owned(),
+                arguments: arguments.to_owned(),
+            },
+        }
+    }
+
+    #[tokio::test]
+    async fn harmless_forms_of_compatible_servers_are_accepted() {
+        let finished = json!({"choices": [{"delta": {}, "finish_reason": "stop"}]});
+        let events = [
+            json!({"choices": null, "usage": null, "error": null}),
+            json!({"choices": [{"delta": null}]}),
+            delta(json!({"role": "assistant", "content": null, "tool_calls": null})),
+            delta(json!({"content": "Hello.", "tool_calls": null, "reasoning_content": "hm"})),
+            finished,
+            json!({"choices": [], "usage": {"prompt_tokens": 3, "total_tokens": 3}}),
+        ];
+        for done in [true, false] {
+            let answer = answer_of(&events, done).await.unwrap();
+            assert_eq!(
+                (answer.text.as_str(), answer.tool_calls.len()),
+                ("Hello.", 0)
+            );
+        }
+        let error = answer_of(&events[..4], false).await.unwrap_err();
+        assert_eq!(error.kind, "connection_lost");
+    }
+
+    #[tokio::test]
+    async fn tool_calls_are_put_together_whatever_the_server_numbers() {
+        let function = |arguments: &str| json!({"name": "get_weather", "arguments": arguments});
+        let paris = call("call_a", r#"{"city":"Paris"}"#);
+        let tokyo = call("call_b", r#"{"city":"Tokyo"}"#);
+        // In pieces, each with its index.
+        let pieces = [
+            delta(json!({"tool_calls": [{"index": 0, "id": "call_a", "function": function("")}]})),
+            delta(json!({"tool_calls": [{"index": 0, "function": {"arguments": "{\"city\":"}}]})),
+            delta(
+                json!({"tool_calls": [{"index": 1, "id": "call_b", "function": function(r#"{"city":"Tokyo"}"#)}]}),
+            ),
+            delta(
+                json!({"tool_calls": [{"index": 0, "id": null, "function": {"name": null, "arguments": "\"Paris\"}"}}]}),
+            ),
+        ];
+        // Whole, all with the same index, as Ollama sends them; and with none.
+        let whole = |index: Value| {
+            [
+                delta(
+                    json!({"tool_calls": [{"index": index, "id": "call_a", "function": function(r#"{"city":"Paris"}"#)}]}),
+                ),
+                delta(
+                    json!({"tool_calls": [{"index": index, "id": "call_b", "function": function(r#"{"city":"Tokyo"}"#)}]}),
+                ),
+            ]
+        };
+        for events in [&pieces[..], &whole(json!(0)), &whole(Value::Null)] {
+            let answer = answer_of(events, true).await.unwrap();
+            assert_eq!(answer.tool_calls, [paris.clone(), tokyo.clone()]);
+        }
+        // Without an id, with the arguments as an object.
+        let event = delta(
+            json!({"tool_calls": [{"function": {"name": "get_weather", "arguments": {"city": "Paris"}}}]}),
+        );
+        let answer = answer_of(&[event], true).await.unwrap();
+        assert_eq!(answer.tool_calls, [call("call_0", r#"{"city":"Paris"}"#)]);
+    }
+
+    #[tokio::test]
+    async fn answer_that_was_all_reasoning_is_an_error() {
+        let event = json!({"choices": [{"delta": {}, "finish_reason": "length"}]});
+        let error = answer_of(&[event], true).await.unwrap_err();
+        assert_eq!((error.kind.as_str(), error.transient), ("length", false));
+    }
+
+    #[tokio::test]
+    async fn request_has_what_reasoning_models_accept() {
+        let (_collected, _installed) = Collected::install();
+        let (requests, mut seen) = mpsc::unbounded_channel();
+        let complete = async move |axum::Json(request): axum::Json<Value>| {
+            requests.send(request).unwrap();
+            "data: [DONE]\n\n"
+        };
+        let router = axum::Router::new().route("/chat/completions", axum::routing::post(complete));
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        tokio::spawn(async move { axum::serve(listener, router).await });
+        for temperature in [None, Some(0.5)] {
+            let config = Config {
+                temperature,
+                ..config(url.clone(), "k")
+            };
+            let (words, _heard) = mpsc::channel(1);
+            chat(config, Patience::default(), words).await.unwrap();
+            let request = seen.recv().await.unwrap();
+            assert_eq!(request["max_completion_tokens"], MAX_COMPLETION_TOKENS);
+            assert_eq!(request.get("max_tokens"), None);
+            assert_eq!(
+                request.get("temperature").and_then(Value::as_f64),
+                temperature
+            );
         }
     }
 

@@ -131,6 +131,8 @@ impl StandIns {
             base_url: format!("http://{}/v1", self.address),
             key: Secret::new(KEY),
             model: "gpt-4o-mini".to_owned(),
+            temperature: None,
+            max_completion_tokens: services::openai::MAX_COMPLETION_TOKENS,
         }
     }
 
