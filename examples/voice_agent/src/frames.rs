@@ -110,6 +110,11 @@ impl Response {
         self.lock().in_context += text.split_whitespace().count();
     }
 
+    /// All that the user has heard of the response so far.
+    pub(crate) fn heard(&self) -> String {
+        self.lock().words.join(" ")
+    }
+
     /// What the user has heard of the response so far, without what the context has already.
     pub(crate) fn spoken(&self) -> String {
         let spoken = self.lock();
