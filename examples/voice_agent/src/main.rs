@@ -153,7 +153,8 @@ async fn talk(arguments: &Arguments, agent: &Agent) -> Result<(), Box<dyn Error>
             _ => (caller::call(&caller::script(), agent.pace)?, "caller"),
         };
         let connection = match &arguments.record {
-            Some(path) if number == 1 => record::tap(connection, path)?,
+            Some(path) if number == 1 => record::tap(connection, path, agent.pace)
+                .map_err(|error| format!("{}: {error}", path.display()))?,
             _ => connection,
         };
         let agent = agent.clone();

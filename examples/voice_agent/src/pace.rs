@@ -25,6 +25,11 @@ impl Pace {
         secs / self.0
     }
 
+    /// How many seconds of the agent's world `duration` on this machine's clock is.
+    pub(crate) fn world_secs(self, duration: Duration) -> f64 {
+        duration.as_secs_f64() * self.0
+    }
+
     pub(crate) fn duration(self, secs: f64) -> Duration {
         Duration::from_secs_f64(self.secs(secs.max(0.0)))
     }
