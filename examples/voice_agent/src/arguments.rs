@@ -15,6 +15,8 @@ they end. Keys in the environment or in .env (see .env.example) put real provide
 
   --wav FILE       a WAV file is the caller
   --serve ADDRESS  a browser is the caller: open http://ADDRESS, e.g. 127.0.0.1:8080
+  --stand-ins ADDRESS
+                   serve the stand-ins to other programs, e.g. at 127.0.0.1:9000, and hold no conversation
   --record FILE    write the first conversation to a WAV file, the user left, the bot right
   --calls N        N conversations at once (1)
   --fast           run 8 times as fast; every figure in the traces is an eighth
@@ -31,6 +33,8 @@ pub(crate) enum User {
     Bundled,
     File(PathBuf),
     Browser(String),
+    /// Nobody: only the stand-ins are wanted, at this address.
+    Nobody(String),
 }
 
 #[derive(Clone, Debug)]
@@ -66,6 +70,7 @@ impl Arguments {
             match option.as_str() {
                 "--wav" => parsed.user = User::File(value()?.into()),
                 "--serve" => parsed.user = User::Browser(value()?),
+                "--stand-ins" => parsed.user = User::Nobody(value()?),
                 "--record" => parsed.record = Some(value()?.into()),
                 "--calls" => {
                     parsed.calls = number(&option, &value()?, |&calls| (1..=1000).contains(&calls))?
@@ -91,7 +96,11 @@ impl Arguments {
             nth: 5,
             kind: Kind::Status(429),
         };
-        parsed.faults = faults.unwrap_or_else(|| vec![rate_limit]);
+        let usual = match parsed.user {
+            User::Nobody(_) => Vec::new(),
+            _ => vec![rate_limit],
+        };
+        parsed.faults = faults.unwrap_or(usual);
         Ok(parsed)
     }
 }
@@ -183,6 +192,7 @@ mod tests {
         );
         assert_eq!(parse("--fault none").unwrap().faults.len(), 0);
         assert_eq!(parse("").unwrap().faults.len(), 1);
+        assert_eq!(parse("--stand-ins a:1").unwrap().faults.len(), 0);
     }
 
     #[test]

@@ -66,6 +66,9 @@ fn say(text: &str) {
 
 #[tokio::main]
 async fn run(arguments: &Arguments) -> Result<(), Box<dyn Error>> {
+    if let User::Nobody(address) = &arguments.user {
+        return stand_in(address, arguments).await;
+    }
     let live =
         matches!(arguments.user, User::Browser(_)).then(|| Live(broadcast::Sender::new(1024)));
     let telemetry = telemetry::start(live.clone())?;
@@ -89,13 +92,7 @@ async fn prepare(arguments: &Arguments) -> Result<Agent, Box<dyn Error>> {
     .into_iter()
     .filter_map(|(missing, name)| missing.then_some(name))
     .collect();
-    let stand_ins = StandIns::start(Behaviour {
-        seed: arguments.seed,
-        pace,
-        delays: arguments.delays,
-        faults: arguments.faults.clone(),
-    })
-    .await?;
+    let stand_ins = StandIns::start(behaviour(arguments)).await?;
     if !missing.is_empty() {
         say(&format!(
             "No {}: servers in this process stand in, speaking the providers' wire protocols (seed {}).",
@@ -119,6 +116,28 @@ async fn prepare(arguments: &Arguments) -> Result<Agent, Box<dyn Error>> {
     })
 }
 
+fn behaviour(arguments: &Arguments) -> Behaviour {
+    Behaviour {
+        seed: arguments.seed,
+        pace: Pace::times(arguments.speed),
+        delays: arguments.delays,
+        faults: arguments.faults.clone(),
+    }
+}
+
+/// Serves the stand-ins alone, until ctrl-c.
+async fn stand_in(address: &str, arguments: &Arguments) -> Result<(), Box<dyn Error>> {
+    let stand_ins = StandIns::serve(bind(address).await?, behaviour(arguments))?;
+    say(&format!("{} ctrl-c ends.", stand_ins.description()));
+    std::future::pending().await
+}
+
+async fn bind(address: &str) -> Result<TcpListener, String> {
+    TcpListener::bind(address)
+        .await
+        .map_err(|error| format!("{address}: {error}"))
+}
+
 /// The client of all HTTP services.
 fn http_client() -> reqwest::Result<reqwest::Client> {
     // One TLS implementation for all clients. It fails only if one is chosen already, which is as good.
@@ -128,9 +147,7 @@ fn http_client() -> reqwest::Result<reqwest::Client> {
 
 /// Answers browsers until ctrl-c.
 async fn serve(address: &str, agent: Agent, live: Live) -> Result<(), Box<dyn Error>> {
-    let listener = TcpListener::bind(address)
-        .await
-        .map_err(|error| format!("{address}: {error}"))?;
+    let listener = bind(address).await?;
     say(&format!(
         "Open http://{} and press Call; ctrl-c ends.",
         listener.local_addr()?

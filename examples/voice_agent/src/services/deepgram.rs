@@ -380,7 +380,7 @@ impl Transcriber {
         let Some(utterance) = &mut self.utterance else {
             return;
         };
-        if !results.is_final {
+        if results.is_final != Some(true) {
             return;
         }
         if !said.is_empty() {
@@ -392,7 +392,7 @@ impl Transcriber {
         let Some(overdue) = &mut utterance.overdue else {
             return;
         };
-        if results.from_finalize {
+        if results.from_finalize == Some(true) {
             self.complete().await;
         } else {
             // `from_finalize` typically comes, says the guide; what is final may be all that there is.
@@ -444,10 +444,8 @@ enum Answer {
 #[derive(Deserialize)]
 struct Results {
     channel: Channel,
-    #[serde(default)]
-    is_final: bool,
-    #[serde(default)]
-    from_finalize: bool,
+    is_final: Option<bool>,
+    from_finalize: Option<bool>,
 }
 
 #[derive(Deserialize)]

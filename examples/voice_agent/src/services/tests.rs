@@ -616,9 +616,8 @@ mod stt {
                         "type": "Results", "is_final": true,
                         "channel": {"alternatives": [{"transcript": text}]},
                     });
-                    if *finalized {
-                        results["from_finalize"] = true.into();
-                    }
+                    // The SDK's model says that it may be null, too.
+                    results["from_finalize"] = finalized.then_some(true).into();
                     let results = results.to_string();
                     if split {
                         let pieces: Vec<_> = results.as_bytes().chunks(5).collect();

@@ -1,11 +1,11 @@
 //! Stands in for Cartesia's WebSocket: messages as "Text to Speech (WebSocket)" of the API reference shows them.
 
 use super::faults::{Kind, Provider};
-use super::{Shared, authorised};
+use super::{KEY, Shared, fresh_id, given_key};
 use crate::audio::{self, RATE};
 use axum::Json;
-use axum::extract::State;
 use axum::extract::ws::{Message, WebSocket, WebSocketUpgrade};
+use axum::extract::{Query, State};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use base64::Engine;
@@ -31,6 +31,11 @@ const EXPIRES: Duration = Duration::from_secs(1);
 struct Request {
     context_id: String,
     #[serde(default)]
+    model_id: String,
+    voice: Option<Voice>,
+    #[serde(default)]
+    flush: bool,
+    #[serde(default)]
     transcript: String,
     #[serde(default, rename = "continue")]
     more: bool,
@@ -42,6 +47,19 @@ struct Request {
 }
 
 #[derive(Deserialize)]
+struct Voice {
+    mode: String,
+    id: String,
+}
+
+/// What browsers put into the address, as they cannot set headers.
+#[derive(Deserialize)]
+pub(super) struct Parameters {
+    api_key: Option<String>,
+    cartesia_version: Option<String>,
+}
+
+#[derive(Deserialize)]
 struct OutputFormat {
     encoding: String,
     sample_rate: u32,
@@ -49,18 +67,23 @@ struct OutputFormat {
 
 pub(super) async fn speak(
     State(shared): State<Arc<Shared>>,
+    Query(parameters): Query<Parameters>,
     headers: HeaderMap,
     upgrade: WebSocketUpgrade,
 ) -> Response {
     let refuse = |status: StatusCode, code: Value, why: String| {
-        let body = json!({"error_code": code, "title": "Refused", "message": why, "request_id": "stand-in"});
+        let body = json!({"error_code": code, "title": "Refused", "message": why, "request_id": fresh_id()});
         (status, Json(body)).into_response()
     };
-    if !authorised(&headers, "Bearer") {
-        let why = format!("Invalid API key: {}.", super::given_key(&headers));
+    let header = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
+    let key = given_key(&headers, &["Bearer"])
+        .or_else(|| header("x-api-key"))
+        .or(parameters.api_key.as_deref());
+    if key != Some(KEY) {
+        let why = format!("Invalid API key: {}.", key.unwrap_or_default());
         return refuse(StatusCode::UNAUTHORIZED, "unauthorized".into(), why);
     }
-    if headers.get("cartesia-version").is_none() {
+    if header("cartesia-version").is_none() && parameters.cartesia_version.is_none() {
         return refuse(
             StatusCode::BAD_REQUEST,
             Value::Null,
@@ -124,18 +147,9 @@ async fn serve(shared: Arc<Shared>, socket: WebSocket) {
             }
             continue;
         }
-        let fits =
-            |format: &OutputFormat| format.encoding == "pcm_s16le" && format.sample_rate == RATE;
-        if !request.output_format.as_ref().is_some_and(fits) {
-            let why = "only pcm_s16le at 16000 Hz is stood in for";
-            let _ = out
-                .send(Some(error(
-                    Some(&request.context_id),
-                    400,
-                    "invalid_output_format",
-                    why,
-                )))
-                .await;
+        if let Some((code, why)) = refused(&request) {
+            let refusal = error(Some(&request.context_id), 400, code, why);
+            let _ = out.send(Some(refusal)).await;
             continue;
         }
         contexts.retain(|id, context| {
@@ -174,6 +188,27 @@ async fn serve(shared: Arc<Shared>, socket: WebSocket) {
     writer.abort();
 }
 
+/// Why a request cannot be answered.
+fn refused(request: &Request) -> Option<(&'static str, &'static str)> {
+    let fits = |format: &OutputFormat| format.encoding == "pcm_s16le" && format.sample_rate == RATE;
+    let named = |voice: &Voice| voice.mode == "id" && !voice.id.is_empty();
+    if request.model_id.is_empty() {
+        Some(("model_not_found", "a model_id is needed"))
+    } else if !request.voice.as_ref().is_some_and(named) {
+        Some((
+            "voice_not_found",
+            "a voice with mode `id` and its id is needed",
+        ))
+    } else if !request.output_format.as_ref().is_some_and(fits) {
+        Some((
+            "invalid_output_format",
+            "only pcm_s16le at 16000 Hz is stood in for",
+        ))
+    } else {
+        None
+    }
+}
+
 /// The agent's context ids begin with the conversation's.
 fn conversation_of(context: &str) -> &str {
     context.rsplitn(3, '-').nth(2).unwrap_or_default()
@@ -188,7 +223,7 @@ async fn say(
 ) {
     let mut chance = shared.chance(Provider::Cartesia, conversation_of(&id));
     let fault = shared.faults.next(Provider::Cartesia, conversation_of(&id));
-    let (mut sent, mut begun) = (0, 0.0);
+    let (mut sent, mut begun, mut flushes) = (0, 0.0, 1);
     loop {
         let next = if sent == 0 {
             Ok(sentences.recv().await)
@@ -216,9 +251,11 @@ async fn say(
                     .iter()
                     .map(|(_, start)| begun + start)
                     .collect();
+                let length = begun + audio::seconds(spoken.samples.len());
+                let ends: Vec<f64> = starts.iter().skip(1).copied().chain([length]).collect();
                 let words: Vec<&str> = spoken.words.iter().map(|(word, _)| word.as_str()).collect();
-                let times = json!({"words": words, "start": starts, "end": starts});
-                let message = json!({"type": "timestamps", "done": false, "status_code": 206, "context_id": id, "word_timestamps": times});
+                let times = json!({"words": words, "start": starts, "end": ends});
+                let message = json!({"type": "timestamps", "done": false, "status_code": 206, "context_id": id, "flush_id": flushes, "word_timestamps": times});
                 if out.send(Some(message)).await.is_err() {
                     return;
                 }
@@ -232,7 +269,7 @@ async fn say(
                     return;
                 }
                 let data = BASE64_STANDARD.encode(audio::to_bytes(chunk));
-                let message = json!({"type": "chunk", "done": false, "status_code": 206, "step_time": 20.0, "context_id": id, "data": data});
+                let message = json!({"type": "chunk", "done": false, "status_code": 206, "step_time": 20.0, "context_id": id, "flush_id": flushes, "data": data});
                 if out.send(Some(message)).await.is_err() {
                     return;
                 }
@@ -242,6 +279,13 @@ async fn say(
                     .sleep(audio::seconds(chunk.len()) / SPEED)
                     .await;
             }
+        }
+        if request.flush {
+            let message = json!({"type": "flush_done", "done": false, "flush_done": true, "flush_id": flushes, "status_code": 206, "context_id": id});
+            if out.send(Some(message)).await.is_err() {
+                return;
+            }
+            flushes += 1;
         }
         if !request.more {
             break;
@@ -263,6 +307,6 @@ fn error(context: Option<&str>, status: u16, code: &str, why: &str) -> Value {
         "title": "Refused",
         "message": why,
         "context_id": context,
-        "request_id": "stand-in",
+        "request_id": fresh_id(),
     })
 }

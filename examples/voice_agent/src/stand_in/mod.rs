@@ -91,8 +91,12 @@ struct Shared {
 }
 
 impl StandIns {
+    /// Serves on a port of loopback that is free.
     pub(crate) async fn start(behaviour: Behaviour) -> io::Result<Self> {
-        let listener = TcpListener::bind(("127.0.0.1", 0)).await?;
+        Self::serve(TcpListener::bind(("127.0.0.1", 0)).await?, behaviour)
+    }
+
+    pub(crate) fn serve(listener: TcpListener, behaviour: Behaviour) -> io::Result<Self> {
         let address = listener.local_addr()?.to_string();
         let shared = Arc::new(Shared {
             faults: Faults::new(&behaviour.faults),
@@ -144,6 +148,15 @@ impl StandIns {
             voice: "stand-in-voice".to_owned(),
             language: Some("en".to_owned()),
         }
+    }
+
+    /// How other programs reach them.
+    pub(crate) fn description(&self) -> String {
+        let address = &self.address;
+        format!(
+            "Stand-ins for Deepgram (ws://{address}), OpenAI (http://{address}/v1), Cartesia (ws://{address}) and Open-Meteo \
+             (http://{address}); the key is {KEY}."
+        )
     }
 
     /// Base addresses of geocoding and forecast.
@@ -204,26 +217,17 @@ impl Chance {
     }
 }
 
-/// Whether a request carries the stand-ins' key in its `authorization`.
-fn authorised(headers: &HeaderMap, scheme: &str) -> bool {
-    let given = headers
-        .get("authorization")
-        .and_then(|value| value.to_str().ok())
-        .unwrap_or_default();
-    given
-        .strip_prefix(scheme)
-        .is_some_and(|key| key.trim() == KEY)
+/// An id as the providers give them.
+fn fresh_id() -> String {
+    uuid::Uuid::new_v4().to_string()
 }
 
-/// What follows the scheme in `authorization`; a provider's refusal repeats it.
-fn given_key(headers: &HeaderMap) -> String {
-    let given = headers
-        .get("authorization")
-        .and_then(|value| value.to_str().ok())
-        .unwrap_or_default();
-    given
-        .split_whitespace()
-        .nth(1)
-        .unwrap_or_default()
-        .to_owned()
+/// What follows one of `schemes` in `authorization`.
+fn given_key<'a>(headers: &'a HeaderMap, schemes: &[&str]) -> Option<&'a str> {
+    let given = headers.get("authorization")?.to_str().ok()?;
+    let (scheme, key) = given.split_once(' ')?;
+    let known = schemes
+        .iter()
+        .any(|known| known.eq_ignore_ascii_case(scheme));
+    known.then(|| key.trim())
 }
