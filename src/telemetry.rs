@@ -20,10 +20,10 @@ use tracing_subscriber::{Layer, registry::LookupSpan};
 use crate::{
     Conversations,
     environment::SetupError,
-    export::{Delivered, Delivery, Reporter},
     layer::ConversationLayer,
     recording::ConversationProcessor,
     settings::LayerSettings,
+    export::{Delivered, Delivery, Reporter, deadline},
 };
 pub use builder::Builder;
 use filter::ConversationFilter;
@@ -206,7 +206,7 @@ impl Inner {
                 }
                 // Then the provider, so that no span starts any more; it passes the end on to the workers. What it
                 // returns says less than what they do, which is asked for a second time without waiting any longer.
-                let deadline = Instant::now() + self.shutdown_timeout;
+                let deadline = deadline(Instant::now(), self.shutdown_timeout);
                 let _ = self.provider.shutdown_with_timeout(self.shutdown_timeout);
                 self.delivery.close_by(deadline).map_err(DeliveryError)
             })

@@ -6,7 +6,13 @@
 #[path = "support/mod.rs"]
 mod support;
 
-use std::time::{Duration, Instant};
+use std::{
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicU32, Ordering},
+    },
+    time::{Duration, Instant},
+};
 
 use opentelemetry::trace::{Span as _, Tracer as _};
 use opentelemetry_sdk::{
@@ -14,9 +20,15 @@ use opentelemetry_sdk::{
     trace::{SpanData, SpanExporter},
 };
 use support::{PATIENCE, Server, spans, text};
-use tracing::{Level, debug_span, info, info_span, trace, trace_span};
+use tracing::{
+    Event, Level, Subscriber, debug_span, field::Field, info, info_span, trace, trace_span,
+};
 use tracing_conversation::{Builder, ContentPolicy, Profile, Telemetry, TraceMode};
-use tracing_subscriber::{Layer as _, Registry, filter::LevelFilter, layer::SubscriberExt};
+use tracing_subscriber::{
+    Layer as _, Registry,
+    filter::LevelFilter,
+    layer::{Context, SubscriberExt},
+};
 
 /// Runs a program under telemetry of these settings; the server has everything when it returns.
 fn run(settings: impl FnOnce(Builder) -> Builder, program: impl FnOnce()) -> Server {
@@ -191,21 +203,27 @@ fn an_exporter_of_the_programs_own_is_a_destination_like_the_others() {
     assert_eq!(delivered[0].exported, 3);
 }
 
+/// Panics at its first so many batches.
 #[derive(Debug)]
-struct Panics;
+struct Panics(AtomicU32);
 
 impl SpanExporter for Panics {
     async fn export(&self, _: Vec<SpanData>) -> OTelSdkResult {
-        panic!("as this test wants it");
+        let left = self.0.load(Ordering::Relaxed);
+        if left > 0 {
+            self.0.store(left - 1, Ordering::Relaxed);
+            panic!("as this test wants it");
+        }
+        Ok(())
     }
 }
 
 #[test]
-fn an_exporter_that_panics_costs_its_own_spans_and_holds_nothing_up() {
+fn exporter_that_panics_loses_only_its_own_spans_and_delays_nothing() {
     let server = Server::start();
     let telemetry = Telemetry::builder()
         .endpoint(server.url())
-        .exporter(Panics)
+        .exporter(Panics(AtomicU32::new(u32::MAX)))
         .build()
         .unwrap();
     let subscriber = tracing_subscriber::registry().with(telemetry.layer());
@@ -216,6 +234,71 @@ fn an_exporter_that_panics_costs_its_own_spans_and_holds_nothing_up() {
         "setup::Panics: 3 spans lost, 0 still waiting (the exporter panicked)"
     );
     assert_eq!(server.names(), ["llm", "turn", "conversation"]);
+}
+
+/// Collects the messages of warnings.
+#[derive(Clone, Default)]
+struct Warnings(Arc<Mutex<Vec<String>>>);
+
+impl<S: Subscriber> tracing_subscriber::Layer<S> for Warnings {
+    fn on_event(&self, event: &Event<'_>, _: Context<'_, S>) {
+        event.record(&mut |field: &Field, value: &dyn std::fmt::Debug| {
+            if field.name() == "message" && *event.metadata().level() == Level::WARN {
+                self.0.lock().unwrap().push(format!("{value:?}"));
+            }
+        });
+    }
+}
+
+#[test]
+fn export_thread_that_panics_is_reported_counted_and_restarted() {
+    let telemetry = Telemetry::builder()
+        .variable("OTEL_TRACES_EXPORTER", "none")
+        .variable("OTEL_BSP_SCHEDULE_DELAY", "600000")
+        .exporter(Panics(AtomicU32::new(1)))
+        .build()
+        .unwrap();
+    let warnings = Warnings::default();
+    let subscriber = tracing_subscriber::registry()
+        .with(warnings.clone())
+        .with(telemetry.layer());
+    tracing::subscriber::with_default(subscriber, || {
+        info_span!("lost").in_scope(|| ());
+        let error = telemetry.flush(PATIENCE).unwrap_err().to_string();
+        assert!(error.contains("the exporter panicked"), "{error}");
+        info_span!("exported").in_scope(|| ());
+        telemetry.flush(PATIENCE).unwrap();
+    });
+    let delivered = &telemetry.delivered()[0];
+    assert_eq!(
+        (delivered.exported, delivered.failed, delivered.restarts),
+        (1, 1, 1)
+    );
+    assert_eq!(
+        *warnings.0.lock().unwrap(),
+        ["the export thread panicked and was restarted"]
+    );
+}
+
+#[test]
+fn durations_without_end_do_not_overflow() {
+    let server = Server::start();
+    let telemetry = Telemetry::builder()
+        .endpoint(server.url())
+        .shutdown_timeout(Duration::MAX)
+        .variable("OTEL_BSP_SCHEDULE_DELAY", u64::MAX.to_string())
+        .variable("OTEL_BSP_EXPORT_TIMEOUT", u64::MAX.to_string())
+        .variable("OTEL_EXPORTER_OTLP_TIMEOUT", u64::MAX.to_string())
+        .build()
+        .unwrap();
+    let subscriber = tracing_subscriber::registry().with(telemetry.layer());
+    tracing::subscriber::with_default(subscriber, || {
+        info_span!("first").in_scope(|| ());
+        telemetry.flush(Duration::MAX).unwrap();
+        info_span!("second").in_scope(|| ());
+    });
+    telemetry.shutdown().unwrap();
+    assert_eq!(server.names(), ["first", "second"]);
 }
 
 #[derive(Debug)]

@@ -8,6 +8,7 @@
 #[cfg(feature = "otlp")]
 mod answer;
 mod backoff;
+mod deadline;
 mod exporter;
 #[cfg(feature = "grpc")]
 mod grpc;
@@ -21,6 +22,7 @@ mod report;
 mod size;
 mod worker;
 
+pub(crate) use deadline::deadline;
 pub(crate) use exporter::ExporterSink;
 #[cfg(feature = "grpc")]
 pub(crate) use grpc::GrpcSink;

@@ -8,7 +8,7 @@ use opentelemetry_sdk::{
     trace::{Span, SpanData, SpanProcessor},
 };
 
-use super::{Delivered, Worker};
+use super::{Delivered, Worker, deadline::deadline};
 
 /// A `SpanProcessor` that queues spans for its workers.
 #[derive(Debug, Clone)]
@@ -29,7 +29,7 @@ impl Delivery {
 
     /// Waits until everything queued so far has left or is lost. The error tells what is lost, or still waits.
     pub(crate) fn flush_within(&self, patience: Duration) -> Result<(), String> {
-        let deadline = Instant::now() + patience;
+        let deadline = deadline(Instant::now(), patience);
         let before = self.counts();
         // All are asked before any is waited for: a slow one must not use up the time of the others.
         let targets: Vec<u64> = self
@@ -90,7 +90,7 @@ impl SpanProcessor for Delivery {
     }
 
     fn shutdown_with_timeout(&self, timeout: Duration) -> OTelSdkResult {
-        self.close_by(Instant::now() + timeout)
+        self.close_by(deadline(Instant::now(), timeout))
             .map_err(OTelSdkError::InternalFailure)
     }
 }

@@ -3,13 +3,13 @@
 use std::{
     collections::VecDeque,
     sync::{Condvar, Mutex, MutexGuard, PoisonError},
-    time::{Duration, Instant},
+    time::Instant,
 };
 
 use opentelemetry_sdk::trace::SpanData;
 use tokio::sync::Notify;
 
-use super::{Limits, size};
+use super::{Limits, deadline::deadline, size};
 
 /// What has become of the spans that were sent to one destination, since the program started.
 ///
@@ -29,6 +29,9 @@ pub struct Delivered {
     pub failed: u64,
     /// Spans in the queue or under way.
     pub waiting: u64,
+    /// How often the export thread panicked, in an exporter or in what it calls, and was started again. The spans of
+    /// the batch that it was sending are among `failed`.
+    pub restarts: u64,
     /// The last trouble in the destination's words, or in those of the connection to it.
     pub last_problem: Option<String>,
 }
@@ -46,7 +49,9 @@ struct State {
     spans: VecDeque<(usize, SpanData)>,
     /// Memory of the queued spans and of the batch under way: a batch frees its room only once it is settled.
     bytes: usize,
+    /// Spans of the batch under way, and their memory.
     under_way: usize,
+    under_way_bytes: usize,
     /// When the queue was last empty; the batch delay counts from there.
     since: Instant,
     /// Spans that were ever queued, and those of them whose fate is known.
@@ -74,7 +79,7 @@ pub(crate) struct Queue {
 
 /// What the worker is to do next.
 pub(crate) enum Next {
-    Batch { spans: Vec<SpanData>, bytes: usize },
+    Batch(Vec<SpanData>),
     Wait(Option<Instant>),
     End,
 }
@@ -87,6 +92,7 @@ impl Queue {
                 spans: VecDeque::new(),
                 bytes: 0,
                 under_way: 0,
+                under_way_bytes: 0,
                 since: Instant::now(),
                 accepted: 0,
                 settled: 0,
@@ -100,6 +106,7 @@ impl Queue {
                     rejected: 0,
                     failed: 0,
                     waiting: 0,
+                    restarts: 0,
                     last_problem: None,
                 },
             }),
@@ -152,7 +159,7 @@ impl Queue {
             None if state.spans.is_empty() => return Next::Wait(None),
             _ => {}
         }
-        let due = state.since + self.limits.delay;
+        let due = deadline(state.since, self.limits.delay);
         let ready = state.closing.is_some()
             || state.flush_to > state.settled
             || state.spans.len() >= self.limits.batch_spans
@@ -169,17 +176,17 @@ impl Queue {
             bytes += more;
         }
         state.under_way = count;
-        let spans = state.spans.drain(..count).map(|(_, span)| span).collect();
-        Next::Batch { spans, bytes }
+        state.under_way_bytes = bytes;
+        Next::Batch(state.spans.drain(..count).map(|(_, span)| span).collect())
     }
 
     /// Writes down what became of the batch under way.
-    pub(crate) fn settle(&self, bytes: usize, fate: impl FnOnce(&mut Delivered, u64)) {
+    pub(crate) fn settle(&self, fate: impl FnOnce(&mut Delivered, u64)) {
         let mut state = self.lock();
         let count = state.under_way as u64;
         fate(&mut state.counts, count);
         state.under_way = 0;
-        state.bytes -= bytes;
+        state.bytes -= std::mem::take(&mut state.under_way_bytes);
         state.settled += count;
         if state.spans.is_empty() {
             // A burst grew it; an idle program gives the room back.
@@ -250,19 +257,26 @@ impl Queue {
         self.lock().closing
     }
 
-    /// The worker's last act, also when an exporter's panic tears it down: whatever is left will not be sent.
+    /// Writes down that the export thread panicked: the batch that it was sending is lost.
+    pub(crate) fn restarted(&self) {
+        self.settle(|counts, spans| {
+            counts.failed += spans;
+            counts.restarts += 1;
+            counts.last_problem = Some("the exporter panicked".into());
+        });
+    }
+
+    /// The worker's last act, also when a panic tears it down: whatever is left will not be sent.
     pub(crate) fn end(&self) {
         let mut state = self.lock();
         let left = (state.spans.len() + state.under_way) as u64;
         state.counts.failed += left;
         state.settled += left;
         state.under_way = 0;
+        state.under_way_bytes = 0;
         state.bytes = 0;
         state.spans = VecDeque::new();
         state.closed = true;
-        if std::thread::panicking() {
-            state.counts.last_problem = Some("the exporter panicked".into());
-        }
         drop(state);
         self.settled.notify_all();
     }
@@ -295,9 +309,4 @@ impl Queue {
             self.woken(Some(until)).await;
         }
     }
-}
-
-/// Time left until `deadline`.
-pub(crate) fn left(deadline: Instant) -> Duration {
-    deadline.saturating_duration_since(Instant::now())
 }

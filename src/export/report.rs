@@ -7,18 +7,19 @@ use std::{
 
 use tracing::{Dispatch, dispatcher::WeakDispatch, warn};
 
-use super::queue::Queue;
+use super::queue::{Delivered, Queue};
 
 const PERIOD: Duration = Duration::from_secs(60);
 
 /// Speaks for one worker; clones speak to the same subscriber.
 ///
-/// Workers run without a subscriber, so that nothing they do is traced. What they have to say goes to the
-/// subscriber that the layer was installed in.
+/// A report goes to the subscriber that the layer was installed in, which need not be the global one. The layer itself
+/// ignores it, since the export thread is silenced.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Reporter {
     subscriber: Arc<OnceLock<WeakDispatch>>,
     said_at: Option<Instant>,
+    said_restart_at: Option<Instant>,
     said_lost: u64,
 }
 
@@ -33,20 +34,42 @@ impl Reporter {
     pub(crate) fn report(&mut self, queue: &Queue, held_up: bool) {
         let counts = queue.counts();
         let lost = counts.lost() - self.said_lost;
-        let too_soon = self.said_at.is_some_and(|at| at.elapsed() < PERIOD);
-        if too_soon || (lost == 0 && !held_up) {
+        if lost == 0 && !held_up {
             return;
         }
-        let Some(subscriber) = self.subscriber.get().and_then(WeakDispatch::upgrade) else {
-            return;
-        };
-        self.said_at = Some(Instant::now());
-        self.said_lost = counts.lost();
         let message = if held_up {
             "spans cannot be delivered and are kept for another try"
         } else {
             "spans were lost"
         };
+        if self.due(self.said_at) && self.warn(&counts, message) {
+            self.said_at = Some(Instant::now());
+        }
+    }
+
+    /// Says that the export thread panicked and was started again.
+    pub(crate) fn report_restart(&mut self, queue: &Queue) {
+        if self.due(self.said_restart_at) {
+            // Before the subscriber runs, which may be what panics.
+            self.said_restart_at = Some(Instant::now());
+            self.warn(
+                &queue.counts(),
+                "the export thread panicked and was restarted",
+            );
+        }
+    }
+
+    fn due(&self, said_at: Option<Instant>) -> bool {
+        said_at.is_none_or(|at| at.elapsed() >= PERIOD)
+    }
+
+    /// Whether there was a subscriber to warn.
+    fn warn(&mut self, counts: &Delivered, message: &str) -> bool {
+        let Some(subscriber) = self.subscriber.get().and_then(WeakDispatch::upgrade) else {
+            return false;
+        };
+        let lost = counts.lost() - self.said_lost;
+        self.said_lost = counts.lost();
         tracing::dispatcher::with_default(&subscriber, || {
             warn!(
                 destination = counts.destination,
@@ -55,9 +78,11 @@ impl Reporter {
                 dropped_queue_full = counts.dropped_queue_full,
                 rejected = counts.rejected,
                 failed = counts.failed,
+                restarts = counts.restarts,
                 problem = counts.last_problem,
                 "{message}",
             );
         });
+        true
     }
 }

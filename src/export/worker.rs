@@ -2,6 +2,7 @@
 
 use std::{
     io,
+    panic::{AssertUnwindSafe, catch_unwind},
     sync::Arc,
     thread,
     time::{Duration, Instant},
@@ -9,13 +10,18 @@ use std::{
 
 use opentelemetry::Context;
 use opentelemetry_sdk::trace::SpanData;
-use tracing::Dispatch;
+use tokio::runtime::Runtime;
 
 use super::{
     Answer, Delivered, Reporter, Sink,
     backoff::Backoff,
-    queue::{Next, Queue, left},
+    deadline::{deadline, left},
+    queue::{Next, Queue},
 };
+use crate::silence::silence_this_thread;
+
+/// Between a panic and the next batch, so that an exporter that always panics does not keep a core busy.
+const RESTART_PAUSE: Duration = Duration::from_millis(100);
 
 /// The bounds of one destination.
 #[derive(Debug, Clone)]
@@ -54,17 +60,15 @@ pub(crate) struct Worker {
 }
 
 impl Worker {
-    /// Starts the thread. `sink` is made on it, inside its runtime.
+    /// Starts the thread, on which `sink` then lives.
     pub(crate) fn start<S: Sink>(
         destination: String,
         limits: Limits,
-        sink: impl FnOnce() -> S + Send + 'static,
-        reporter: Reporter,
+        mut sink: S,
+        mut reporter: Reporter,
     ) -> io::Result<Self> {
         // Made here and not on the thread so that a failure is the caller's to report.
-        let runtime = tokio::runtime::Builder::new_current_thread()
-            .enable_all()
-            .build()?;
+        let mut runtime = silent_runtime()?;
         let queue = Arc::new(Queue::new(destination, limits));
         let worker = Self {
             queue: Arc::clone(&queue),
@@ -73,10 +77,29 @@ impl Worker {
             .name("span-export".into())
             .spawn(move || {
                 let _ended = Ended(&queue);
-                // What HTTP and gRPC clients trace while they carry our spans must not become spans itself.
-                let _silence = tracing::dispatcher::set_default(&Dispatch::none());
-                let _suppressed = Context::enter_telemetry_suppressed_scope();
-                runtime.block_on(async { run(&queue, sink(), reporter).await });
+                silence_for_life();
+                let mut restarted = false;
+                loop {
+                    let work = run(&queue, &mut sink, &mut reporter, restarted);
+                    // Nothing of ours is left half done by a panic: the queue's lock is never held across foreign
+                    // code, and a sink that is in pieces fails again and is counted again.
+                    let finished = catch_unwind(AssertUnwindSafe(|| runtime.block_on(work)));
+                    if finished.is_ok() {
+                        let _context = runtime.enter();
+                        drop(sink);
+                        break;
+                    }
+                    queue.restarted();
+                    restarted = true;
+                    // What the panic left in the old one is not worth finding out.
+                    match silent_runtime() {
+                        Ok(fresh) => std::mem::replace(&mut runtime, fresh).shutdown_background(),
+                        Err(error) => {
+                            queue.note(format!("the export thread cannot be restarted: {error}"));
+                            break;
+                        }
+                    }
+                }
                 // A resolver that hangs must not hold the thread, nor the program's end.
                 runtime.shutdown_background();
             })?;
@@ -88,6 +111,22 @@ impl Worker {
     }
 }
 
+/// A runtime for one export thread, whose helper threads (the resolver's) are silent too.
+fn silent_runtime() -> io::Result<Runtime> {
+    tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .on_thread_start(silence_for_life)
+        .build()
+}
+
+/// What HTTP and gRPC clients trace while they carry spans must not become spans itself: neither through this crate's
+/// layer nor through other users of the OpenTelemetry SDK.
+fn silence_for_life() {
+    // The thread serves export alone, so neither guard is ever to be dropped.
+    std::mem::forget(silence_this_thread());
+    std::mem::forget(Context::enter_telemetry_suppressed_scope());
+}
+
 /// Lets those go who wait for the worker, whichever way it ended.
 struct Ended<'a>(&'a Queue);
 
@@ -97,12 +136,17 @@ impl Drop for Ended<'_> {
     }
 }
 
-async fn run<S: Sink>(queue: &Queue, mut sink: S, mut reporter: Reporter) {
+async fn run<S: Sink>(queue: &Queue, sink: &mut S, reporter: &mut Reporter, restarted: bool) {
+    if restarted {
+        // Here, where a subscriber that panics is caught.
+        reporter.report_restart(queue);
+        queue.pause(Instant::now() + RESTART_PAUSE).await;
+    }
     loop {
         match queue.next(Instant::now()) {
             Next::Wait(until) => queue.woken(until).await,
-            Next::Batch { spans, bytes } => {
-                deliver(queue, &mut sink, spans, bytes, &mut reporter).await;
+            Next::Batch(spans) => {
+                deliver(queue, sink, spans, reporter).await;
                 reporter.report(queue, false);
             }
             Next::End => break,
@@ -116,11 +160,10 @@ async fn deliver<S: Sink>(
     queue: &Queue,
     sink: &mut S,
     spans: Vec<SpanData>,
-    bytes: usize,
     reporter: &mut Reporter,
 ) {
     let mut parcel = sink.pack(spans);
-    let give_up = Instant::now() + queue.limits().give_up_after;
+    let give_up = deadline(Instant::now(), queue.limits().give_up_after);
     let mut backoff = Backoff::new();
     loop {
         let answer = tokio::select! {
@@ -132,7 +175,7 @@ async fn deliver<S: Sink>(
         };
         let (after, why) = match answer {
             Answer::Taken { rejected, remark } => {
-                return queue.settle(bytes, |counts, spans| {
+                return queue.settle(|counts, spans| {
                     // A server may count as it likes; ours must add up.
                     let rejected = rejected.min(spans);
                     counts.rejected += rejected;
@@ -141,13 +184,13 @@ async fn deliver<S: Sink>(
                 });
             }
             Answer::Refused(why) => {
-                return queue.settle(bytes, |counts, spans| {
+                return queue.settle(|counts, spans| {
                     counts.rejected += spans;
                     counts.last_problem = Some(why);
                 });
             }
             Answer::Failed(why) => {
-                return queue.settle(bytes, |counts, spans| {
+                return queue.settle(|counts, spans| {
                     counts.failed += spans;
                     counts.last_problem = Some(why);
                 });
@@ -157,13 +200,14 @@ async fn deliver<S: Sink>(
         let now = Instant::now();
         let wait = after.unwrap_or_default().max(backoff.next());
         let closing = queue.closing();
+        let next_attempt = deadline(now, wait);
         let hopeless = match closing {
             // Nobody is helped by waiting for an attempt that the end would cut off.
-            Some(deadline) => now + wait >= deadline,
+            Some(end) => next_attempt >= end,
             None => now >= give_up,
         };
         if hopeless {
-            return queue.settle(bytes, |counts, spans| {
+            return queue.settle(|counts, spans| {
                 counts.failed += spans;
                 counts.last_problem = Some(why);
             });
@@ -171,9 +215,9 @@ async fn deliver<S: Sink>(
         queue.note(why);
         reporter.report(queue, true);
         let until = if closing.is_some() {
-            now + wait
+            next_attempt
         } else {
-            (now + wait).min(give_up)
+            next_attempt.min(give_up)
         };
         queue.pause(until).await;
     }

@@ -37,7 +37,7 @@ pub(super) fn start_exporter(
     reporter: &Reporter,
 ) -> io::Result<Worker> {
     let sink = ExporterSink::new(exporter, &settings.resource, settings.profile);
-    Worker::start(destination, limits, || sink, reporter.clone())
+    Worker::start(destination, limits, sink, reporter.clone())
 }
 
 #[cfg(feature = "console")]
@@ -88,14 +88,14 @@ fn start_otlp(otlp: &Otlp, settings: &Settings, reporter: &Reporter) -> Result<W
         #[cfg(feature = "grpc")]
         Protocol::Grpc => {
             let sink = crate::export::GrpcSink::new(connection, envelope).map_err(unusable)?;
-            Worker::start(destination.clone(), limits, || sink, reporter)
+            Worker::start(destination.clone(), limits, sink, reporter)
         }
         #[cfg(feature = "http")]
         Protocol::HttpProtobuf | Protocol::HttpJson => {
             let json = otlp.protocol == Protocol::HttpJson;
             let sink =
                 crate::export::HttpSink::new(connection, json, envelope).map_err(unusable)?;
-            Worker::start(destination.clone(), limits, || sink, reporter)
+            Worker::start(destination.clone(), limits, sink, reporter)
         }
         // `Settings::read` refuses what is not built.
         #[cfg(not(all(feature = "grpc", feature = "http")))]

@@ -168,20 +168,44 @@ fn passing_trouble_is_outlived() {
     }
 }
 
-#[test]
-fn an_exhausted_server_is_asked_again_after_the_time_it_named() {
-    // google.rpc.Status { details: [Any { RetryInfo { retry_delay: 2 s } }] }
-    let mut any = vec![0x0a, 40];
-    any.extend(b"type.googleapis.com/google.rpc.RetryInfo");
-    any.extend([0x12, 4, 0x0a, 2, 0x08, 2]);
-    let mut details = vec![0x1a, u8::try_from(any.len()).unwrap()];
-    details.extend(any);
-    let (url, service) = start();
-    service.reply([Reply::Fail(Status::with_details(
+/// `google.rpc.Status { details: [Any { RetryInfo { retry_delay } }] }`, the delay being this protobuf message.
+fn exhausted(delay: &[u8]) -> Reply {
+    fn bytes(tag: u8, content: &[u8]) -> Vec<u8> {
+        let mut field = vec![tag, u8::try_from(content.len()).unwrap()];
+        field.extend(content);
+        field
+    }
+    let mut any = bytes(0x0a, b"type.googleapis.com/google.rpc.RetryInfo");
+    any.extend(bytes(0x12, &bytes(0x0a, delay)));
+    let details = bytes(0x1a, &any);
+    Reply::Fail(Status::with_details(
         Code::ResourceExhausted,
         "full",
         details.into(),
-    ))]);
+    ))
+}
+
+#[test]
+fn longest_retry_info_is_cut_to_the_export_timeout() {
+    let (url, service) = start();
+    // The field 1 (seconds) is i64::MAX.
+    service.reply([exhausted(&[
+        0x08, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x7f,
+    ])]);
+    let telemetry = over_grpc(&url)
+        .variable("OTEL_BSP_EXPORT_TIMEOUT", "300")
+        .build()
+        .unwrap();
+    make(&telemetry, 5);
+    telemetry.flush(PATIENCE).unwrap();
+    assert_eq!(counts(&telemetry), [5, 0, 0, 0, 0]);
+    assert_eq!(service.calls(), 2);
+}
+
+#[test]
+fn an_exhausted_server_is_asked_again_after_the_time_it_named() {
+    let (url, service) = start();
+    service.reply([exhausted(&[0x08, 2])]);
     let telemetry = over_grpc(&url).build().unwrap();
     make(&telemetry, 5);
     telemetry.flush(PATIENCE).unwrap();

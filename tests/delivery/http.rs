@@ -146,6 +146,24 @@ fn a_busy_server_is_asked_again_after_the_time_it_named() {
 }
 
 #[test]
+fn longest_retry_after_is_cut_to_the_export_timeout() {
+    let server = Server::start();
+    server.reply([Reply::Status(
+        "503 Service Unavailable",
+        "retry-after: 18446744073709551615",
+        b"",
+    )]);
+    let telemetry = to(&server.url())
+        .variable("OTEL_BSP_EXPORT_TIMEOUT", "300")
+        .build()
+        .unwrap();
+    make(&telemetry, 5);
+    telemetry.flush(PATIENCE).unwrap();
+    assert_eq!(counts(&telemetry), [5, 0, 0, 0, 0]);
+    assert_eq!(server.requests().len(), 2);
+}
+
+#[test]
 fn passing_trouble_is_outlived() {
     for status in [
         "429 Too Many Requests",
