@@ -3,10 +3,14 @@
 //! Nothing here touches the process's environment: variables come from a lookup, so that a program's explicit
 //! settings can stand in front of it and tests need none. An empty value counts as unset, as OpenTelemetry has it.
 
+mod endpoint;
+mod headers;
 mod otlp;
+#[cfg(feature = "http")]
+mod proxy;
 mod resource;
 
-use std::{collections::HashMap, fmt, time::Duration};
+use std::{collections::HashMap, ffi::OsString, fmt, time::Duration};
 
 use opentelemetry_sdk::{Resource, trace::Sampler};
 
@@ -15,19 +19,22 @@ use crate::{TraceMode, export::Limits, profile::Profile};
 #[cfg(feature = "otlp")]
 pub(crate) use otlp::Connection;
 pub use otlp::Protocol;
-#[cfg(feature = "http")]
-pub(crate) use otlp::Tls;
 pub(crate) use otlp::{ENDPOINT, HEADERS, Otlp, PROTOCOL};
+#[cfg(any(feature = "tls", feature = "tls-ring", feature = "tls-native"))]
+#[cfg(feature = "otlp")]
+pub(crate) use otlp::{Identity, PemFile};
+#[cfg(feature = "http")]
+pub(crate) use proxy::Proxy;
 
-/// Why telemetry could not be set up. One line that names the thing, its value and the remedy.
-#[derive(Debug)]
+/// Why telemetry could not be set up. One line that names the thing, its value and the remedy, as `Debug` too: that is how
+/// an error returned by `main` is printed.
 #[non_exhaustive]
 pub enum SetupError {
     /// An environment variable, or the builder's setting of that name, has a value that cannot be used.
     Variable {
         /// The variable's name.
         name: String,
-        /// Its value; headers are shortened, since they carry keys.
+        /// Its value; `…` stands for what may be secret.
         value: String,
         /// What it may be instead.
         allowed: String,
@@ -69,6 +76,12 @@ impl fmt::Display for SetupError {
                 "a global tracing subscriber is installed already: add `Telemetry::layer()` to that one",
             ),
         }
+    }
+}
+
+impl fmt::Debug for SetupError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
     }
 }
 
@@ -125,13 +138,13 @@ pub(crate) struct Settings {
 /// Variables by name: a program's explicit settings first, the environment behind them.
 pub(crate) struct Variables<'a> {
     explicit: &'a HashMap<String, String>,
-    environment: &'a dyn Fn(&str) -> Option<String>,
+    environment: &'a dyn Fn(&str) -> Option<OsString>,
 }
 
 impl<'a> Variables<'a> {
     pub(crate) fn new(
         explicit: &'a HashMap<String, String>,
-        environment: &'a dyn Fn(&str) -> Option<String>,
+        environment: &'a dyn Fn(&str) -> Option<OsString>,
     ) -> Self {
         Self {
             explicit,
@@ -140,18 +153,26 @@ impl<'a> Variables<'a> {
     }
 
     /// The value without the blanks around it; none if there is nothing else.
-    pub(crate) fn get(&self, name: &str) -> Option<String> {
-        let value = match self.explicit.get(name) {
-            Some(value) => value.clone(),
-            None => (self.environment)(name)?,
+    pub(crate) fn get(&self, name: &str) -> Result<Option<String>, SetupError> {
+        let value = match (self.explicit.get(name), (self.environment)(name)) {
+            (Some(value), _) => value.clone(),
+            (None, None) => return Ok(None),
+            (None, Some(value)) => value
+                .into_string()
+                // The value is not shown: any of them may be the one with the keys.
+                .map_err(|_| SetupError::variable(name, "…", "text in UTF-8"))?,
         };
         let value = value.trim();
-        (!value.is_empty()).then(|| value.to_owned())
+        Ok((!value.is_empty()).then(|| value.to_owned()))
+    }
+
+    fn is_set(&self, name: &str) -> Result<bool, SetupError> {
+        Ok(self.get(name)?.is_some())
     }
 
     /// One of a few words, in any case.
     fn choice<T: Copy>(&self, name: &str, choices: &[(&str, T)]) -> Result<Option<T>, SetupError> {
-        let Some(value) = self.get(name) else {
+        let Some(value) = self.get(name)? else {
             return Ok(None);
         };
         let chosen = choices
@@ -168,7 +189,7 @@ impl<'a> Variables<'a> {
 
     /// A whole number of at least `least`.
     fn number(&self, name: &str, least: u64, unit: &str) -> Result<Option<u64>, SetupError> {
-        let Some(value) = self.get(name) else {
+        let Some(value) = self.get(name)? else {
             return Ok(None);
         };
         match value.parse() {
@@ -216,8 +237,8 @@ impl Settings {
             return Ok(Self::nothing());
         }
         let exporters = Exporters::read(variables)?;
-        let console = console(variables).or(exporters.console.then_some(Console::Stdout));
-        let endpoint_is_set = ENDPOINT.iter().any(|name| variables.get(name).is_some());
+        let console = console(variables)?.or(exporters.console.then_some(Console::Stdout));
+        let endpoint_is_set = variables.is_set(ENDPOINT[0])? || variables.is_set(ENDPOINT[1])?;
         let use_otlp = exporters.otlp && (console.is_none() || endpoint_is_set);
         if let Some(console) = console.filter(|_| !cfg!(feature = "console")) {
             return Err(SetupError::variable(
@@ -258,7 +279,7 @@ struct Exporters {
 impl Exporters {
     fn read(variables: &Variables<'_>) -> Result<Self, SetupError> {
         const NAME: &str = "OTEL_TRACES_EXPORTER";
-        let Some(value) = variables.get(NAME) else {
+        let Some(value) = variables.get(NAME)? else {
             return Ok(Self {
                 otlp: true,
                 console: false,
@@ -286,18 +307,17 @@ impl Exporters {
     }
 }
 
-/// `OTEL_CONSOLE_EXPORT`; the one variable that no value is wrong for.
-fn console(variables: &Variables<'_>) -> Option<Console> {
-    match variables
-        .get("OTEL_CONSOLE_EXPORT")?
-        .to_ascii_lowercase()
-        .as_str()
-    {
+/// `OTEL_CONSOLE_EXPORT`; the one variable that no text is wrong for.
+fn console(variables: &Variables<'_>) -> Result<Option<Console>, SetupError> {
+    let Some(value) = variables.get("OTEL_CONSOLE_EXPORT")? else {
+        return Ok(None);
+    };
+    Ok(match value.to_ascii_lowercase().as_str() {
         "0" | "false" | "no" | "off" => None,
         "tree" => Some(Console::Tree),
         "json" => Some(Console::Json),
         _ => Some(Console::Stdout),
-    }
+    })
 }
 
 fn sampler(variables: &Variables<'_>) -> Result<Sampler, SetupError> {
@@ -323,7 +343,7 @@ fn sampler(variables: &Variables<'_>) -> Result<Sampler, SetupError> {
         Root::Off => Sampler::AlwaysOff,
         Root::Ratio => {
             const NAME: &str = "OTEL_TRACES_SAMPLER_ARG";
-            let ratio = match variables.get(NAME) {
+            let ratio = match variables.get(NAME)? {
                 None => 1.0,
                 Some(value) => value
                     .parse()
@@ -397,7 +417,7 @@ mod without_otlp {
             Settings::read(&Variables::new(&explicit, &|name| {
                 exporter
                     .filter(|_| name == "OTEL_TRACES_EXPORTER")
-                    .map(str::to_owned)
+                    .map(OsString::from)
             }))
         };
         assert!(read(Some("none")).is_ok_and(|settings| settings.otlp.is_none()));

@@ -3,9 +3,6 @@
 use std::io::Write;
 
 use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
-use opentelemetry_proto::tonic::common::v1::any_value::Value;
-use opentelemetry_proto::tonic::common::v1::{AnyValue, KeyValue};
-use opentelemetry_proto::tonic::trace::v1::ResourceSpans;
 use opentelemetry_proto::transform::common::tonic::ResourceAttributesWithSchema;
 use opentelemetry_proto::transform::trace::tonic::group_spans_by_resource_and_scope;
 use opentelemetry_sdk::Resource;
@@ -13,13 +10,14 @@ use opentelemetry_sdk::error::{OTelSdkError, OTelSdkResult};
 use opentelemetry_sdk::trace::{SpanData, SpanExporter};
 
 use super::output::Output;
+use crate::export::to_json;
 
 /// Writes every batch of spans as one line of [OTLP/JSON]: an `ExportTraceServiceRequest` as a collector's file receiver
 /// reads it, and as `jq` does.
 ///
 /// Ids are lower-case hexadecimal, integers and times are strings, enumerations are numbers. JSON has no number for
 /// NaN and the infinities, and receivers disagree on what stands for them in a `doubleValue`, so such an attribute
-/// leaves as a `stringValue`: `NaN`, `Infinity` or `-Infinity`.
+/// leaves as a `stringValue`: `NaN`, `Infinity` or `-Infinity`. Characters that a terminal would act on are escaped.
 ///
 /// ```
 /// use opentelemetry_sdk::trace::SdkTracerProvider;
@@ -51,9 +49,8 @@ impl JsonLinesExporter {
     }
 
     fn line(&self, batch: Vec<SpanData>) -> serde_json::Result<Vec<u8>> {
-        let mut resource_spans = group_spans_by_resource_and_scope(batch, &self.resource);
-        resource_spans.iter_mut().for_each(mend_numbers);
-        let mut line = serde_json::to_vec(&ExportTraceServiceRequest { resource_spans })?;
+        let resource_spans = group_spans_by_resource_and_scope(batch, &self.resource);
+        let mut line = to_json(ExportTraceServiceRequest { resource_spans })?;
         line.push(b'\n');
         Ok(line)
     }
@@ -78,48 +75,5 @@ impl SpanExporter for JsonLinesExporter {
         self.resource = resource.into();
         // A resource hands out its attributes in the order of a hash map; the same program should print the same line.
         self.resource.attributes.0.sort_by(|a, b| a.key.cmp(&b.key));
-    }
-}
-
-fn mend_numbers(resource_spans: &mut ResourceSpans) {
-    if let Some(resource) = &mut resource_spans.resource {
-        mend_attributes(&mut resource.attributes);
-    }
-    for scope_spans in &mut resource_spans.scope_spans {
-        if let Some(scope) = &mut scope_spans.scope {
-            mend_attributes(&mut scope.attributes);
-        }
-        for span in &mut scope_spans.spans {
-            mend_attributes(&mut span.attributes);
-            span.events
-                .iter_mut()
-                .for_each(|event| mend_attributes(&mut event.attributes));
-            span.links
-                .iter_mut()
-                .for_each(|link| mend_attributes(&mut link.attributes));
-        }
-    }
-}
-
-fn mend_attributes(attributes: &mut [KeyValue]) {
-    attributes
-        .iter_mut()
-        .filter_map(|attribute| attribute.value.as_mut())
-        .for_each(mend_value);
-}
-
-/// `serde_json` writes `null` for a double that is not finite; a collector then refuses the whole line.
-fn mend_value(value: &mut AnyValue) {
-    match &mut value.value {
-        Some(Value::DoubleValue(double)) if !double.is_finite() => {
-            let name = match *double {
-                f64::INFINITY => "Infinity",
-                f64::NEG_INFINITY => "-Infinity",
-                _ => "NaN",
-            };
-            value.value = Some(Value::StringValue(name.to_owned()));
-        }
-        Some(Value::ArrayValue(array)) => array.values.iter_mut().for_each(mend_value),
-        _ => {}
     }
 }

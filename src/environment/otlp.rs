@@ -2,7 +2,11 @@
 
 use std::time::Duration;
 
-use super::{SetupError, Variables, resource::key_and_value};
+use http::{HeaderMap, Uri};
+
+#[cfg(feature = "http")]
+use super::Proxy;
+use super::{SetupError, Variables, endpoint, headers};
 
 const TIMEOUT: Duration = Duration::from_secs(10);
 
@@ -77,7 +81,7 @@ impl Protocol {
     }
 
     fn read(variables: &Variables<'_>) -> Result<Self, SetupError> {
-        let name = form(variables, PROTOCOL);
+        let name = form(variables, PROTOCOL)?;
         let built: Vec<&str> = Self::NAMES
             .iter()
             .filter(|(_, protocol)| protocol.is_built())
@@ -116,49 +120,152 @@ pub(crate) struct Otlp {
 pub(crate) struct Connection {
     /// HTTP: the very URL to post to. gRPC: scheme, host and port.
     pub(crate) url: String,
-    pub(crate) headers: Vec<(String, String)>,
+    /// The same, parsed.
+    pub(crate) uri: Uri,
+    pub(crate) headers: HeaderMap,
     /// Of one attempt.
     pub(crate) timeout: Duration,
     pub(crate) gzip: bool,
-    pub(crate) tls: Tls,
+    pub(crate) tls: TlsSettings,
+    /// For HTTP alone.
+    #[cfg(feature = "http")]
+    pub(crate) proxy: Option<Proxy>,
 }
 
+#[cfg(feature = "otlp")]
 impl Connection {
     /// The URL without its query, which may carry a key.
-    #[cfg(feature = "otlp")]
     pub(crate) fn destination(&self) -> &str {
         self.url.split('?').next().unwrap_or_default()
     }
+
+    #[allow(dead_code, reason = "not every combination of features asks")]
+    pub(crate) fn is_https(&self) -> bool {
+        self.uri.scheme_str() == Some("https")
+    }
+
+    /// The error that no client can be made for it.
+    #[allow(dead_code, reason = "without TLS and HTTP nothing can go wrong")]
+    pub(crate) fn unusable(&self, problem: impl ToString) -> SetupError {
+        SetupError::Client {
+            destination: self.destination().to_owned(),
+            problem: problem.to_string(),
+        }
+    }
 }
 
-/// PEM texts; empty settings mean the system's roots and no client certificate.
+/// Empty settings mean the system's authorities and no client certificate.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(crate) struct Tls {
-    pub(crate) authorities: Option<Vec<u8>>,
+pub(crate) struct TlsSettings {
+    pub(crate) authorities: Option<PemFile>,
     pub(crate) identity: Option<Identity>,
 }
 
 /// The program's own certificate chain and its private key.
-pub(crate) type Identity = (Vec<u8>, Vec<u8>);
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Identity {
+    pub(crate) chain: PemFile,
+    pub(crate) key: PemFile,
+}
+
+/// A file that a variable names, and what is in it.
+#[derive(Clone, PartialEq, Eq)]
+pub(crate) struct PemFile {
+    variable: &'static str,
+    path: String,
+    pub(crate) content: Vec<u8>,
+}
+
+impl PemFile {
+    /// The content of the file that a variable names.
+    fn read(variables: &Variables<'_>, forms: Forms) -> Result<Option<Self>, SetupError> {
+        let variable = form(variables, forms)?;
+        let Some(path) = variables.get(variable)? else {
+            return Ok(None);
+        };
+        // A pipe or a device could block or never end.
+        let content = std::fs::metadata(&path).and_then(|metadata| {
+            if metadata.is_file() {
+                std::fs::read(&path)
+            } else {
+                Err(std::io::Error::other("it is no regular file"))
+            }
+        });
+        match content {
+            Ok(content) => {
+                let file = Self {
+                    variable,
+                    path,
+                    content,
+                };
+                file.check(forms)?;
+                Ok(Some(file))
+            }
+            Err(error) => Err(SetupError::variable(
+                variable,
+                &path,
+                format!("the path of a PEM file ({error})"),
+            )),
+        }
+    }
+
+    /// Catches another kind of file in builds without TLS too, which understand no more of it.
+    fn check(&self, forms: Forms) -> Result<(), SetupError> {
+        let (wanted, marker): (_, &[u8]) = if forms == CLIENT_KEY {
+            ("a private key", b"PRIVATE KEY-----")
+        } else {
+            ("certificates", b"-----BEGIN CERTIFICATE-----")
+        };
+        if self
+            .content
+            .windows(marker.len())
+            .any(|bytes| bytes == marker)
+        {
+            Ok(())
+        } else {
+            Err(self.unusable(wanted, "there is none in it"))
+        }
+    }
+
+    /// The error that the file is not what is `wanted` of it.
+    pub(crate) fn unusable(&self, wanted: &str, why: impl std::fmt::Display) -> SetupError {
+        let allowed = format!("the path of a PEM file with {wanted} ({why})");
+        SetupError::variable(self.variable, &self.path, allowed)
+    }
+}
+
+impl std::fmt::Debug for PemFile {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        // Not the content, which may be a private key.
+        f.debug_tuple("PemFile").field(&self.path).finish()
+    }
+}
 
 impl Otlp {
     pub(super) fn read(variables: &Variables<'_>) -> Result<Self, SetupError> {
         let protocol = Protocol::read(variables)?;
         let gzip = variables.choice(
-            form(variables, COMPRESSION),
+            form(variables, COMPRESSION)?,
             &[("gzip", true), ("none", false)],
         )?;
+        let (url, uri) = endpoint::read(variables, protocol)?;
         let connection = Connection {
-            url: url(variables, protocol)?,
-            headers: headers(variables)?,
+            headers: headers::read(variables, protocol)?,
             timeout: variables
-                .milliseconds(form(variables, TIMEOUTS), 1)?
+                .milliseconds(form(variables, TIMEOUTS)?, 1)?
                 .unwrap_or(TIMEOUT),
             gzip: gzip.unwrap_or(false),
-            tls: Tls {
-                authorities: file(variables, CERTIFICATE)?,
-                identity: identity(variables)?,
+            tls: TlsSettings {
+                authorities: PemFile::read(variables, CERTIFICATE)?,
+                identity: Identity::read(variables)?,
             },
+            #[cfg(feature = "http")]
+            proxy: match protocol {
+                Protocol::Grpc => None,
+                _ => super::proxy::read(variables, &uri)?,
+            },
+            url,
+            uri,
         };
         Ok(Self {
             protocol,
@@ -167,166 +274,32 @@ impl Otlp {
     }
 }
 
+impl Identity {
+    fn read(variables: &Variables<'_>) -> Result<Option<Self>, SetupError> {
+        let chain = PemFile::read(variables, CLIENT_CERTIFICATE)?;
+        let key = PemFile::read(variables, CLIENT_KEY)?;
+        let missing = match (chain, key) {
+            (Some(chain), Some(key)) => return Ok(Some(Self { chain, key })),
+            (None, None) => return Ok(None),
+            (Some(_), None) => CLIENT_KEY,
+            (None, Some(_)) => CLIENT_CERTIFICATE,
+        };
+        Err(SetupError::variable(
+            form(variables, missing)?,
+            "",
+            "the path of a PEM file, since the other half of the pair is set",
+        ))
+    }
+}
+
 /// The name of the form that counts.
-fn form(variables: &Variables<'_>, [traces, general]: Forms) -> &'static str {
-    if variables.get(traces).is_some() {
+pub(super) fn form(
+    variables: &Variables<'_>,
+    [traces, general]: Forms,
+) -> Result<&'static str, SetupError> {
+    Ok(if variables.is_set(traces)? {
         traces
     } else {
         general
-    }
-}
-
-fn url(variables: &Variables<'_>, protocol: Protocol) -> Result<String, SetupError> {
-    let name = form(variables, ENDPOINT);
-    let Some(value) = variables.get(name) else {
-        return Ok(match protocol {
-            Protocol::Grpc => "http://localhost:4317".into(),
-            _ => "http://localhost:4318/v1/traces".into(),
-        });
-    };
-    let Some(parts) = Parts::of(&value) else {
-        let allowed = "a URL such as http://localhost:4318 or https://collector.example.com (http or https, a host, \
-                       no user or password: those are headers)";
-        return Err(SetupError::variable(
-            name,
-            &without_password(&value),
-            allowed,
-        ));
-    };
-    let Parts {
-        authority,
-        path,
-        query,
-        ..
-    } = parts;
-    let scheme = parts.scheme.to_ascii_lowercase();
-    Ok(match protocol {
-        Protocol::Grpc => format!("{scheme}://{authority}"),
-        // The general form is a base for all signals; the form for traces is taken at its word.
-        _ if name == ENDPOINT[1] => {
-            let base = path.trim_end_matches('/');
-            format!("{scheme}://{authority}{base}/v1/traces{query}")
-        }
-        _ => format!("{scheme}://{authority}{path}{query}"),
     })
-}
-
-struct Parts<'a> {
-    scheme: &'a str,
-    authority: &'a str,
-    path: &'a str,
-    /// With its question mark.
-    query: &'a str,
-}
-
-impl<'a> Parts<'a> {
-    fn of(url: &'a str) -> Option<Self> {
-        let (scheme, rest) = url.split_once("://")?;
-        let known = ["http", "https"]
-            .iter()
-            .any(|known| scheme.eq_ignore_ascii_case(known));
-        let (rest, query) = rest.split_at(rest.find(['?', '#']).unwrap_or(rest.len()));
-        let (authority, path) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
-        let (host, port) = match authority.rsplit_once(':') {
-            // The colons of an IPv6 address stand between brackets.
-            Some((host, port)) if !port.contains(']') => (host, Some(port)),
-            _ => (authority, None),
-        };
-        let port_fits = port.is_none_or(|port| port.parse::<u16>().is_ok());
-        let clean =
-            !url.chars().any(|c| c.is_whitespace() || c.is_control()) && !authority.contains('@');
-        (known && clean && port_fits && !host.is_empty()).then_some(Self {
-            scheme,
-            authority,
-            path,
-            query,
-        })
-    }
-}
-
-fn without_password(url: &str) -> String {
-    match url.rsplit_once('@') {
-        Some((_, host)) => format!("…@{host}"),
-        None => url.to_owned(),
-    }
-}
-
-fn headers(variables: &Variables<'_>) -> Result<Vec<(String, String)>, SetupError> {
-    let name = form(variables, HEADERS);
-    let Some(value) = variables.get(name) else {
-        return Ok(Vec::new());
-    };
-    value
-        .split(',')
-        .filter(|entry| !entry.trim().is_empty())
-        .map(|entry| {
-            key_and_value(entry)
-                .filter(|(key, value)| {
-                    key.bytes().all(is_token)
-                        && value.bytes().all(|b| matches!(b, b' '..=b'~' | b'\t'))
-                })
-                .ok_or_else(|| {
-                    let allowed = "name=value,name=value with percent-encoded values";
-                    SetupError::variable(name, &start_of_header(entry), allowed)
-                })
-        })
-        .collect()
-}
-
-/// The characters of a header's name (RFC 9110).
-fn is_token(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte)
-}
-
-/// As much of a broken entry as tells which one it is, and no key that may be in it.
-fn start_of_header(entry: &str) -> String {
-    let entry = entry.trim();
-    let length = entry
-        .bytes()
-        .take_while(|&byte| is_token(byte))
-        .take(24)
-        .count();
-    let (start, rest) = entry.split_at(length);
-    format!("{start}{}", if rest.is_empty() { "" } else { "…" })
-}
-
-/// The content of the file that a variable names.
-fn file(variables: &Variables<'_>, forms: Forms) -> Result<Option<Vec<u8>>, SetupError> {
-    let name = form(variables, forms);
-    let Some(path) = variables.get(name) else {
-        return Ok(None);
-    };
-    match std::fs::read(&path) {
-        Ok(content) => Ok(Some(content)),
-        Err(error) => Err(SetupError::variable(
-            name,
-            &path,
-            format!("the path of a PEM file ({error})"),
-        )),
-    }
-}
-
-fn identity(variables: &Variables<'_>) -> Result<Option<Identity>, SetupError> {
-    match (
-        file(variables, CLIENT_CERTIFICATE)?,
-        file(variables, CLIENT_KEY)?,
-    ) {
-        (Some(chain), Some(key)) => Ok(Some((chain, key))),
-        (None, None) => Ok(None),
-        (chain, _) => {
-            let missing = form(
-                variables,
-                if chain.is_some() {
-                    CLIENT_KEY
-                } else {
-                    CLIENT_CERTIFICATE
-                },
-            );
-            Err(SetupError::variable(
-                missing,
-                "",
-                "the path of a PEM file, since the other half of the pair is set",
-            ))
-        }
-    }
 }

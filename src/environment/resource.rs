@@ -6,23 +6,28 @@ use percent_encoding::percent_decode_str;
 
 use super::{SetupError, Variables};
 
+const ATTRIBUTES: &str = "OTEL_RESOURCE_ATTRIBUTES";
 const SERVICE_NAME: &str = "service.name";
 
 pub(super) fn read(variables: &Variables<'_>) -> Result<Resource, SetupError> {
     let mut attributes = Vec::new();
-    if let Some(pairs) = variables.get("OTEL_RESOURCE_ATTRIBUTES") {
-        for pair in pairs.split(',').filter(|pair| !pair.trim().is_empty()) {
+    if let Some(pairs) = variables.get(ATTRIBUTES)? {
+        for (number, pair) in pairs.split(',').enumerate() {
+            if pair.trim().is_empty() {
+                continue;
+            }
             let (key, value) = key_and_value(pair).ok_or_else(|| {
-                SetupError::variable(
-                    "OTEL_RESOURCE_ATTRIBUTES",
-                    &pairs,
-                    "key=value,key=value with percent-encoded values",
-                )
+                // Not shown: among the attributes may be what others are not to read.
+                let allowed = format!(
+                    "key=value,key=value with percent-encoded values; entry {} is none",
+                    number + 1
+                );
+                SetupError::variable(ATTRIBUTES, "…", allowed)
             })?;
             attributes.push(KeyValue::new(key, value));
         }
     }
-    if let Some(name) = variables.get("OTEL_SERVICE_NAME") {
+    if let Some(name) = variables.get("OTEL_SERVICE_NAME")? {
         attributes.push(KeyValue::new(SERVICE_NAME, name));
     } else if !attributes
         .iter()

@@ -10,7 +10,7 @@ use super::*;
 fn read(variables: &[(&str, &str)]) -> Result<Settings, SetupError> {
     let explicit = HashMap::new();
     let environment: BTreeMap<&str, &str> = variables.iter().copied().collect();
-    let lookup = |name: &str| environment.get(name).map(|&value| value.to_owned());
+    let lookup = |name: &str| environment.get(name).map(OsString::from);
     Settings::read(&Variables::new(&explicit, &lookup))
 }
 
@@ -129,16 +129,16 @@ fn otel_exporter_otlp_endpoint() {
     assert_eq!(url(&[]), "http://localhost:4318/v1/traces");
     // The general form is a base, the form for traces is the very URL.
     assert_eq!(
-        url(&[(GENERAL, "https://c.example.com")]),
-        "https://c.example.com/v1/traces"
+        url(&[(GENERAL, "http://c.example.com")]),
+        "http://c.example.com/v1/traces"
     );
     assert_eq!(
         url(&[(GENERAL, "http://c:4318/")]),
         "http://c:4318/v1/traces"
     );
-    assert_eq!(url(&[(TRACES, "HTTPS://C/In")]), "https://C/In");
+    assert_eq!(url(&[(TRACES, "HTTP://C/In")]), "http://C/In");
     assert_eq!(
-        url(&[(GENERAL, "http://[::1]:4318/base?key=1")]),
+        url(&[(GENERAL, "http://[::1]:4318/base?key=1#part")]),
         "http://[::1]:4318/base/v1/traces?key=1"
     );
     assert_eq!(url(&[(TRACES, "http://c:4318/in")]), "http://c:4318/in");
@@ -154,24 +154,115 @@ fn otel_exporter_otlp_endpoint() {
         "collector:4318",
         "grpc://c",
         "http://",
+        "http:///v1",
         "http://c:port",
+        "http://c:0",
+        "http://c:65536",
         "http://a b",
+        "http://a\u{1b}[31m",
         "http://:4318",
+        "http://[::1",
+        "http://[zz]",
+        "http://1.2.3",
+        "http://1.2.3.999",
+        "http://bücher.example",
+        "http://a|b",
     ] {
         assert_eq!(
             complaint(&[(GENERAL, wrong)]),
             format!(
-                "OTEL_EXPORTER_OTLP_ENDPOINT=\"{wrong}\" cannot be used: allowed is a URL such as \
-                 http://localhost:4318 or https://collector.example.com (http or https, a host, no user or password: \
-                 those are headers)"
+                "OTEL_EXPORTER_OTLP_ENDPOINT={wrong:?} cannot be used: allowed is a URL such as \
+                 http://localhost:4318 or https://collector.example.com (http or https, a host in ASCII, no user or \
+                 password: those are headers)"
             )
         );
     }
-    let with_password = complaint(&[(TRACES, "https://me:secret@c")]);
-    assert!(
-        with_password.starts_with("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT=\"…@c\""),
-        "{with_password}"
+    assert_eq!(
+        complaint(&[(TRACES, "http://c/<>")]),
+        "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT=\"http://c/<>\" cannot be used: allowed is a URL (invalid uri character)"
     );
+    // No key is shown, wherever in a URL it stands.
+    for secret in [
+        "http://me:secret@c",
+        "http://me:sec?ret@c",
+        "http://c:port/in?key=secret",
+        "http://c:port/in#secret",
+        "http://c:port/in#a?b@secret?secret",
+    ] {
+        let said = complaint(&[(TRACES, secret)]);
+        assert!(
+            said.starts_with("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT=\"") && !said.contains("sec"),
+            "{said}"
+        );
+    }
+}
+
+#[cfg(not(any(feature = "tls", feature = "tls-ring", feature = "tls-native")))]
+#[test]
+fn https_endpoint_is_refused_in_a_build_without_tls() {
+    assert_eq!(
+        complaint(&[("OTEL_EXPORTER_OTLP_ENDPOINT", "https://c")]),
+        "OTEL_EXPORTER_OTLP_ENDPOINT=\"https://c\" cannot be used: allowed is an http URL, or https in a program that \
+         switches on the feature `tls` (or `tls-ring`, `tls-native`) of tracing-conversation"
+    );
+}
+
+#[cfg(any(feature = "tls", feature = "tls-ring", feature = "tls-native"))]
+#[test]
+fn https_endpoint_is_taken_in_a_build_with_tls() {
+    assert!(url(&[("OTEL_EXPORTER_OTLP_ENDPOINT", "HTTPS://c")]).starts_with("https://c"));
+}
+
+#[cfg(feature = "http")]
+#[test]
+fn http_proxy_and_its_relatives() {
+    let endpoint = ("OTEL_EXPORTER_OTLP_ENDPOINT", "http://c.example.com:4318");
+    let proxy = |variables: &[(&str, &str)]| {
+        let variables = [&[endpoint], variables].concat();
+        let proxy = otlp(&variables).connection.proxy?;
+        let authorization = proxy.authorization.map(|value| {
+            assert!(value.is_sensitive());
+            value.to_str().unwrap().to_owned()
+        });
+        Some((proxy.uri.to_string(), authorization))
+    };
+    let at = |uri: &str| Some((uri.to_owned(), None));
+    assert_eq!(proxy(&[]), None);
+    assert_eq!(
+        proxy(&[("HTTP_PROXY", "http://p:3128")]),
+        at("http://p:3128/")
+    );
+    assert_eq!(proxy(&[("http_proxy", "p:3128")]), at("http://p:3128/"));
+    assert_eq!(proxy(&[("ALL_PROXY", "http://p")]), at("http://p/"));
+    assert_eq!(proxy(&[("HTTPS_PROXY", "http://p")]), None);
+    assert_eq!(
+        proxy(&[("HTTP_PROXY", "http://me:secret@p")]),
+        Some(("http://p/".into(), Some("Basic bWU6c2VjcmV0".into())))
+    );
+    for exempt in ["c.example.com", ".example.com", "*"] {
+        assert_eq!(
+            proxy(&[("HTTP_PROXY", "http://p"), ("NO_PROXY", exempt)]),
+            None
+        );
+    }
+    // A CGI program gets this one from whoever sends the request.
+    assert_eq!(
+        proxy(&[("HTTP_PROXY", "http://p"), ("REQUEST_METHOD", "GET")]),
+        None
+    );
+    for (value, shown) in [
+        ("socks5://p", "socks5://p"),
+        ("https://me:secret@p", "…@p"),
+        ("http://", "http://"),
+    ] {
+        assert_eq!(
+            complaint(&[endpoint, ("ALL_PROXY", value)]),
+            format!(
+                "ALL_PROXY={shown:?} cannot be used: allowed is the URL of an http proxy such as \
+                 http://proxy.example.com:3128"
+            )
+        );
+    }
 }
 
 #[cfg(feature = "grpc")]
@@ -180,8 +271,11 @@ fn a_grpc_endpoint_is_a_host() {
     let grpc = ("OTEL_EXPORTER_OTLP_PROTOCOL", "grpc");
     assert_eq!(url(&[grpc]), "http://localhost:4317");
     assert_eq!(
-        url(&[grpc, ("OTEL_EXPORTER_OTLP_ENDPOINT", "https://c:4317/path")]),
-        "https://c:4317"
+        url(&[
+            grpc,
+            ("OTEL_EXPORTER_OTLP_ENDPOINT", "http://[::1]:4317/path")
+        ]),
+        "http://[::1]:4317"
     );
     assert_eq!(
         url(&[
@@ -224,27 +318,104 @@ fn a_protocol_that_is_not_built_is_named_as_such() {
 fn otel_exporter_otlp_headers() {
     const GENERAL: &str = "OTEL_EXPORTER_OTLP_HEADERS";
     const TRACES: &str = "OTEL_EXPORTER_OTLP_TRACES_HEADERS";
-    let headers = |variables| otlp(variables).connection.headers;
-    let pair = |name: &str, value: &str| (name.to_owned(), value.to_owned());
-    assert_eq!(headers(&[]), []);
+    let headers = |variables| {
+        let headers = otlp(variables).connection.headers;
+        assert!(headers.values().all(|value| value.is_sensitive()));
+        let text = |value: &http::HeaderValue| value.to_str().unwrap().to_owned();
+        headers
+            .iter()
+            .map(|(name, value)| (name.to_string(), text(value)))
+            .collect::<BTreeMap<_, _>>()
+    };
+    let pairs = |pairs: &[(&str, &str)]| {
+        pairs
+            .iter()
+            .map(|(name, value)| (String::from(*name), String::from(*value)))
+            .collect::<BTreeMap<_, _>>()
+    };
+    assert_eq!(headers(&[]), pairs(&[]));
     assert_eq!(
         headers(&[(GENERAL, "Authorization=Basic%20cGs6c2s==, x-a = 1,,")]),
-        [pair("Authorization", "Basic cGs6c2s=="), pair("x-a", "1")]
+        pairs(&[("authorization", "Basic cGs6c2s=="), ("x-a", "1")])
     );
     assert_eq!(
         headers(&[(GENERAL, "a=1"), (TRACES, "b=%2C%25")]),
-        [pair("b", ",%")]
+        pairs(&[("b", ",%")])
     );
-    // Enough of it to find it, and no key.
-    assert_eq!(
-        complaint(&[(GENERAL, "x-a=1,Authorization: Basic cGs6c2s=")]),
-        "OTEL_EXPORTER_OTLP_HEADERS=\"Authorization…\" cannot be used: allowed is name=value,name=value with \
-         percent-encoded values"
-    );
-    for wrong in ["no-equals-sign", "=1", "a=%0A", "a=%FF"] {
+    // Which entry it is, and no part of it: any may be a key.
+    for wrong in [
+        "x-a=1,Authorization: Basic cGs6c2s=",
+        "x-a=1,cGs6c2s",
+        "x-a=1,=cGs6c2s",
+        "x-a=1,cGs6c2s=%0A",
+        "x-a=1,cGs6c2s=%FF",
+        "x-a=1,ü=cGs6c2s",
+        "x-a=1,x-cGs6c2s=ü",
+    ] {
+        assert_eq!(
+            complaint(&[(TRACES, wrong)]),
+            "OTEL_EXPORTER_OTLP_TRACES_HEADERS=\"…\" cannot be used: allowed is name=value,name=value with \
+             percent-encoded values; entry 2 is none"
+        );
+    }
+    for reserved in [
+        "Content-Length=1",
+        "content-encoding=br",
+        "Host=h",
+        "te=x",
+        "Transfer-Encoding=chunked",
+    ] {
+        let said = complaint(&[(GENERAL, reserved)]);
         assert!(
-            complaint(&[(TRACES, wrong)]).starts_with("OTEL_EXPORTER_OTLP_TRACES_HEADERS="),
-            "{wrong}"
+            said.starts_with(
+                "OTEL_EXPORTER_OTLP_HEADERS=\"…\" cannot be used: allowed is headers other than accept-encoding, "
+            ) && said.ends_with(", which the client sets; entry 1 is none"),
+            "{said}"
+        );
+    }
+    let many: Vec<String> = (0..40_000).map(|number| format!("x-{number}=1")).collect();
+    assert!(complaint(&[(GENERAL, &many.join(","))]).contains("a few thousand headers at most"));
+}
+
+#[cfg(feature = "grpc")]
+#[test]
+fn binary_and_reserved_headers_of_grpc_are_refused() {
+    for name in ["trace-proto-bin", "Key-Bin", "grpc-timeout"] {
+        assert_eq!(
+            complaint(&[
+                ("OTEL_EXPORTER_OTLP_PROTOCOL", "grpc"),
+                ("OTEL_EXPORTER_OTLP_HEADERS", &format!("{name}=AAAA"))
+            ]),
+            "OTEL_EXPORTER_OTLP_HEADERS=\"…\" cannot be used: allowed is headers of text (gRPC has those whose names \
+             end in -bin for binary ones, and grpc-… for itself); entry 1 is none"
+        );
+    }
+}
+
+#[cfg(unix)]
+#[test]
+fn values_that_are_not_utf_8_are_refused_under_their_name() {
+    use std::os::unix::ffi::OsStringExt as _;
+    let table = include_str!("../../docs/environment.md");
+    let explicit = HashMap::new();
+    for variable in names(table, "`") {
+        if variable.ends_with("_ARG")
+            || variable.contains("_TRACES_")
+            || variable == "OTEL_SDK_DISABLED"
+        {
+            continue;
+        }
+        let lookup =
+            |name: &str| (name == variable).then(|| OsString::from_vec(b"secret\xff".to_vec()));
+        let error = Settings::read(&Variables::new(&explicit, &lookup)).expect_err(variable);
+        assert_eq!(
+            error.to_string(),
+            format!("{variable}=\"…\" cannot be used: allowed is text in UTF-8")
+        );
+        assert_eq!(
+            format!("{error:?}"),
+            error.to_string(),
+            "as `main` prints it"
         );
     }
 }
@@ -287,12 +458,13 @@ fn otel_exporter_otlp_compression() {
 
 #[test]
 fn otel_exporter_otlp_certificate_and_client_certificate_and_key() {
-    let file = |name: &str| {
-        let path = std::env::temp_dir().join(format!("conversation-{}-{name}", std::process::id()));
-        std::fs::write(&path, name).expect("a file");
-        path.to_str().expect("a name").to_owned()
-    };
-    let (ca, chain, key) = (file("ca"), file("chain"), file("key"));
+    let directory = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/delivery/certificates");
+    let file = |name: &str| format!("{directory}/{name}");
+    let (ca, chain, key) = (
+        file("authority.pem"),
+        file("client.pem"),
+        file("client.key"),
+    );
     let read = otlp(&[
         ("OTEL_EXPORTER_OTLP_CERTIFICATE", &ca),
         ("OTEL_EXPORTER_OTLP_CLIENT_CERTIFICATE", "/overruled"),
@@ -300,19 +472,48 @@ fn otel_exporter_otlp_certificate_and_client_certificate_and_key() {
         ("OTEL_EXPORTER_OTLP_CLIENT_KEY", &key),
     ]);
     let tls = read.connection.tls;
-    assert_eq!(tls.authorities.as_deref(), Some(b"ca".as_slice()));
-    assert_eq!(tls.identity, Some((b"chain".to_vec(), b"key".to_vec())));
-    for path in [&ca, &chain, &key] {
-        std::fs::remove_file(path).expect("our own file");
-    }
-    let missing = complaint(&[("OTEL_EXPORTER_OTLP_TRACES_CERTIFICATE", "/no/such.pem")]);
-    assert!(
-        missing.starts_with(
-            "OTEL_EXPORTER_OTLP_TRACES_CERTIFICATE=\"/no/such.pem\" cannot be used: allowed is the path of a PEM file ("
+    let content = |path: &str| std::fs::read(path).unwrap();
+    assert_eq!(tls.authorities.unwrap().content, content(&ca));
+    let identity = tls.identity.unwrap();
+    assert_eq!(identity.chain.content, content(&chain));
+    assert_eq!(identity.key.content, content(&key));
+    assert!(!format!("{identity:?}").contains("PRIVATE"));
+    for (name, path, allowed) in [
+        (
+            "OTEL_EXPORTER_OTLP_TRACES_CERTIFICATE",
+            "/no/such.pem",
+            "the path of a PEM file (",
         ),
-        "{missing}"
-    );
-    let half = complaint(&[("OTEL_EXPORTER_OTLP_TRACES_CLIENT_KEY", "/dev/null")]);
+        (
+            "OTEL_EXPORTER_OTLP_CERTIFICATE",
+            "/dev/zero",
+            "the path of a PEM file (it is no regular file)",
+        ),
+        (
+            "OTEL_EXPORTER_OTLP_CERTIFICATE",
+            &key,
+            "the path of a PEM file with certificates (there is none in it)",
+        ),
+        (
+            "OTEL_EXPORTER_OTLP_CLIENT_CERTIFICATE",
+            &key,
+            "the path of a PEM file with certificates (there is none in it)",
+        ),
+        (
+            "OTEL_EXPORTER_OTLP_TRACES_CLIENT_KEY",
+            &chain,
+            "the path of a PEM file with a private key (there is none in it)",
+        ),
+    ] {
+        let said = complaint(&[(name, path)]);
+        assert!(
+            said.starts_with(&format!(
+                "{name}={path:?} cannot be used: allowed is {allowed}"
+            )),
+            "{said}"
+        );
+    }
+    let half = complaint(&[("OTEL_EXPORTER_OTLP_TRACES_CLIENT_KEY", &key)]);
     assert_eq!(
         half,
         "OTEL_EXPORTER_OTLP_CLIENT_CERTIFICATE=\"\" cannot be used: allowed is the path of a PEM file, since the \
@@ -348,8 +549,9 @@ fn otel_service_name_and_otel_resource_attributes() {
     let unnamed = of(&[], "service.name").expect("a name in any case");
     assert!(unnamed.starts_with("unknown_service:"), "{unnamed}");
     assert_eq!(
-        complaint(&[(ATTRIBUTES, "a=1,b")]),
-        "OTEL_RESOURCE_ATTRIBUTES=\"a=1,b\" cannot be used: allowed is key=value,key=value with percent-encoded values"
+        complaint(&[(ATTRIBUTES, "a=1,secret")]),
+        "OTEL_RESOURCE_ATTRIBUTES=\"…\" cannot be used: allowed is key=value,key=value with percent-encoded values; \
+         entry 2 is none"
     );
 }
 
@@ -469,7 +671,7 @@ fn conversation_profile() {
     const NAME: &str = "CONVERSATION_PROFILE";
     let langfuse = (
         "OTEL_EXPORTER_OTLP_ENDPOINT",
-        "https://cloud.langfuse.com/api/public/otel",
+        "http://cloud.langfuse.com/api/public/otel",
     );
     assert_eq!(settings(&[]).profile, Profile::Default);
     assert_eq!(settings(&[langfuse]).profile, Profile::Langfuse);
@@ -494,8 +696,8 @@ fn a_programs_own_settings_stand_in_front_of_the_environment() {
         ("OTEL_BSP_SCHEDULE_DELAY".to_owned(), String::new()),
     ]);
     let lookup = |name: &str| match name {
-        "CONVERSATION_TRACE" | "OTEL_BSP_SCHEDULE_DELAY" => Some("nonsense".to_owned()),
-        "OTEL_TRACES_EXPORTER" => Some("none".to_owned()),
+        "CONVERSATION_TRACE" | "OTEL_BSP_SCHEDULE_DELAY" => Some(OsString::from("nonsense")),
+        "OTEL_TRACES_EXPORTER" => Some(OsString::from("none")),
         _ => None,
     };
     let settings =
@@ -509,13 +711,14 @@ fn a_programs_own_settings_stand_in_front_of_the_environment() {
 fn every_documented_variable_has_a_test_and_the_other_way_round() {
     let table = include_str!("../../docs/environment.md");
     let tests = include_str!("tests.rs");
-    let names = |text: &'static str, quote: &str| -> std::collections::BTreeSet<&'static str> {
-        text.split(quote)
-            .filter(|word| word.starts_with("OTEL_") || word.starts_with("CONVERSATION_"))
-            .filter(|word| {
-                !word.ends_with('_') && word.bytes().all(|b| b.is_ascii_uppercase() || b == b'_')
-            })
-            .collect()
-    };
     assert_eq!(names(table, "`"), names(tests, "\""));
+}
+
+fn names(text: &'static str, quote: &str) -> std::collections::BTreeSet<&'static str> {
+    text.split(quote)
+        .filter(|word| word.starts_with("OTEL_") || word.starts_with("CONVERSATION_"))
+        .filter(|word| {
+            !word.ends_with('_') && word.bytes().all(|b| b.is_ascii_uppercase() || b == b'_')
+        })
+        .collect()
 }

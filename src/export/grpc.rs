@@ -1,106 +1,145 @@
 //! OTLP over gRPC.
 
-use std::time::Duration;
-
-use http::uri::PathAndQuery;
-use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceResponse;
-use opentelemetry_sdk::trace::SpanData;
-use prost::{
-    Message,
-    bytes::{BufMut, Bytes},
+use std::{
+    task::{Context, Poll},
+    time::Duration,
 };
+
+use http::Uri;
+use hyper_util::client::legacy::connect::HttpConnector;
+use opentelemetry_proto::{
+    tonic::collector::trace::v1::{
+        ExportTraceServiceRequest, ExportTraceServiceResponse,
+        trace_service_client::TraceServiceClient,
+    },
+    transform::{
+        common::tonic::ResourceAttributesWithSchema,
+        trace::tonic::group_spans_by_resource_and_scope,
+    },
+};
+use opentelemetry_sdk::{Resource, trace::SpanData};
+use prost::Message;
 use tonic::{
     Code, Request, Status,
-    client::Grpc,
-    codec::{Codec, CompressionEncoding, DecodeBuf, Decoder, EncodeBuf, Encoder},
-    metadata::{AsciiMetadataKey, AsciiMetadataValue, MetadataMap},
-    transport::{Certificate, Channel, ClientTlsConfig, Endpoint, Identity},
+    codec::CompressionEncoding,
+    metadata::MetadataMap,
+    transport::{Channel, Endpoint},
 };
+use tower_service::Service;
 
 use super::{
-    Answer, Envelope, Sink,
+    Answer, Sink, USER_AGENT,
     answer::{causes, partial, words},
-    otlp::USER_AGENT,
+    tls::{self, Application, Tls},
 };
-use crate::environment::Connection;
-
-const EXPORT: &str = "/opentelemetry.proto.collector.trace.v1.TraceService/Export";
+use crate::{
+    environment::{Connection, SetupError},
+    profile::Profile,
+};
 
 /// Sends batches over one channel, which connects when it is first used and again when it breaks.
 pub(crate) struct GrpcSink {
     endpoint: Endpoint,
+    connector: Connector,
     channel: Option<Channel>,
     metadata: MetadataMap,
     connection: Connection,
-    envelope: Envelope,
+    resource: ResourceAttributesWithSchema,
+    profile: Profile,
 }
 
 impl GrpcSink {
-    /// Fails, in words for the user, if URL, headers or certificates cannot be used.
-    pub(crate) fn new(connection: Connection, envelope: Envelope) -> Result<Self, String> {
-        let mut metadata = MetadataMap::new();
-        for (name, value) in &connection.headers {
-            // HTTP/2 knows lower-case names only; users write the other form.
-            let key = AsciiMetadataKey::from_bytes(name.to_ascii_lowercase().as_bytes())
-                .map_err(|_| format!("{name:?} is no header name"))?;
-            let value = AsciiMetadataValue::try_from(value)
-                .map_err(|_| format!("the value of header {name} is none that gRPC can carry"))?;
-            metadata.insert(key, value);
-        }
-        let words = |error: tonic::transport::Error| causes(&error);
-        let mut endpoint = Endpoint::from_shared(connection.url.clone())
+    /// Fails if certificates cannot be used.
+    pub(crate) fn new(
+        connection: &Connection,
+        resource: &Resource,
+        profile: Profile,
+    ) -> Result<Self, SetupError> {
+        // Cleartext as far as tonic knows: it is not to bring a TLS of its own.
+        let plain = match connection.uri.authority() {
+            Some(authority) => format!("http://{authority}"),
+            None => return Err(connection.unusable("the URL has no host")),
+        };
+        let mut endpoint = Endpoint::from_shared(plain)
             .and_then(|endpoint| endpoint.user_agent(USER_AGENT))
-            .map_err(words)?
+            .map_err(|error| connection.unusable(causes(&error)))?
             .connect_timeout(connection.timeout);
-        if connection.url.starts_with("https:") {
-            let mut tls = ClientTlsConfig::new();
-            tls = match &connection.tls.authorities {
-                Some(pem) => tls.ca_certificate(Certificate::from_pem(pem)),
-                None => tls.with_native_roots(),
-            };
-            if let Some((chain, key)) = &connection.tls.identity {
-                tls = tls.identity(Identity::from_pem(chain, key));
-            }
-            endpoint = endpoint.tls_config(tls).map_err(words)?;
-        }
+        endpoint = endpoint.origin(connection.uri.clone());
+        let mut tcp = HttpConnector::new();
+        tcp.set_nodelay(true);
+        tcp.enforce_http(false);
+        let connector = Connector {
+            inner: tls::over(tcp, connection, Application::Grpc)?,
+            destination: connection.uri.clone(),
+        };
         Ok(Self {
             endpoint,
+            connector,
             channel: None,
-            metadata,
-            connection,
-            envelope,
+            metadata: MetadataMap::from_headers(connection.headers.clone()),
+            connection: connection.clone(),
+            resource: resource.into(),
+            profile,
         })
     }
 
-    async fn call(&mut self, body: Bytes) -> Result<ExportTraceServiceResponse, Status> {
+    async fn call(
+        &mut self,
+        request: ExportTraceServiceRequest,
+    ) -> Result<ExportTraceServiceResponse, Status> {
         // Not before: making a channel needs the runtime that will drive it.
         let channel = self
             .channel
-            .get_or_insert_with(|| self.endpoint.connect_lazy())
+            .get_or_insert_with(|| {
+                self.endpoint
+                    .connect_with_connector_lazy(self.connector.clone())
+            })
             .clone();
-        let mut client = Grpc::new(channel);
+        let mut client = TraceServiceClient::new(channel);
         if self.connection.gzip {
             client = client.send_compressed(CompressionEncoding::Gzip);
         }
-        client
-            .ready()
-            .await
-            .map_err(|error| Status::unavailable(causes(&error)))?;
-        let mut request = Request::new(body);
+        let mut request = Request::new(request);
         *request.metadata_mut() = self.metadata.clone();
-        let path = PathAndQuery::from_static(EXPORT);
-        Ok(client.unary(request, path, Encoded).await?.into_inner())
+        Ok(client.export(request).await?.into_inner())
+    }
+}
+
+/// Connects to the collector, with TLS if its URL is `https`, whatever tonic takes it for.
+#[derive(Clone)]
+struct Connector {
+    inner: Tls<HttpConnector>,
+    destination: Uri,
+}
+
+impl Service<Uri> for Connector {
+    type Response = <Tls<HttpConnector> as Service<Uri>>::Response;
+    type Error = <Tls<HttpConnector> as Service<Uri>>::Error;
+    type Future = <Tls<HttpConnector> as Service<Uri>>::Future;
+
+    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
+        self.inner.poll_ready(context)
+    }
+
+    fn call(&mut self, _: Uri) -> Self::Future {
+        self.inner.call(self.destination.clone())
     }
 }
 
 impl Sink for GrpcSink {
-    type Parcel = Bytes;
+    type Parcel = ExportTraceServiceRequest;
 
-    fn pack(&mut self, spans: Vec<SpanData>) -> Bytes {
-        self.envelope.request(spans).encode_to_vec().into()
+    fn pack(&mut self, mut spans: Vec<SpanData>) -> ExportTraceServiceRequest {
+        for span in &mut spans {
+            // Here and not when the span ends: it costs the export thread, not the program.
+            self.profile.apply(span);
+        }
+        ExportTraceServiceRequest {
+            resource_spans: group_spans_by_resource_and_scope(spans, &self.resource),
+        }
     }
 
-    async fn send(&mut self, parcel: &mut Bytes) -> Answer {
+    async fn send(&mut self, parcel: &mut ExportTraceServiceRequest) -> Answer {
         let timeout = self.connection.timeout;
         let answer = match tokio::time::timeout(timeout, self.call(parcel.clone())).await {
             Ok(Ok(answer)) => {
@@ -139,46 +178,6 @@ fn judge(status: &Status) -> Answer {
         // The transport broke before any server could give a code.
         _ if std::error::Error::source(status).is_some() => Answer::Again { after, why },
         _ => Answer::Refused(why),
-    }
-}
-
-/// Carries a request that is encoded already.
-struct Encoded;
-
-impl Codec for Encoded {
-    type Encode = Bytes;
-    type Decode = ExportTraceServiceResponse;
-    type Encoder = Self;
-    type Decoder = Self;
-
-    fn encoder(&mut self) -> Self {
-        Self
-    }
-
-    fn decoder(&mut self) -> Self {
-        Self
-    }
-}
-
-impl Encoder for Encoded {
-    type Item = Bytes;
-    type Error = Status;
-
-    fn encode(&mut self, item: Bytes, to: &mut EncodeBuf<'_>) -> Result<(), Status> {
-        to.put(item);
-        Ok(())
-    }
-}
-
-impl Decoder for Encoded {
-    type Item = ExportTraceServiceResponse;
-    type Error = Status;
-
-    fn decode(&mut self, from: &mut DecodeBuf<'_>) -> Result<Option<Self::Item>, Status> {
-        // Garbage under status OK: the server took the spans, and said something that nobody understands.
-        Ok(Some(
-            ExportTraceServiceResponse::decode(from).unwrap_or_default(),
-        ))
     }
 }
 

@@ -1,57 +1,128 @@
-//! OTLP over HTTP/1.1, protobuf or JSON, with a client of its own.
+//! OTLP over HTTP/1.1, protobuf or JSON: opentelemetry-otlp behind this crate's worker.
+//!
+//! The library encodes a batch and hands the request to [`Client`], which is its HTTP client. Its result is a string, so
+//! the client keeps what came of the request as an [`Answer`], with status, `Retry-After` and the rejected spans.
 
-use std::{sync::Arc, time::SystemTime};
+use std::{
+    fmt,
+    io::{Read as _, Write as _},
+    sync::{Arc, Mutex, PoisonError},
+    time::SystemTime,
+};
 
-use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceResponse;
-use opentelemetry_sdk::trace::SpanData;
-use prost::{Message, bytes::Bytes};
-use reqwest::{
-    Client, Response, StatusCode, Url,
-    header::{self, HeaderMap, HeaderName, HeaderValue},
-    redirect::Policy,
+use http::{
+    HeaderMap, HeaderValue, Request, Response, StatusCode, Uri,
+    header::{self, HeaderName},
 };
-use rustls::{
-    ClientConfig, RootCertStore,
-    crypto::ring,
-    pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject},
+use http_body_util::{BodyExt as _, Full};
+use hyper::body::Incoming;
+use hyper_util::{
+    client::legacy,
+    rt::{TokioExecutor, TokioTimer},
 };
+use opentelemetry_http::{Bytes, HttpClient, HttpError};
+use opentelemetry_otlp::{
+    Protocol as OtlpProtocol, RetryPolicy, SpanExporter, WithExportConfig as _, WithHttpConfig as _,
+};
+use opentelemetry_proto::tonic::collector::trace::v1::{
+    ExportTraceServiceRequest, ExportTraceServiceResponse,
+};
+use opentelemetry_sdk::{
+    Resource,
+    trace::{SpanData, SpanExporter as _},
+};
+use prost::Message as _;
 
 use super::{
-    Answer, Envelope, Sink,
+    Answer, Sink, USER_AGENT,
     answer::{causes, partial, retry_after, words},
-    otlp::{USER_AGENT, gzip},
+    json,
+    tls::{self, Application, Tls},
+    transport::Transport,
 };
-use crate::environment::{Connection, Tls};
+use crate::{
+    environment::{Connection, SetupError},
+    profile::Profile,
+};
 
 /// Posts batches to one URL.
 pub(crate) struct HttpSink {
-    client: Client,
-    url: Url,
-    connection: Connection,
-    headers: HeaderMap,
-    json: bool,
-    envelope: Envelope,
+    exporter: SpanExporter,
+    client: Arc<Client>,
+    profile: Profile,
 }
 
 impl HttpSink {
-    /// Fails, in words for the user, if headers or certificates cannot be used.
+    /// Fails if certificates cannot be used.
     pub(crate) fn new(
-        connection: Connection,
+        connection: &Connection,
         json: bool,
-        envelope: Envelope,
-    ) -> Result<Self, String> {
-        let url = Url::parse(&connection.url).map_err(|error| error.to_string())?;
-        let mut headers = HeaderMap::new();
-        for (name, value) in &connection.headers {
-            let name: HeaderName = name
-                .parse()
-                .map_err(|_| format!("{name:?} is no header name"))?;
-            let mut value: HeaderValue = value
-                .parse()
-                .map_err(|_| format!("the value of header {name} is none that HTTP can carry"))?;
-            value.set_sensitive(true);
-            headers.insert(name, value);
+        resource: &Resource,
+        profile: Profile,
+    ) -> Result<Self, SetupError> {
+        let client = Arc::new(Client::new(connection, json)?);
+        let mut exporter = SpanExporter::builder()
+            .with_http()
+            .with_http_client(Shared(Arc::clone(&client)))
+            // Without its query, which may be a key: the library logs it.
+            .with_endpoint(connection.destination())
+            .with_protocol(OtlpProtocol::HttpBinary)
+            .with_timeout(connection.timeout)
+            .with_retry_policy(RetryPolicy::disabled())
+            .build()
+            .map_err(|error| connection.unusable(error))?;
+        exporter.set_resource(resource);
+        Ok(Self {
+            exporter,
+            client,
+            profile,
+        })
+    }
+}
+
+impl Sink for HttpSink {
+    type Parcel = Vec<SpanData>;
+
+    fn pack(&mut self, mut spans: Vec<SpanData>) -> Vec<SpanData> {
+        for span in &mut spans {
+            self.profile.apply(span);
         }
+        spans
+    }
+
+    async fn send(&mut self, spans: &mut Vec<SpanData>) -> Answer {
+        self.client.set_answer(None);
+        let result = self.exporter.export(spans.clone()).await;
+        match (self.client.set_answer(None), result) {
+            (Some(answer), _) => answer,
+            // It never came to a request.
+            (None, Err(error)) => Answer::Failed(error.to_string()),
+            (None, Ok(())) => Answer::Failed("opentelemetry-otlp sent nothing".into()),
+        }
+    }
+}
+
+/// Sends what opentelemetry-otlp has encoded, and understands what comes back.
+struct Client {
+    http: legacy::Client<Tls<Transport>, Full<Bytes>>,
+    uri: Uri,
+    headers: HeaderMap,
+    timeout: std::time::Duration,
+    json: bool,
+    gzip: bool,
+    /// What came of the last request.
+    answer: Mutex<Option<Answer>>,
+}
+
+impl Client {
+    fn new(connection: &Connection, json: bool) -> Result<Self, SetupError> {
+        let https = connection.is_https();
+        let transport = Transport::new(connection.proxy.as_ref(), https);
+        let connector = tls::over(transport, connection, Application::Http)?;
+        let mut headers = connection.headers.clone();
+        headers
+            .entry(header::USER_AGENT)
+            .or_insert(HeaderValue::from_static(USER_AGENT));
         let content_type = if json {
             "application/json"
         } else {
@@ -61,114 +132,170 @@ impl HttpSink {
         if connection.gzip {
             headers.insert(header::CONTENT_ENCODING, HeaderValue::from_static("gzip"));
         }
-        let client = Client::builder()
-            .tls_backend_preconfigured(tls(&connection)?)
-            .user_agent(USER_AGENT)
-            // Followed, a POST would become a GET, and its 200 would look like success.
-            .redirect(Policy::none())
-            .build()
-            .map_err(|error| causes(&error))?;
+        if let Some(proxy) = connection.proxy.as_ref().filter(|_| !https)
+            && let Some(authorization) = &proxy.authorization
+        {
+            headers.insert(header::PROXY_AUTHORIZATION, authorization.clone());
+        }
         Ok(Self {
-            client,
-            url,
-            connection,
+            http: legacy::Client::builder(TokioExecutor::new())
+                .pool_timer(TokioTimer::new())
+                .build(connector),
+            uri: connection.uri.clone(),
             headers,
+            timeout: connection.timeout,
             json,
-            envelope,
+            gzip: connection.gzip,
+            answer: Mutex::new(None),
         })
     }
 
-    async fn post(&self, body: Bytes) -> Answer {
-        let request = self
-            .client
-            .post(self.url.clone())
-            .headers(self.headers.clone())
-            .timeout(self.connection.timeout)
-            .body(body);
-        match request.send().await {
-            Ok(response) => self.read(response).await,
-            Err(error) => Answer::Again {
+    /// Replaces the answer, and returns the one that was there.
+    fn set_answer(&self, answer: Option<Answer>) -> Option<Answer> {
+        let mut slot = self.answer.lock().unwrap_or_else(PoisonError::into_inner);
+        std::mem::replace(&mut slot, answer)
+    }
+
+    /// Sends a request of the library's. Of its headers none is taken over: it reads the environment more leniently.
+    async fn post(&self, encoded: Request<Bytes>) -> Answer {
+        let body = match self.body(encoded) {
+            Ok(body) => body,
+            Err(why) => return Answer::Failed(why),
+        };
+        let mut request = Request::new(Full::new(body));
+        *request.method_mut() = http::Method::POST;
+        *request.uri_mut() = self.uri.clone();
+        *request.headers_mut() = self.headers.clone();
+        let exchange = async {
+            match self.http.request(request).await {
+                Ok(response) => read(response).await,
+                Err(error) => Answer::Again {
+                    after: None,
+                    why: causes(&error),
+                },
+            }
+        };
+        match tokio::time::timeout(self.timeout, exchange).await {
+            Ok(answer) => answer,
+            Err(_) => Answer::Again {
                 after: None,
-                why: causes(&error.without_url()),
+                why: format!("no answer within {:?}", self.timeout),
             },
         }
     }
 
-    async fn read(&self, response: Response) -> Answer {
-        let status = response.status();
-        let header = |name| {
-            response
-                .headers()
-                .get(name)
-                .and_then(|v: &HeaderValue| v.to_str().ok())
+    /// JSON and compression are made here: the library has them behind features that change what its other users get.
+    fn body(&self, encoded: Request<Bytes>) -> Result<Bytes, String> {
+        let protobuf = uncompressed(encoded)?;
+        let plain = if self.json {
+            let request = ExportTraceServiceRequest::decode(protobuf)
+                .map_err(|error| format!("spans cannot be written as JSON: {error}"))?;
+            json::to_vec(request)
+                .map_err(|error| format!("spans cannot be written as JSON: {error}"))?
+                .into()
+        } else {
+            protobuf
         };
-        let after = header(header::RETRY_AFTER).and_then(|v| retry_after(v, SystemTime::now()));
-        let location = header(header::LOCATION).map(str::to_owned);
-        let kind = header(header::CONTENT_TYPE).unwrap_or_default().to_owned();
-        let body = match start_of(response).await {
-            Ok(body) => body,
-            // A success whose words are lost is one all the same: sending again would double the spans.
-            Err(_) if status.is_success() => Vec::new(),
-            Err(error) => {
-                return Answer::Again {
-                    after,
-                    why: causes(&error.without_url()),
-                };
-            }
-        };
-        if status.is_success() {
-            return understand(&kind, &body);
+        if !self.gzip {
+            return Ok(plain);
         }
-        let why = match location {
-            Some(to) => format!("{status}: the endpoint has moved to {to}"),
-            None => format!("{status} {}", words(&body)).trim_end().to_owned(),
-        };
-        match status {
-            StatusCode::TOO_MANY_REQUESTS
-            | StatusCode::BAD_GATEWAY
-            | StatusCode::SERVICE_UNAVAILABLE
-            | StatusCode::GATEWAY_TIMEOUT => Answer::Again { after, why },
-            _ => Answer::Refused(why),
-        }
+        let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+        encoder
+            .write_all(&plain)
+            .and_then(|()| encoder.finish())
+            .map(Bytes::from)
+            .map_err(|error| format!("spans cannot be compressed: {error}"))
     }
 }
 
-impl Sink for HttpSink {
-    type Parcel = Result<Bytes, String>;
-
-    fn pack(&mut self, spans: Vec<SpanData>) -> Self::Parcel {
-        let request = self.envelope.request(spans);
-        let bytes = if self.json {
-            serde_json::to_vec(&request)
-                .map_err(|error| format!("spans cannot be written as JSON: {error}"))?
-        } else {
-            request.encode_to_vec()
-        };
-        if !self.connection.gzip {
-            return Ok(bytes.into());
-        }
-        let packed =
-            gzip(&bytes).map_err(|error| format!("spans cannot be compressed: {error}"))?;
-        Ok(packed.into())
+impl fmt::Debug for Client {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // Not the headers, nor the URL with its query: they carry keys.
+        f.debug_struct("Client").finish_non_exhaustive()
     }
+}
 
-    async fn send(&mut self, parcel: &mut Self::Parcel) -> Answer {
-        match parcel {
-            Ok(bytes) => self.post(bytes.clone()).await,
-            Err(why) => Answer::Failed(why.clone()),
+/// Where another crate of the program has switched compression on in the library, it heeds the environment by itself.
+fn uncompressed(encoded: Request<Bytes>) -> Result<Bytes, String> {
+    let (head, body) = encoded.into_parts();
+    match head.headers.get(header::CONTENT_ENCODING) {
+        None => Ok(body),
+        Some(encoding) if encoding == "gzip" => {
+            let mut plain = Vec::new();
+            flate2::read::GzDecoder::new(&body[..])
+                .read_to_end(&mut plain)
+                .map_err(|error| format!("spans cannot be decompressed: {error}"))?;
+            Ok(plain.into())
         }
+        Some(encoding) => Err(format!(
+            "opentelemetry-otlp has compressed the spans as {encoding:?}, which the settings of this exporter do not allow"
+        )),
+    }
+}
+
+#[derive(Debug)]
+struct Shared(Arc<Client>);
+
+#[async_trait::async_trait]
+impl HttpClient for Shared {
+    async fn send_bytes(&self, request: Request<Bytes>) -> Result<Response<Bytes>, HttpError> {
+        let answer = self.0.post(request).await;
+        self.0.set_answer(Some(answer));
+        // Always a success without content: of anything else the library would log that spans are lost, which the worker
+        // decides, or that some were rejected, which it counts.
+        Ok(Response::new(Bytes::new()))
+    }
+}
+
+async fn read(response: Response<Incoming>) -> Answer {
+    let status = response.status();
+    let header = |name: HeaderName| {
+        response
+            .headers()
+            .get(name)
+            .and_then(|value| value.to_str().ok())
+    };
+    let after = header(header::RETRY_AFTER).and_then(|v| retry_after(v, SystemTime::now()));
+    let location = header(header::LOCATION).map(|to| words(to.as_bytes()));
+    let kind = header(header::CONTENT_TYPE).unwrap_or_default().to_owned();
+    let body = match start_of(response.into_body()).await {
+        Ok(body) => body,
+        // A success whose words are lost is one all the same: sending again would double the spans.
+        Err(_) if status.is_success() => Vec::new(),
+        Err(error) => {
+            return Answer::Again {
+                after,
+                why: causes(&error),
+            };
+        }
+    };
+    if status.is_success() {
+        return understand(&kind, &body);
+    }
+    let why = match location {
+        Some(to) => format!("{status}: the endpoint has moved to {to}"),
+        None => format!("{status} {}", words(&body)).trim_end().to_owned(),
+    };
+    match status {
+        StatusCode::TOO_MANY_REQUESTS
+        | StatusCode::BAD_GATEWAY
+        | StatusCode::SERVICE_UNAVAILABLE
+        | StatusCode::GATEWAY_TIMEOUT => Answer::Again { after, why },
+        _ => Answer::Refused(why),
     }
 }
 
 /// An answer is a few bytes; more than this of it is not worth the memory.
 const LONGEST_ANSWER: usize = 64 << 10;
 
-async fn start_of(mut response: Response) -> reqwest::Result<Vec<u8>> {
+async fn start_of(mut incoming: Incoming) -> hyper::Result<Vec<u8>> {
     let mut body = Vec::new();
     while body.len() < LONGEST_ANSWER
-        && let Some(chunk) = response.chunk().await?
+        && let Some(frame) = incoming.frame().await
     {
-        body.extend_from_slice(&chunk);
+        if let Some(data) = frame?.data_ref() {
+            body.extend_from_slice(data);
+        }
     }
     Ok(body)
 }
@@ -205,48 +332,4 @@ fn understand(kind: &str, body: &[u8]) -> Answer {
             remark: None,
         },
     }
-}
-
-/// Our own TLS with our own provider: which ones the program's other crates switch on does not matter.
-fn tls(connection: &Connection) -> Result<ClientConfig, String> {
-    let Tls {
-        authorities,
-        identity,
-    } = &connection.tls;
-    let mut roots = RootCertStore::empty();
-    match authorities {
-        Some(pem) => {
-            for certificate in CertificateDer::pem_slice_iter(pem) {
-                certificate
-                    .map_err(|error| error.to_string())
-                    .and_then(|certificate| {
-                        roots.add(certificate).map_err(|error| error.to_string())
-                    })
-                    .map_err(|error| format!("the trusted certificates cannot be used: {error}"))?;
-            }
-            if roots.is_empty() {
-                return Err("the file of trusted certificates holds none".into());
-            }
-        }
-        // Reading the system's takes long enough not to do it for nothing.
-        None if connection.url.starts_with("https:") => {
-            roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
-        }
-        None => {}
-    }
-    let builder = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
-        .with_safe_default_protocol_versions()
-        .map_err(|error| error.to_string())?
-        .with_root_certificates(roots);
-    let Some((chain, key)) = identity else {
-        return Ok(builder.with_no_client_auth());
-    };
-    let unusable = |error: String| format!("the client certificate cannot be used: {error}");
-    let chain = CertificateDer::pem_slice_iter(chain)
-        .collect::<Result<Vec<_>, _>>()
-        .map_err(|error| unusable(error.to_string()))?;
-    let key = PrivateKeyDer::from_pem_slice(key).map_err(|error| unusable(error.to_string()))?;
-    builder
-        .with_client_auth_cert(chain, key)
-        .map_err(|error| unusable(error.to_string()))
 }

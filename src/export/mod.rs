@@ -5,7 +5,7 @@
 //! destination is away, and counts what became of every span. Nothing here ever blocks the program: a span that
 //! finds the queue full is dropped and counted.
 
-#[cfg(feature = "otlp")]
+#[cfg(any(feature = "grpc", feature = "http"))]
 mod answer;
 mod backoff;
 mod deadline;
@@ -14,12 +14,17 @@ mod exporter;
 mod grpc;
 #[cfg(feature = "http")]
 mod http;
-#[cfg(feature = "otlp")]
-mod otlp;
+#[cfg(any(feature = "console", feature = "http"))]
+mod json;
 mod processor;
 mod queue;
 mod report;
 mod size;
+mod terminal;
+#[cfg(any(feature = "grpc", feature = "http"))]
+mod tls;
+#[cfg(feature = "http")]
+mod transport;
 mod worker;
 
 pub(crate) use deadline::deadline;
@@ -28,8 +33,8 @@ pub(crate) use exporter::ExporterSink;
 pub(crate) use grpc::GrpcSink;
 #[cfg(feature = "http")]
 pub(crate) use http::HttpSink;
-#[cfg(feature = "otlp")]
-pub(crate) use otlp::Envelope;
+#[cfg(feature = "console")]
+pub(crate) use json::to_vec as to_json;
 pub(crate) use processor::Delivery;
 pub use queue::Delivered;
 pub(crate) use report::Reporter;
@@ -39,10 +44,14 @@ use std::time::Duration;
 
 use opentelemetry_sdk::trace::SpanData;
 
+/// How both OTLP clients introduce themselves.
+#[cfg(any(feature = "grpc", feature = "http"))]
+const USER_AGENT: &str = concat!("tracing-conversation/", env!("CARGO_PKG_VERSION"));
+
 /// What became of one attempt to send a batch.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[cfg_attr(
-    not(feature = "otlp"),
+    not(any(feature = "grpc", feature = "http")),
     allow(dead_code, reason = "OTLP alone gives all of them")
 )]
 pub(crate) enum Answer {

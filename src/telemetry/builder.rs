@@ -2,6 +2,7 @@
 
 use std::{
     collections::HashMap,
+    ffi::OsString,
     fmt, io,
     sync::{Arc, Mutex, OnceLock},
     time::Duration,
@@ -215,7 +216,7 @@ impl Builder {
 
     fn build_from(
         self,
-        environment: &dyn Fn(&str) -> Option<String>,
+        environment: &dyn Fn(&str) -> Option<OsString>,
     ) -> Result<Telemetry, SetupError> {
         let settings = Settings::read(&Variables::new(&self.variables, environment))?;
         let reporter = Reporter::default();
@@ -263,9 +264,8 @@ impl fmt::Debug for Builder {
     }
 }
 
-fn environment(name: &str) -> Option<String> {
-    // What is no Unicode is no value that could be used, and is to be said as such.
-    std::env::var_os(name).map(|value| value.to_string_lossy().into_owned())
+fn environment(name: &str) -> Option<OsString> {
+    std::env::var_os(name)
 }
 
 /// What `key=value,key=value` can carry as it is.

@@ -4,21 +4,18 @@ use std::io;
 
 use opentelemetry_sdk::trace::SpanExporter;
 
+#[cfg(any(feature = "grpc", feature = "http"))]
+use crate::environment::{Otlp, Protocol};
 use crate::{
     environment::{Console, Settings, SetupError},
     export::{ExporterSink, Limits, Reporter, Worker},
-};
-#[cfg(feature = "otlp")]
-use crate::{
-    environment::{Otlp, Protocol},
-    export::Envelope,
 };
 
 /// Starts the workers that the settings ask for.
 pub(super) fn start(settings: &Settings, reporter: &Reporter) -> Result<Vec<Worker>, SetupError> {
     let mut workers = Vec::new();
     // First what can fail for a reason: no thread is left behind then.
-    #[cfg(feature = "otlp")]
+    #[cfg(any(feature = "grpc", feature = "http"))]
     if let Some(otlp) = &settings.otlp {
         workers.push(start_otlp(otlp, settings, reporter)?);
     }
@@ -74,28 +71,23 @@ fn start_console(_view: Console, _settings: &Settings, _reporter: &Reporter) -> 
     Err(io::ErrorKind::Unsupported.into())
 }
 
-#[cfg(feature = "otlp")]
+#[cfg(any(feature = "grpc", feature = "http"))]
 fn start_otlp(otlp: &Otlp, settings: &Settings, reporter: &Reporter) -> Result<Worker, SetupError> {
-    let connection = otlp.connection.clone();
+    let connection = &otlp.connection;
     let destination = connection.destination().to_owned();
-    let unusable = |problem| SetupError::Client {
-        destination: destination.clone(),
-        problem,
-    };
     let (limits, reporter) = (settings.limits.clone(), reporter.clone());
-    let envelope = Envelope::new(&settings.resource, settings.profile);
+    let (resource, profile) = (&settings.resource, settings.profile);
     let started = match otlp.protocol {
         #[cfg(feature = "grpc")]
         Protocol::Grpc => {
-            let sink = crate::export::GrpcSink::new(connection, envelope).map_err(unusable)?;
-            Worker::start(destination.clone(), limits, sink, reporter)
+            let sink = crate::export::GrpcSink::new(connection, resource, profile)?;
+            Worker::start(destination, limits, sink, reporter)
         }
         #[cfg(feature = "http")]
         Protocol::HttpProtobuf | Protocol::HttpJson => {
             let json = otlp.protocol == Protocol::HttpJson;
-            let sink =
-                crate::export::HttpSink::new(connection, json, envelope).map_err(unusable)?;
-            Worker::start(destination.clone(), limits, sink, reporter)
+            let sink = crate::export::HttpSink::new(connection, json, resource, profile)?;
+            Worker::start(destination, limits, sink, reporter)
         }
         // `Settings::read` refuses what is not built.
         #[cfg(not(all(feature = "grpc", feature = "http")))]

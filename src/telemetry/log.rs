@@ -27,7 +27,7 @@ pub(super) struct Log {
 impl Log {
     pub(super) fn read(variables: &Variables<'_>) -> Result<Self, SetupError> {
         const NAME: &str = "RUST_LOG";
-        let Some(value) = variables.get(NAME) else {
+        let Some(value) = variables.get(NAME)? else {
             return Ok(Self {
                 filter: EnvFilter::new("info"),
                 brief: true,

@@ -5,6 +5,10 @@ use std::{
     time::{Duration, Instant},
 };
 
+use opentelemetry::{
+    KeyValue,
+    trace::{Span as _, Tracer as _, TracerProvider as _},
+};
 use tracing_conversation::Protocol;
 
 use crate::{
@@ -78,6 +82,25 @@ fn json_carries_the_same_spans() {
     assert!(
         spans(&server.requests()[0].body)
             .all(|span| span.trace_id.len() == 16 && span.span_id.len() == 8)
+    );
+}
+
+#[test]
+fn control_characters_in_json_arrive_as_sent() {
+    let server = Server::start();
+    let telemetry = to(&server.url())
+        .protocol(Protocol::HttpJson)
+        .build()
+        .unwrap();
+    let mut span = telemetry.provider().tracer("test").start("strange");
+    span.set_attribute(KeyValue::new("text", "\u{1b}]0;\u{9b}\u{202e}\0é今\""));
+    span.end();
+    telemetry.shutdown().unwrap();
+    let requests = server.requests();
+    let span = spans(&requests[0].body).next().unwrap();
+    assert_eq!(
+        text(&span.attributes),
+        "text = \u{1b}]0;\u{9b}\u{202e}\0é今\"\n"
     );
 }
 
@@ -310,7 +333,7 @@ fn shutdown_against_nobody_ends_in_time_and_says_what_is_lost() {
         begun.elapsed()
     );
     assert!(
-        error.contains("700 spans lost, 0 still waiting (error sending request"),
+        error.contains("700 spans lost, 0 still waiting (client error (Connect)"),
         "{error}"
     );
     assert_eq!(counts(&telemetry), [0, 0, 0, 700, 0]);
@@ -351,6 +374,25 @@ fn a_finished_span_leaves_without_being_asked() {
     make(&telemetry, 1);
     server.wait_for_spans(1);
     drop(telemetry);
+}
+
+#[test]
+fn request_through_an_http_proxy_names_the_whole_url() {
+    let proxy = Server::start();
+    let telemetry = to("http://collector.example.com:4318")
+        .variable(
+            "HTTP_PROXY",
+            format!("http://me:secret@127.0.0.1:{}", proxy.port()),
+        )
+        .variable("NO_PROXY", "")
+        .build()
+        .unwrap();
+    make(&telemetry, 1);
+    telemetry.shutdown().unwrap();
+    let request = &proxy.requests()[0];
+    assert_eq!(request.path, "http://collector.example.com:4318/v1/traces");
+    assert_eq!(request.headers["host"], "collector.example.com:4318");
+    assert_eq!(request.headers["proxy-authorization"], "Basic bWU6c2VjcmV0");
 }
 
 /// A URL that refuses connections.

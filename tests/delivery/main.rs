@@ -11,6 +11,7 @@ mod http;
 mod outages;
 #[path = "../support/mod.rs"]
 mod support;
+#[cfg(any(feature = "tls", feature = "tls-ring", feature = "tls-native"))]
 mod tls;
 
 use opentelemetry::trace::{Span, Tracer, TracerProvider};

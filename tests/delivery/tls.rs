@@ -1,6 +1,6 @@
 //! TLS, both ways: an authority of one's own, and a certificate of one's own.
 
-use tracing_conversation::Builder;
+use tracing_conversation::{Builder, Protocol};
 
 use crate::{counts, last_problem, make, support::PATIENCE, to};
 
@@ -52,7 +52,12 @@ fn fails(builder: Builder, problems: &[&str]) {
 
 #[cfg(feature = "http")]
 mod http {
-    use std::{io::Write, net::TcpListener, sync::Arc};
+    use std::{
+        io::{self, BufRead, BufReader, Write},
+        net::{TcpListener, TcpStream},
+        sync::{Arc, mpsc},
+        thread,
+    };
 
     use rustls::{
         RootCertStore, ServerConfig, ServerConnection, StreamOwned,
@@ -100,7 +105,45 @@ mod http {
         arrives(trusting(&start(false)));
         fails(
             to(&start(false)),
-            &["UnknownIssuer", "invalid peer certificate"],
+            &[
+                "UnknownIssuer",
+                "invalid peer certificate",
+                "certificate verify failed",
+            ],
+        );
+    }
+
+    #[test]
+    fn spans_arrive_through_a_proxy() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let proxy = listener.local_addr().unwrap();
+        let (send, asked) = mpsc::channel();
+        thread::spawn(move || {
+            let (client, _) = listener.accept().unwrap();
+            let mut reader = BufReader::new(client.try_clone().unwrap());
+            let mut head = String::new();
+            while !head.ends_with("\r\n\r\n") {
+                reader.read_line(&mut head).unwrap();
+            }
+            let first = head.lines().next().unwrap();
+            let target = first.split(' ').nth(1).unwrap().to_owned();
+            send.send(first.to_owned()).unwrap();
+            let collector = TcpStream::connect(target).unwrap();
+            (&client).write_all(b"HTTP/1.1 200 OK\r\n\r\n").unwrap();
+            let (mut from, mut to) = (collector.try_clone().unwrap(), client.try_clone().unwrap());
+            thread::spawn(move || io::copy(&mut from, &mut to));
+            let _ = io::copy(&mut &client, &mut &collector);
+        });
+        let url = start(false);
+        arrives(
+            trusting(&url)
+                .variable("HTTPS_PROXY", format!("http://{proxy}"))
+                .variable("NO_PROXY", ""),
+        );
+        let authority = url.strip_prefix("https://").unwrap();
+        assert_eq!(
+            asked.recv().unwrap(),
+            format!("CONNECT {authority} HTTP/1.1")
         );
     }
 
@@ -109,20 +152,25 @@ mod http {
         arrives(identified(trusting(&start(true))));
         fails(
             trusting(&start(true)),
-            &["CertificateRequired", "certificate required"],
+            &[
+                "CertificateRequired",
+                "certificate required",
+                "alert",
+                "reset",
+            ],
         );
     }
 }
 
 #[cfg(feature = "grpc")]
 mod grpc {
-    use tonic::transport::{Certificate, Identity, Server, ServerTlsConfig};
-    use tracing_conversation::Protocol;
-
-    use super::{arrives, fails, identified, trusting};
+    use super::{Protocol, arrives, fails, identified, trusting};
     use crate::{grpc, to};
+    use tonic::transport::{Certificate, Identity, Server, ServerTlsConfig};
 
     fn start(asks: bool) -> String {
+        // tonic's server takes rustls' default, which there is none of in a test with both providers.
+        let _ = rustls::crypto::ring::default_provider().install_default();
         let mut tls = ServerTlsConfig::new()
             .identity(Identity::from_pem(pem!("server.pem"), pem!("server.key")));
         if asks {
@@ -137,7 +185,11 @@ mod grpc {
         arrives(trusting(&start(false)).protocol(Protocol::Grpc));
         fails(
             to(&start(false)).protocol(Protocol::Grpc),
-            &["UnknownIssuer", "invalid peer certificate"],
+            &[
+                "UnknownIssuer",
+                "invalid peer certificate",
+                "certificate verify failed",
+            ],
         );
     }
 
@@ -152,17 +204,31 @@ mod grpc {
     }
 }
 
-#[cfg(feature = "http")]
 #[test]
-fn certificates_that_are_none_are_an_error_of_the_set_up() {
-    let no_pem = path("../tls.rs");
-    let error = to("https://localhost:1")
-        .variable("OTEL_EXPORTER_OTLP_CERTIFICATE", no_pem)
-        .build()
-        .unwrap_err()
-        .to_string();
-    assert!(
-        error.starts_with("spans cannot be sent to https://localhost:1/v1/traces: the "),
-        "{error}"
-    );
+fn certificate_that_is_none_is_refused_under_its_variable() {
+    #[cfg(feature = "grpc")]
+    let protocols = [Protocol::Grpc];
+    #[cfg(not(feature = "grpc"))]
+    let protocols = [Protocol::HttpProtobuf];
+    let path = path("broken.pem");
+    for protocol in protocols
+        .into_iter()
+        .chain(cfg!(feature = "http").then_some(Protocol::HttpJson))
+    {
+        for url in ["https://localhost:1", "http://localhost:1"] {
+            let error = trusting(url)
+                .protocol(protocol)
+                .variable("OTEL_EXPORTER_OTLP_CERTIFICATE", &path)
+                .build()
+                .unwrap_err()
+                .to_string();
+            assert!(
+                error.starts_with(&format!(
+                    "OTEL_EXPORTER_OTLP_CERTIFICATE={path:?} cannot be used: allowed is the path of a PEM file with \
+                     certificates ("
+                )),
+                "{error}"
+            );
+        }
+    }
 }
