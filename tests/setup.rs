@@ -14,10 +14,10 @@ use std::{
     time::{Duration, Instant},
 };
 
-use opentelemetry::trace::{Span as _, Tracer as _};
+use opentelemetry::trace::{Span as _, Tracer as _, TracerProvider as _};
 use opentelemetry_sdk::{
-    error::OTelSdkResult,
-    trace::{SpanData, SpanExporter},
+    error::{OTelSdkError, OTelSdkResult},
+    trace::{InMemorySpanExporter, SpanData, SpanExporter},
 };
 use support::{PATIENCE, Server, spans, text};
 use tracing::{
@@ -192,7 +192,7 @@ fn the_global_provider_is_taken_only_if_asked_for() {
 fn an_exporter_of_the_programs_own_is_a_destination_like_the_others() {
     let telemetry = Telemetry::builder()
         .variable("OTEL_TRACES_EXPORTER", "none")
-        .exporter(opentelemetry_sdk::trace::InMemorySpanExporter::default())
+        .exporter(InMemorySpanExporter::default())
         .build()
         .unwrap();
     let subscriber = tracing_subscriber::registry().with(telemetry.layer());
@@ -201,6 +201,61 @@ fn an_exporter_of_the_programs_own_is_a_destination_like_the_others() {
     let delivered = telemetry.delivered();
     assert_eq!(delivered.len(), 1);
     assert_eq!(delivered[0].exported, 3);
+}
+
+/// Returns an error for its first so many batches, and never returns for those of a span `endless`.
+#[derive(Debug, Clone, Default)]
+struct Fails(Arc<AtomicU32>, InMemorySpanExporter);
+
+impl SpanExporter for Fails {
+    async fn export(&self, spans: Vec<SpanData>) -> OTelSdkResult {
+        if spans.iter().any(|span| span.name == "endless") {
+            std::future::pending::<()>().await;
+        }
+        let left = self.0.load(Ordering::Relaxed);
+        if left > 0 {
+            self.0.store(left - 1, Ordering::Relaxed);
+            return Err(OTelSdkError::InternalFailure("not now".into()));
+        }
+        self.1.export(spans).await
+    }
+}
+
+#[test]
+fn exporter_of_the_program_gets_a_batch_again_after_an_error() {
+    let exporter = Fails(Arc::new(AtomicU32::new(2)), InMemorySpanExporter::default());
+    let telemetry = Telemetry::builder()
+        .variable("OTEL_TRACES_EXPORTER", "none")
+        .exporter(exporter.clone())
+        .build()
+        .unwrap();
+    let tracer = telemetry.provider().tracer("test");
+    tracer.start("span").end();
+    telemetry.flush(PATIENCE).unwrap();
+    let delivered = &telemetry.delivered()[0];
+    assert_eq!((delivered.exported, delivered.lost()), (1, 0));
+    let problem = delivered.last_problem.as_deref().unwrap_or_default();
+    assert!(problem.contains("not now"), "{problem}");
+    assert_eq!(exporter.1.get_finished_spans().unwrap().len(), 1);
+}
+
+#[test]
+fn exporter_of_the_program_that_never_returns_is_given_up_after_the_export_timeout() {
+    let exporter = Fails::default();
+    let telemetry = Telemetry::builder()
+        .variable("OTEL_TRACES_EXPORTER", "none")
+        .variable("OTEL_BSP_EXPORT_TIMEOUT", "100")
+        .exporter(exporter.clone())
+        .build()
+        .unwrap();
+    let tracer = telemetry.provider().tracer("test");
+    tracer.start("endless").end();
+    let error = telemetry.flush(PATIENCE).unwrap_err().to_string();
+    assert!(error.contains("no result within 100ms"), "{error}");
+    tracer.start("span").end();
+    telemetry.flush(PATIENCE).unwrap();
+    let delivered = &telemetry.delivered()[0];
+    assert_eq!((delivered.exported, delivered.failed), (1, 1));
 }
 
 /// Panics at its first so many batches.

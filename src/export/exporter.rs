@@ -2,25 +2,47 @@
 
 use std::time::Duration;
 
-use crate::profile::Profile;
 use opentelemetry_sdk::{
     Resource,
+    error::OTelSdkError,
     trace::{SpanData, SpanExporter},
 };
 
 use super::{Answer, Sink};
+use crate::profile::Profile;
 
-/// Gives each batch to the exporter once; what the exporter says is final.
+/// Gives batches to an exporter.
 #[derive(Debug)]
 pub(crate) struct ExporterSink<E> {
     exporter: E,
     profile: Profile,
+    retries: bool,
+    timeout: Duration,
 }
 
 impl<E: SpanExporter + 'static> ExporterSink<E> {
-    pub(crate) fn new(mut exporter: E, resource: &Resource, profile: Profile) -> Self {
+    /// Each batch goes to the exporter once; its error is final.
+    pub(crate) fn once(
+        mut exporter: E,
+        resource: &Resource,
+        profile: Profile,
+        timeout: Duration,
+    ) -> Self {
         exporter.set_resource(resource);
-        Self { exporter, profile }
+        Self {
+            exporter,
+            profile,
+            retries: false,
+            timeout,
+        }
+    }
+
+    /// An exporter that returns an error gets the batch again later.
+    pub(crate) fn with_retries(self) -> Self {
+        Self {
+            retries: true,
+            ..self
+        }
     }
 }
 
@@ -35,12 +57,23 @@ impl<E: SpanExporter + 'static> Sink for ExporterSink<E> {
     }
 
     async fn send(&mut self, spans: &mut Vec<SpanData>) -> Answer {
-        match self.exporter.export(std::mem::take(spans)).await {
-            Ok(()) => Answer::Taken {
+        let batch = if self.retries {
+            spans.clone()
+        } else {
+            std::mem::take(spans)
+        };
+        match tokio::time::timeout(self.timeout, self.exporter.export(batch)).await {
+            Ok(Ok(())) => Answer::Taken {
                 rejected: 0,
                 remark: None,
             },
-            Err(error) => Answer::Failed(error.to_string()),
+            Ok(Err(error @ OTelSdkError::AlreadyShutdown)) => Answer::Failed(error.to_string()),
+            Ok(Err(error)) if self.retries => Answer::Again {
+                after: None,
+                why: error.to_string(),
+            },
+            Ok(Err(error)) => Answer::Failed(error.to_string()),
+            Err(_) => Answer::Failed(format!("no result within {:?}", self.timeout)),
         }
     }
 

@@ -25,7 +25,8 @@ pub struct Delivered {
     pub dropped_queue_full: u64,
     /// Spans that the destination refused, all of a batch (say, a wrong key) or some (OTLP's partial success).
     pub rejected: u64,
-    /// Spans given up: the destination stayed away beyond every retry, or the program ended first.
+    /// Spans given up: the destination stayed away beyond every retry, the program ended first, or the span ended after
+    /// the shutdown.
     pub failed: u64,
     /// Spans in the queue or under way.
     pub waiting: u64,

@@ -20,6 +20,12 @@ use super::{
 };
 use crate::silence::silence_this_thread;
 
+/// How long before the end of the program the last attempt is made, whatever the destination said about when.
+const LAST_ATTEMPT: Duration = Duration::from_millis(300);
+
+/// The longest wait between attempts when the program ends.
+const LONGEST_WAIT_AT_THE_END: Duration = Duration::from_millis(500);
+
 /// Between a panic and the next batch, so that an exporter that always panics does not keep a core busy.
 const RESTART_PAUSE: Duration = Duration::from_millis(100);
 
@@ -163,7 +169,8 @@ async fn deliver<S: Sink>(
     reporter: &mut Reporter,
 ) {
     let mut parcel = sink.pack(spans);
-    let give_up = deadline(Instant::now(), queue.limits().give_up_after);
+    let begun = Instant::now();
+    let give_up = deadline(begun, queue.limits().give_up_after);
     let mut backoff = Backoff::new();
     loop {
         let answer = tokio::select! {
@@ -198,15 +205,17 @@ async fn deliver<S: Sink>(
             Answer::Again { after, why } => (after, why),
         };
         let now = Instant::now();
-        let wait = after.unwrap_or_default().max(backoff.next());
-        let closing = queue.closing();
-        let next_attempt = deadline(now, wait);
-        let hopeless = match closing {
-            // Nobody is helped by waiting for an attempt that the end would cut off.
-            Some(end) => next_attempt >= end,
-            None => now >= give_up,
+        let backoff = backoff.next(now - begun);
+        let (wait, last_attempt) = match queue.closing() {
+            None => (after.unwrap_or_default().max(backoff), give_up),
+            Some(end) => (
+                after
+                    .unwrap_or_default()
+                    .max(backoff.min(LONGEST_WAIT_AT_THE_END)),
+                end.checked_sub(LAST_ATTEMPT).unwrap_or(now),
+            ),
         };
-        if hopeless {
+        if now >= last_attempt {
             return queue.settle(|counts, spans| {
                 counts.failed += spans;
                 counts.last_problem = Some(why);
@@ -214,11 +223,6 @@ async fn deliver<S: Sink>(
         }
         queue.note(why);
         reporter.report(queue, true);
-        let until = if closing.is_some() {
-            next_attempt
-        } else {
-            next_attempt.min(give_up)
-        };
-        queue.pause(until).await;
+        queue.pause(deadline(now, wait).min(last_attempt)).await;
     }
 }

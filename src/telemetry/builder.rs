@@ -180,11 +180,13 @@ impl Builder {
         self
     }
 
-    /// One more destination. The exporter runs on a thread of its own, behind a bounded queue like the others.
+    /// One more destination, delivered to like the others: on a thread and a runtime of its own, behind a bounded queue,
+    /// with every span counted. A batch counts as exported when the exporter returns `Ok`. After an error the same batch
+    /// is exported again, until `OTEL_BSP_EXPORT_TIMEOUT` is over; that is also how long the exporter may take for one
+    /// attempt. `OTelSdkError::AlreadyShutdown` is final.
     pub fn exporter(mut self, exporter: impl SpanExporter + 'static) -> Self {
         self.exporters.push(Box::new(|settings, reporter| {
-            let name = std::any::type_name_of_val(&exporter).to_owned();
-            start_exporter(name, exporter, settings, settings.limits.clone(), reporter)
+            start_exporter(exporter, settings, reporter)
         }));
         self
     }

@@ -6,9 +6,11 @@ use opentelemetry_sdk::trace::SpanExporter;
 
 #[cfg(any(feature = "grpc", feature = "http"))]
 use crate::environment::{Otlp, Protocol};
+#[cfg(feature = "console")]
+use crate::export::Limits;
 use crate::{
     environment::{Console, Settings, SetupError},
-    export::{ExporterSink, Limits, Reporter, Worker},
+    export::{ExporterSink, Reporter, Worker},
 };
 
 /// Starts the workers that the settings ask for.
@@ -25,16 +27,17 @@ pub(super) fn start(settings: &Settings, reporter: &Reporter) -> Result<Vec<Work
     Ok(workers)
 }
 
-/// Starts the worker of an exporter of the SDK's kind.
+/// Starts the worker of an exporter that the program brings.
 pub(super) fn start_exporter(
-    destination: String,
     exporter: impl SpanExporter + 'static,
     settings: &Settings,
-    limits: Limits,
     reporter: &Reporter,
 ) -> io::Result<Worker> {
-    let sink = ExporterSink::new(exporter, &settings.resource, settings.profile);
-    Worker::start(destination, limits, sink, reporter.clone())
+    let name = std::any::type_name_of_val(&exporter).to_owned();
+    let limits = settings.limits.clone();
+    let (resource, profile) = (&settings.resource, settings.profile);
+    let sink = ExporterSink::once(exporter, resource, profile, limits.give_up_after);
+    Worker::start(name, limits, sink.with_retries(), reporter.clone())
 }
 
 #[cfg(feature = "console")]
@@ -49,20 +52,32 @@ fn start_console(view: Console, settings: &Settings, reporter: &Reporter) -> io:
         delay,
         ..settings.limits.clone()
     };
-    let name = format!("console ({})", view.name());
     match view {
-        Console::Tree => start_exporter(name, TreeExporter::stdout(), settings, limits, reporter),
-        Console::Json => start_exporter(
-            name,
+        Console::Tree => start_view(view, TreeExporter::stdout(), settings, limits, reporter),
+        Console::Json => start_view(
+            view,
             JsonLinesExporter::stdout(),
             settings,
             limits,
             reporter,
         ),
-        Console::Stdout => {
-            start_exporter(name, StdoutExporter::stdout(), settings, limits, reporter)
-        }
+        Console::Stdout => start_view(view, StdoutExporter::stdout(), settings, limits, reporter),
     }
+}
+
+#[cfg(feature = "console")]
+fn start_view(
+    view: Console,
+    exporter: impl SpanExporter + 'static,
+    settings: &Settings,
+    limits: Limits,
+    reporter: &Reporter,
+) -> io::Result<Worker> {
+    let name = format!("console ({})", view.name());
+    let (resource, profile) = (&settings.resource, settings.profile);
+    // What is printed in part would be printed twice.
+    let sink = ExporterSink::once(exporter, resource, profile, limits.give_up_after);
+    Worker::start(name, limits, sink, reporter.clone())
 }
 
 #[cfg(not(feature = "console"))]

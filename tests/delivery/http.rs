@@ -340,6 +340,56 @@ fn shutdown_against_nobody_ends_in_time_and_says_what_is_lost() {
 }
 
 #[test]
+fn last_attempt_is_made_just_before_the_end_whatever_the_server_asked_for() {
+    let server = Server::start();
+    server.reply([Reply::Status(
+        "503 Service Unavailable",
+        "retry-after: 60",
+        b"",
+    )]);
+    let telemetry = to(&server.url())
+        .shutdown_timeout(Duration::from_secs(1))
+        .build()
+        .unwrap();
+    make(&telemetry, 5);
+    telemetry.shutdown().unwrap();
+    assert_eq!(counts(&telemetry), [5, 0, 0, 0, 0]);
+    let requests = server.requests();
+    let waited = requests[1].at - requests[0].at;
+    assert!(waited >= Duration::from_millis(500), "only {waited:?}");
+}
+
+#[test]
+fn collector_that_is_back_before_the_end_gets_everything() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    drop(listener);
+    let telemetry = to(&format!("http://{address}"))
+        .shutdown_timeout(Duration::from_secs(3))
+        .build()
+        .unwrap();
+    make(&telemetry, 2000);
+    let server = std::thread::spawn(move || {
+        std::thread::sleep(Duration::from_millis(1800));
+        Server::on(TcpListener::bind(address).expect("the port is still free"))
+    });
+    telemetry.shutdown().unwrap();
+    assert_eq!(counts(&telemetry), [2000, 0, 0, 0, 0]);
+    assert_eq!(server.join().unwrap().names(), numbers(2000));
+}
+
+#[test]
+fn spans_that_end_after_the_shutdown_are_counted() {
+    let server = Server::start();
+    let telemetry = to(&server.url()).build().unwrap();
+    make(&telemetry, 2);
+    telemetry.shutdown().unwrap();
+    make(&telemetry, 3);
+    assert_eq!(counts(&telemetry), [2, 0, 0, 3, 0]);
+    assert_eq!(server.names(), numbers(2));
+}
+
+#[test]
 fn shutdown_against_a_server_that_hangs_ends_in_time() {
     let server = Server::start();
     server.reply([Reply::Hang]);
