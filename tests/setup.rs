@@ -389,5 +389,11 @@ fn an_exporter_that_hangs_does_not_hold_up_the_end_beyond_its_time() {
         error,
         "setup::Hangs: 0 spans lost, 3 still waiting (out of time)"
     );
+    drop(telemetry);
+    assert!(
+        begun.elapsed() < Duration::from_millis(3900),
+        "the drop has waited once more: {:?}",
+        begun.elapsed()
+    );
     assert_eq!(server.names(), ["llm", "turn", "conversation"]);
 }

@@ -90,6 +90,13 @@ impl SpanProcessor for Delivery {
     }
 
     fn shutdown_with_timeout(&self, timeout: Duration) -> OTelSdkResult {
+        // The provider's drop shuts down once more: whoever was waited for is not waited for again.
+        let closing = |worker: &Worker| worker.queue.closing().is_some();
+        let timeout = if self.workers.iter().all(closing) {
+            Duration::ZERO
+        } else {
+            timeout
+        };
         self.close_by(deadline(Instant::now(), timeout))
             .map_err(OTelSdkError::InternalFailure)
     }
