@@ -44,6 +44,19 @@ use filter::ConversationFilter;
 /// Keep what it returns until the end of `main`: dropping it ends open conversations and sends what is queued. A
 /// collector that is away is no error here; spans wait for it.
 ///
+/// Signals are left to the program. Without a handler, `SIGTERM` and ctrl-c end it without dropping anything, and what is
+/// queued is lost. A server drains first and
+/// returns from `main`; a program that has nothing to drain calls
+/// [`exit_on_signal`](Telemetry::exit_on_signal):
+///
+/// ```no_run
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let telemetry = tracing_conversation::init()?;
+/// telemetry.exit_on_signal()?;
+/// # Ok(())
+/// # }
+/// ```
+///
 /// # Errors
 ///
 /// A variable has a value that cannot be used, or a global subscriber is installed already. It never panics.
@@ -172,9 +185,9 @@ impl Telemetry {
     }
 
     /// From now on, ctrl-c (`SIGINT`) and `SIGTERM` end the program the way they would without it, but after a
-    /// [`shutdown`](Self::shutdown): the exit code is 130 or 143. Needs no runtime.
+    /// [`shutdown`](Self::shutdown): the exit code is 130 or 143. A second signal ends it at once. Needs no runtime.
     ///
-    /// For a program that would rather end its own way: wait for the signal itself and let `Telemetry` drop.
+    /// It is not on by default, because it would cut short a server that drains its calls after `SIGTERM`. For a program that would rather end its own way: wait for the signal itself and let `Telemetry` drop.
     ///
     /// # Errors
     ///

@@ -79,11 +79,11 @@ mod parent {
     use std::{
         io::{BufRead, BufReader},
         process::{Child, Command, Output, Stdio},
-        time::Instant,
+        time::{Duration, Instant},
     };
 
     use crate::{
-        support::{PATIENCE, Server},
+        support::{PATIENCE, Reply, Server},
         talk,
     };
 
@@ -125,6 +125,35 @@ mod parent {
             );
             assert_eq!(server.names(), talk::SPANS);
             println!("every span arrives when SIG{signal} ends the process ... ok");
+        }
+        #[cfg(unix)]
+        {
+            let server = Server::start();
+            server.reply([Reply::Hang]);
+            // The one request is that of the shutdown.
+            let delay = [("OTEL_BSP_SCHEDULE_DELAY", "600000")];
+            let mut child = spawn("signal", &server.url(), &delay);
+            let mut ready = String::new();
+            BufReader::new(child.stdout.take().unwrap())
+                .read_line(&mut ready)
+                .unwrap();
+            let begun = Instant::now();
+            for signal in ["TERM", "INT"] {
+                let sent = Command::new("kill")
+                    .args(["-s", signal, &child.id().to_string()])
+                    .status();
+                assert!(sent.unwrap().success());
+                server.wait_for_requests(1);
+            }
+            let output = child.wait_with_output().unwrap();
+            assert_eq!(output.status.code(), Some(130), "{}", errors(&output));
+            // The shutdown alone would wait for the collector for 4.75 s.
+            assert!(
+                begun.elapsed() < Duration::from_secs(4),
+                "{:?}",
+                begun.elapsed()
+            );
+            println!("a second signal ends the process at once ... ok");
         }
         // Standard output that nobody reads, and that somebody stops reading: OTLP does not notice.
         #[cfg(feature = "console")]
