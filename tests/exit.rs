@@ -32,7 +32,7 @@ fn main() -> std::process::ExitCode {
 mod child {
     use std::{process::ExitCode, thread, time::Duration};
 
-    use crate::{support::PATIENCE, talk::talk};
+    use crate::{hostile, support::PATIENCE, talk::talk};
 
     pub fn main(ending: &str) -> ExitCode {
         let telemetry = match tracing_conversation::init() {
@@ -54,6 +54,10 @@ mod child {
                 }
                 return ExitCode::SUCCESS;
             }
+            "hostile" => {
+                hostile();
+                return ExitCode::SUCCESS;
+            }
             "panic" => panic!("as this test wants it"),
             // With the telemetry in a task of a runtime that is shut down at the end of `main`.
             "task" => {
@@ -72,6 +76,41 @@ mod child {
         thread::sleep(PATIENCE);
         unreachable!("no signal came");
     }
+}
+
+/// What a user may say: sets the clipboard, clears the screen, goes back in the line, turns it round.
+#[cfg(feature = "http")]
+const HOSTILE: &str = "harmless\u{1b}]52;c;aGk=\u{7}\r\u{9b}2J\u{1b}[31m\u{202e}\u{8}\u{85}";
+
+/// Says it wherever a text can go.
+#[cfg(feature = "http")]
+fn hostile() {
+    use tracing::{info, info_span, warn};
+    let call = info_span!(
+        "conversation",
+        conversation.id = HOSTILE,
+        customer = HOSTILE
+    );
+    let _in = call.enter();
+    info!(conversation.event = "user_started_speaking");
+    let span = info_span!(
+        "renamed",
+        otel.name = HOSTILE,
+        otel.status_code = "ERROR",
+        otel.status_description = HOSTILE,
+        note = HOSTILE
+    );
+    span.in_scope(
+        || warn!(text = HOSTILE, shown = %HOSTILE, debugged = ?HOSTILE, "said {HOSTILE}"),
+    );
+    let llm = info_span!(
+        "llm",
+        gen_ai.operation.name = "chat",
+        gen_ai.request.model = HOSTILE,
+        input = HOSTILE,
+        output = HOSTILE
+    );
+    llm.in_scope(|| info!("{HOSTILE}"));
 }
 
 #[cfg(feature = "http")]
@@ -176,6 +215,32 @@ mod parent {
                 assert_eq!(server.names().len(), 5004, "{view}: {}", errors(&output));
             }
             println!("a {view} console that nobody reads holds nothing up ... ok");
+        }
+        #[cfg(feature = "console")]
+        for view in ["json", "true", "tree"] {
+            for capture in ["true", "false"] {
+                let variables = [
+                    ("OTEL_CONSOLE_EXPORT", view),
+                    ("OTEL_EXPORTER_OTLP_ENDPOINT", ""),
+                    (
+                        "OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT",
+                        capture,
+                    ),
+                    ("RUST_LOG", "info"),
+                ];
+                let output = spawn("hostile", "", &variables).wait_with_output().unwrap();
+                assert_eq!(output.status.code(), Some(0));
+                for bytes in [&output.stdout, &output.stderr] {
+                    let text = std::str::from_utf8(bytes).unwrap();
+                    assert!(text.contains("harmless"), "{view}, {capture}: {text:?}");
+                    let drives = |c: char| {
+                        c.is_control() && !"\n\t".contains(c)
+                            || ('\u{202a}'..='\u{202e}').contains(&c)
+                    };
+                    assert!(!text.contains(drives), "{view}, {capture}: {text:?}");
+                }
+            }
+            println!("no text drives a terminal through the log or a {view} console ... ok");
         }
         // Nobody listens: the end comes all the same, and says what was lost.
         let begun = Instant::now();

@@ -1,7 +1,9 @@
 //! Spans through opentelemetry-stdout, without its panics.
 
 use std::any::Any;
+use std::borrow::Cow;
 use std::cell::Cell;
+use std::fmt::Write as _;
 use std::future::Future;
 use std::io::ErrorKind;
 use std::panic::{AssertUnwindSafe, catch_unwind, set_hook, take_hook};
@@ -11,11 +13,16 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
+use opentelemetry::trace::Status;
+use opentelemetry::{Array, KeyValue, StringValue, Value};
 use opentelemetry_sdk::Resource;
 use opentelemetry_sdk::error::{OTelSdkError, OTelSdkResult};
 use opentelemetry_sdk::trace::{SpanData, SpanExporter};
 
-/// Writes every span and its attributes to standard output, as [`opentelemetry_stdout`] lays them out.
+use crate::export::terminal::{Escaping, needs_escaping};
+
+/// Writes every span and its attributes to standard output, as [`opentelemetry_stdout`] lays them out. Characters that a
+/// terminal would act on are escaped: `\u{1b}`.
 ///
 /// That exporter prints line by line with `println!`, which panics when the reader is gone, as in `program | head -1`.
 /// There is no asking beforehand: the reader may leave between any two lines. So the panic is caught where it arises,
@@ -53,6 +60,7 @@ impl SpanExporter for StdoutExporter {
         if self.reader_gone.load(Ordering::Relaxed) {
             return Ok(());
         }
+        let batch = batch.into_iter().map(escape_span).collect();
         let panic = match catch_quietly(|| finish(self.inner.export(batch))) {
             Ok(result) => return result,
             Err(panic) => message(&*panic),
@@ -73,6 +81,53 @@ impl SpanExporter for StdoutExporter {
     fn set_resource(&mut self, resource: &Resource) {
         self.inner.set_resource(resource);
     }
+}
+
+/// Escapes whatever of a span a terminal would act on, for opentelemetry-stdout prints names and keys as they are.
+fn escape_span(mut span: SpanData) -> SpanData {
+    escape_name(&mut span.name);
+    span.attributes.iter_mut().for_each(escape_pair);
+    for event in &mut span.events.events {
+        escape_name(&mut event.name);
+        event.attributes.iter_mut().for_each(escape_pair);
+    }
+    for link in &mut span.links.links {
+        link.attributes.iter_mut().for_each(escape_pair);
+    }
+    if let Status::Error { description } = &mut span.status {
+        escape_name(description);
+    }
+    span
+}
+
+fn escape_pair(pair: &mut KeyValue) {
+    if needs_escaping(pair.key.as_str()) {
+        pair.key = escape(pair.key.as_str()).into();
+    }
+    match &mut pair.value {
+        Value::String(text) => escape_text(text),
+        Value::Array(Array::String(texts)) => texts.iter_mut().for_each(escape_text),
+        _ => {}
+    }
+}
+
+fn escape_text(text: &mut StringValue) {
+    if needs_escaping(text.as_str()) {
+        *text = escape(text.as_str()).into();
+    }
+}
+
+fn escape_name(name: &mut Cow<'static, str>) {
+    if needs_escaping(name) {
+        *name = escape(name).into();
+    }
+}
+
+fn escape(text: &str) -> String {
+    let mut escaped = String::with_capacity(text.len());
+    // Writing to a string cannot fail.
+    let _ = Escaping(&mut escaped).write_str(text);
+    escaped
 }
 
 thread_local! {

@@ -3,6 +3,8 @@
 #[cfg(feature = "http")]
 use std::time::{Duration, SystemTime};
 
+use super::terminal::is_unsafe;
+
 /// The words of a server, fit for one line of a log.
 pub(crate) fn words(bytes: &[u8]) -> String {
     const ENOUGH: usize = 200;
@@ -10,7 +12,7 @@ pub(crate) fn words(bytes: &[u8]) -> String {
     let mut line: String = text
         .chars()
         .map(|c| {
-            if c.is_control() || c == char::REPLACEMENT_CHARACTER {
+            if is_unsafe(c) || c == char::REPLACEMENT_CHARACTER {
                 ' '
             } else {
                 c
@@ -69,7 +71,7 @@ mod tests {
     #[test]
     fn a_servers_words_are_one_line_of_bounded_length() {
         assert_eq!(
-            words(b"\n\x0a\x05no such\r\nproject \x00"),
+            words("\n\x0a\x05no such\r\nproject\u{202e} \x00".as_bytes()),
             "no such  project"
         );
         assert_eq!(words("é".repeat(5000).as_bytes()).chars().count(), 200);

@@ -20,7 +20,7 @@ mod processor;
 mod queue;
 mod report;
 mod size;
-mod terminal;
+pub(crate) mod terminal;
 #[cfg(any(feature = "grpc", feature = "http"))]
 mod tls;
 #[cfg(feature = "http")]

@@ -1,6 +1,9 @@
 //! The log of a program whose registry this crate sets up: standard error, in `fmt`'s form.
 
-use std::io::{self, IsTerminal as _};
+use std::{
+    fmt::Write as _,
+    io::{self, IsTerminal as _},
+};
 
 use tracing::{Metadata, Subscriber};
 use tracing_subscriber::{
@@ -14,6 +17,7 @@ use tracing_subscriber::{
 use crate::{
     ContentPolicy,
     environment::{SetupError, Variables},
+    export::terminal::Escaping,
     names,
 };
 
@@ -43,7 +47,8 @@ impl Log {
         })
     }
 
-    /// The layer that logs. Where content is not to leave the process, fields that carry it are not logged either.
+    /// The layer that logs. Where content is not to leave the process, fields that carry it are not logged either. No
+    /// character of a value drives the terminal.
     pub(super) fn layer<S>(self, content: &ContentPolicy) -> Box<dyn Layer<S> + Send + Sync>
     where
         S: Subscriber + for<'a> LookupSpan<'a>,
@@ -58,14 +63,15 @@ impl Log {
         let filter = self
             .filter
             .and(filter_fn(move |callsite| !(brief && is_boundary(callsite))));
-        if content.captures() {
-            return layer.with_filter(filter).boxed();
-        }
         let content = content.clone();
-        let fields = format::debug_fn(move |writer, field, value| match field.name() {
-            "message" => write!(writer, "{value:?}"),
-            name if content.admits(name) => write!(writer, "{name}={value:?}"),
-            _ => Ok(()),
+        // In place of `fmt`'s own form, which lets pass some of what a terminal acts on.
+        let fields = format::debug_fn(move |writer, field, value| {
+            let mut writer = Escaping(writer);
+            match field.name() {
+                "message" => write!(writer, "{value:?}"),
+                name if content.admits(name) => write!(writer, "{name}={value:?}"),
+                _ => Ok(()),
+            }
         });
         layer
             .fmt_fields(fields.delimited(" "))
