@@ -115,6 +115,7 @@ pub mod instrument;
 mod interned;
 mod latency;
 mod layer;
+mod messages;
 pub mod names;
 mod profile;
 mod recording;

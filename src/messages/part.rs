@@ -1,0 +1,348 @@
+//! Parts of a message, by the `type` that a provider gives them, or by their shape where it gives none.
+
+use serde_json::{Map, Value, json};
+
+use super::Part;
+
+/// The key under which the layer notes, in an object, how much of a value the limit left no room for.
+pub(super) const NOTE_KEY: &str = "…";
+
+/// The parts of a `content` or `parts` field: a text, a list, or one part.
+pub(super) fn parts(value: Value) -> Vec<Part> {
+    match value {
+        Value::Null => Vec::new(),
+        Value::String(text) => vec![Part::Text(text)],
+        Value::Array(list) => list.into_iter().flat_map(parts_of_element).collect(),
+        Value::Object(mut object) => match object.remove("parts") {
+            Some(inner @ Value::Array(_)) => parts(inner),
+            Some(inner) => {
+                object.insert("parts".into(), inner);
+                part(object)
+            }
+            None => part(object),
+        },
+        other => vec![Part::Text(other.to_string())],
+    }
+}
+
+fn parts_of_element(value: Value) -> Vec<Part> {
+    match value {
+        Value::Null => Vec::new(),
+        Value::String(text) => vec![Part::Text(text)],
+        Value::Object(object) => part(object),
+        other => vec![Part::Text(other.to_string())],
+    }
+}
+
+/// Whether an object is a part by itself, outside any message.
+pub(super) fn is_part(object: &Map<String, Value>) -> bool {
+    match object.get("type").and_then(Value::as_str) {
+        Some("text" | "input_text" | "output_text") => has_text(object),
+        Some("tool_call" | "tool_use") => object.contains_key("name"),
+        Some("function") => object.get("function").is_some_and(Value::is_object),
+        Some("thinking" | "reasoning") => {
+            object.contains_key("thinking") || object.get("content").is_some_and(Value::is_string)
+        }
+        Some(_) => false,
+        None => {
+            GEMINI_CALLS.iter().any(|key| object.contains_key(*key))
+                || object.len() == 1 && object.get("text").is_some_and(Value::is_string)
+        }
+    }
+}
+
+const GEMINI_CALLS: [&str; 2] = ["functionCall", "function_call"];
+const GEMINI_RESPONSES: [&str; 2] = ["functionResponse", "function_response"];
+const GEMINI_DATA: [&str; 2] = ["inlineData", "inline_data"];
+const GEMINI_FILES: [&str; 2] = ["fileData", "file_data"];
+
+fn has_text(object: &Map<String, Value>) -> bool {
+    ["text", "content"]
+        .iter()
+        .any(|key| object.get(*key).is_some_and(Value::is_string))
+}
+
+/// Reads one part. Most are one; a list of summaries is several.
+pub(super) fn part(mut object: Map<String, Value>) -> Vec<Part> {
+    let kind = object
+        .get("type")
+        .and_then(Value::as_str)
+        .map(str::to_owned);
+    let read = match kind.as_deref() {
+        Some("text" | "input_text" | "output_text" | "summary_text") => text(&mut object),
+        Some("refusal") => take_text(&mut object, &["refusal"]).map(Part::Text),
+        Some("thinking") => take_text(&mut object, &["thinking"]).map(Part::Reasoning),
+        Some("reasoning") => return reasoning(object),
+        Some("tool_call") => conventional_call(&mut object),
+        Some("tool_call_response") => conventional_response(&mut object),
+        Some("tool_use") => take_text(&mut object, &["name"]).map(|name| Part::ToolCall {
+            id: take_text(&mut object, &["id"]),
+            name,
+            arguments: object.remove("input"),
+        }),
+        Some("tool_result") => Some(Part::ToolResponse {
+            id: take_text(&mut object, &["tool_use_id"]),
+            response: response(object.remove("content").unwrap_or_default()),
+        }),
+        Some("function") => call(&mut object),
+        Some("image_url" | "input_image") => image_url(&mut object),
+        Some("image" | "document") => source(&mut object),
+        Some("input_audio") => audio(&mut object),
+        Some(_) => None,
+        None => return untyped(object),
+    };
+    vec![read.unwrap_or(Part::Other(object))]
+}
+
+/// A text of which nothing but the text is known.
+fn text(object: &mut Map<String, Value>) -> Option<Part> {
+    // What the conventions' form has besides is not for us to drop.
+    if object.contains_key("content") && object.len() > 2 {
+        return None;
+    }
+    take_text(object, &["text", "content"]).map(Part::Text)
+}
+
+/// OpenAI's list of summaries, or the conventions' one text.
+fn reasoning(mut object: Map<String, Value>) -> Vec<Part> {
+    if let Some(Value::Array(summary)) = object.get_mut("summary") {
+        let texts = std::mem::take(summary).into_iter().filter_map(|item| {
+            let mut item = into_object(item)?;
+            take_text(&mut item, &["text"]).map(Part::Reasoning)
+        });
+        return texts.collect();
+    }
+    match object.get("content") {
+        Some(Value::String(_)) if object.len() == 2 => {
+            let content = take_text(&mut object, &["content"]).unwrap_or_default();
+            vec![Part::Reasoning(content)]
+        }
+        _ => vec![Part::Other(object)],
+    }
+}
+
+fn conventional_call(object: &mut Map<String, Value>) -> Option<Part> {
+    const KNOWN: [&str; 4] = ["type", "id", "name", "arguments"];
+    if object.keys().any(|key| !KNOWN.contains(&key.as_str())) {
+        return None;
+    }
+    take_text(object, &["name"]).map(|name| Part::ToolCall {
+        id: take_text(object, &["id"]),
+        name,
+        arguments: object.remove("arguments"),
+    })
+}
+
+fn conventional_response(object: &mut Map<String, Value>) -> Option<Part> {
+    const KNOWN: [&str; 4] = ["type", "id", "response", "result"];
+    if object.keys().any(|key| !KNOWN.contains(&key.as_str())) {
+        return None;
+    }
+    // Their own examples say `result` where their schema says `response`.
+    let response = object.remove("response");
+    let response = response.or_else(|| object.remove("result"))?;
+    Some(Part::ToolResponse {
+        id: take_text(object, &["id"]),
+        response,
+    })
+}
+
+/// OpenAI's call of a tool, in `tool_calls` or by itself: its arguments are JSON in a string.
+pub(super) fn call(object: &mut Map<String, Value>) -> Option<Part> {
+    let id = take_text(object, &["id", "call_id"]);
+    let mut function = match object.remove("function") {
+        Some(Value::Object(function)) => function,
+        _ => std::mem::take(object),
+    };
+    Some(Part::ToolCall {
+        id,
+        name: take_text(&mut function, &["name"])?,
+        arguments: function.remove("arguments").map(arguments),
+    })
+}
+
+/// The arguments as an object where they are one.
+pub(super) fn arguments(value: Value) -> Value {
+    match value {
+        Value::String(text) => match serde_json::from_str(&text) {
+            Ok(parsed @ (Value::Object(_) | Value::Array(_))) => parsed,
+            _ => Value::String(text),
+        },
+        other => other,
+    }
+}
+
+/// What a tool answered: the text alone where it is nothing but texts.
+pub(super) fn response(value: Value) -> Value {
+    let Value::Array(list) = &value else {
+        return value;
+    };
+    let texts: Option<Vec<&str>> = list
+        .iter()
+        .map(|item| match item {
+            Value::String(text) => Some(text.as_str()),
+            Value::Object(object) if object.len() <= 2 => {
+                object.get("text").and_then(Value::as_str)
+            }
+            _ => None,
+        })
+        .collect();
+    match texts {
+        Some(texts) if !texts.is_empty() => Value::String(texts.join("\n")),
+        _ => value,
+    }
+}
+
+fn image_url(object: &mut Map<String, Value>) -> Option<Part> {
+    let url = match object.get("image_url")? {
+        Value::String(url) => url.clone(),
+        Value::Object(image) => image.get("url")?.as_str()?.to_owned(),
+        _ => return None,
+    };
+    Some(by_address(&url, "image"))
+}
+
+/// Anthropic's image or document: its data, its URL, or its id.
+fn source(object: &mut Map<String, Value>) -> Option<Part> {
+    let kind = object.get("type")?.as_str()?.to_owned();
+    let source = object.get("source")?.as_object()?;
+    let of = |key| source.get(key).and_then(Value::as_str);
+    Some(match of("type")? {
+        "base64" => blob(&kind, of("media_type"), of("data")?),
+        "url" => by_address(of("url")?, &kind),
+        "file" => other(json!({"type": "file", "modality": kind, "file_id": of("file_id")?})),
+        "text" => Part::Text(of("data")?.to_owned()),
+        _ => return None,
+    })
+}
+
+fn audio(object: &mut Map<String, Value>) -> Option<Part> {
+    let audio = object.get("input_audio")?.as_object()?;
+    let of = |key| audio.get(key).and_then(Value::as_str);
+    let mime_type = of("format").map(|format| format!("audio/{format}"));
+    Some(blob("audio", mime_type.as_deref(), of("data")?))
+}
+
+/// Gemini's parts, and OpenAI's of long ago, tell what they are by their only key.
+fn untyped(mut object: Map<String, Value>) -> Vec<Part> {
+    let is_thought = object.get("thought").and_then(Value::as_bool) == Some(true);
+    if let Some(text) = take_text(&mut object, &["text"]) {
+        return vec![if is_thought {
+            Part::Reasoning(text)
+        } else {
+            Part::Text(text)
+        }];
+    }
+    if let Some(mut call) = take_object(&mut object, &GEMINI_CALLS) {
+        if let Some(name) = take_text(&mut call, &["name"]) {
+            return vec![Part::ToolCall {
+                id: take_text(&mut call, &["id"]),
+                name,
+                arguments: call.remove("args").or_else(|| call.remove("arguments")),
+            }];
+        }
+    }
+    if let Some(mut answer) = take_object(&mut object, &GEMINI_RESPONSES) {
+        // Gemini tells calls apart by the name of the function alone.
+        return vec![Part::ToolResponse {
+            id: take_text(&mut answer, &["id", "name"]),
+            response: answer.remove("response").unwrap_or_default(),
+        }];
+    }
+    if let Some(data) = take_object(&mut object, &GEMINI_DATA) {
+        let mime_type = mime_type(&data);
+        if let Some(content) = data.get("data").and_then(Value::as_str) {
+            return vec![blob(modality(mime_type), mime_type, content)];
+        }
+    }
+    if let Some(file) = take_object(&mut object, &GEMINI_FILES) {
+        let mime_type = mime_type(&file);
+        let address = ["fileUri", "file_uri"]
+            .iter()
+            .find_map(|key| file.get(*key).and_then(Value::as_str));
+        if let Some(address) = address {
+            return vec![uri(modality(mime_type), mime_type, address)];
+        }
+    }
+    if let Some(note) = take_text(&mut object, &[NOTE_KEY]) {
+        return vec![Part::Text(note)];
+    }
+    object.insert("type".into(), "unknown".into());
+    vec![Part::Other(object)]
+}
+
+fn mime_type(data: &Map<String, Value>) -> Option<&str> {
+    ["mimeType", "mime_type"]
+        .iter()
+        .find_map(|key| data.get(*key).and_then(Value::as_str))
+}
+
+fn modality(mime_type: Option<&str>) -> &'static str {
+    match mime_type.and_then(|kind| kind.split('/').next()) {
+        Some("image") => "image",
+        Some("audio") => "audio",
+        Some("video") => "video",
+        _ => "document",
+    }
+}
+
+/// By what a URL is: the data itself, or where they are.
+fn by_address(url: &str, modality: &str) -> Part {
+    let data = url
+        .strip_prefix("data:")
+        .and_then(|data| data.split_once(','));
+    match data {
+        Some((kind, content)) => blob(modality, kind.split(';').next(), content),
+        None => uri(modality, None, url),
+    }
+}
+
+fn blob(modality: &str, mime_type: Option<&str>, content: &str) -> Part {
+    let mut part = json!({"type": "blob", "modality": modality, "content": content});
+    if let Some(mime_type) = mime_type.filter(|kind| !kind.is_empty()) {
+        part["mime_type"] = mime_type.into();
+    }
+    other(part)
+}
+
+fn uri(modality: &str, mime_type: Option<&str>, uri: &str) -> Part {
+    let mut part = json!({"type": "uri", "modality": modality, "uri": uri});
+    if let Some(mime_type) = mime_type {
+        part["mime_type"] = mime_type.into();
+    }
+    other(part)
+}
+
+fn other(value: Value) -> Part {
+    Part::Other(into_object(value).unwrap_or_default())
+}
+
+pub(super) fn into_object(value: Value) -> Option<Map<String, Value>> {
+    match value {
+        Value::Object(object) => Some(object),
+        _ => None,
+    }
+}
+
+/// Takes the first of the fields that is a text.
+pub(super) fn take_text(object: &mut Map<String, Value>, keys: &[&str]) -> Option<String> {
+    keys.iter().find_map(|key| match object.get_mut(*key) {
+        Some(Value::String(text)) => {
+            let text = std::mem::take(text);
+            object.remove(*key);
+            Some(text)
+        }
+        _ => None,
+    })
+}
+
+fn take_object(object: &mut Map<String, Value>, keys: &[&str]) -> Option<Map<String, Value>> {
+    keys.iter().find_map(|key| match object.get_mut(*key) {
+        Some(Value::Object(inner)) => {
+            let inner = std::mem::take(inner);
+            object.remove(*key);
+            Some(inner)
+        }
+        _ => None,
+    })
+}

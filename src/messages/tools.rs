@@ -1,0 +1,83 @@
+//! The definitions of tools, from the form of whichever provider.
+
+use serde_json::{Map, Value, json};
+
+use super::part::into_object;
+
+/// Reads a list of tools; none if the text is none.
+pub(crate) fn definitions(text: &str) -> Option<Vec<Value>> {
+    match serde_json::from_str(text.trim()) {
+        Ok(value @ (Value::Array(_) | Value::Object(_))) => of_value(value),
+        _ => None,
+    }
+}
+
+/// The conventions' definitions: `type`, `name`, `description`, `parameters`.
+pub(super) fn of_value(value: Value) -> Option<Vec<Value>> {
+    let list = match value {
+        Value::Array(list) => list,
+        object @ Value::Object(_) => vec![object],
+        _ => return None,
+    };
+    let definitions: Vec<Value> = list
+        .into_iter()
+        .filter_map(into_object)
+        .flat_map(definition)
+        .collect();
+    (!definitions.is_empty()).then_some(definitions)
+}
+
+fn definition(mut tool: Map<String, Value>) -> Vec<Value> {
+    // Gemini declares several functions in one tool.
+    let declarations = ["functionDeclarations", "function_declarations"]
+        .iter()
+        .find_map(|key| tool.remove(*key));
+    if let Some(Value::Array(declarations)) = declarations {
+        return declarations
+            .into_iter()
+            .filter_map(into_object)
+            .map(function)
+            .collect();
+    }
+    // OpenAI's chat API wraps it.
+    if let Some(Value::Object(inner)) = tool.get_mut("function") {
+        return vec![function(std::mem::take(inner))];
+    }
+    let kind = tool.get("type").and_then(Value::as_str);
+    if tool.get("name").is_some_and(Value::is_string) {
+        return match kind {
+            None | Some("function" | "custom") => vec![function(tool)],
+            // What a provider runs itself.
+            Some(_) => vec![Value::Object(tool)],
+        };
+    }
+    let name = match kind {
+        Some(kind) => kind.to_owned(),
+        // Gemini's are called by their only key, such as `google_search`.
+        None => match tool.keys().next() {
+            Some(key) => key.clone(),
+            None => return Vec::new(),
+        },
+    };
+    vec![json!({"type": name, "name": name})]
+}
+
+fn function(mut function: Map<String, Value>) -> Value {
+    let parameters = ["parameters", "input_schema", "parametersJsonSchema"]
+        .iter()
+        .find_map(|key| function.remove(*key));
+    if let Some(parameters) = parameters {
+        function.insert("parameters".into(), parameters);
+    }
+    function.insert("type".into(), "function".into());
+    Value::Object(function)
+}
+
+/// A definition as OpenAI's chat API has it, which backends read.
+pub(crate) fn chat_definition(definition: &Value) -> Value {
+    let mut function = definition.as_object().cloned().unwrap_or_default();
+    match function.remove("type") {
+        Some(Value::String(kind)) if kind != "function" => definition.clone(),
+        _ => json!({"type": "function", "function": function}),
+    }
+}
