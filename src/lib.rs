@@ -140,7 +140,7 @@ pub use environment::{Console, Protocol, SetupError};
 pub use export::Delivered;
 pub use handle::Conversation;
 pub use layer::{ConversationLayer, Conversations, LayerBuilder, layer};
-pub use profile::Profile;
+pub use profile::{ConversationExporter, Profile};
 pub use recording::ConversationProcessor;
 pub use settings::TraceMode;
 #[cfg(feature = "setup")]

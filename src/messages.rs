@@ -14,7 +14,7 @@ use serde_json::{Map, Value};
 
 pub(crate) use chat::{Shape, chat_messages};
 pub(crate) use limit::Limited;
-pub(crate) use read::{Request, input, instructions, output};
+pub(crate) use read::{input, instructions, output};
 pub(crate) use tools::{chat_definition, definitions};
 
 /// One message, as the conventions have it.

@@ -1,32 +1,37 @@
-//! What the backends read beyond the contract: each profile adds its backend's own names for the same facts.
+//! What leaves the process: the words of language models as the GenAI conventions have them, and beside the contract's
+//! attributes the names under which each backend reads the same facts.
 
-mod json;
+mod display;
+mod exporter;
+mod facts;
+mod first_inputs;
 mod langfuse;
 mod langsmith;
 mod openinference;
 mod opik;
+mod translator;
+mod words;
 
-use std::time::{Duration, SystemTime};
+pub use exporter::ConversationExporter;
+pub(crate) use translator::{Profiles, Translator};
 
-use opentelemetry::{Key, KeyValue, StringValue, Value, trace::SpanId};
 use opentelemetry_sdk::trace::SpanData;
-
-use crate::names;
-use crate::service_kind::ServiceKind;
 
 /// Whose names a span carries besides those of the contract.
 ///
-/// A profile adds attributes and never changes one that is there. It adds nothing that the span does not say
-/// already: without content in the span there is none in what is added.
+/// A profile tells nothing that the span does not say already: without content in the span there is none in what is
+/// added. What each adds, and which rule of its backend's ingestion that satisfies, is in `docs/backends`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub enum Profile {
-    /// OpenTelemetry's GenAI conventions and Pipecat's names alone: Jaeger, Tempo, any collector.
+    /// OpenTelemetry's GenAI conventions, and `output` as it was recorded: Jaeger, Tempo, any collector.
     #[default]
     Default,
+    /// [Pipecat](https://github.com/pipecat-ai/pipecat)'s names as well: `input` and `tools` of language models.
+    Pipecat,
     /// [Langfuse](https://langfuse.com).
     Langfuse,
-    /// [OpenInference](https://github.com/Arize-ai/openinference): Phoenix and Arize.
+    /// [OpenInference](https://github.com/Arize-ai/openinference): Phoenix, Arize, MLflow.
     OpenInference,
     /// [LangSmith](https://www.langchain.com/langsmith).
     LangSmith,
@@ -39,6 +44,7 @@ impl Profile {
     #[cfg(feature = "setup")]
     pub(crate) const NAMES: &[(&str, Self)] = &[
         ("default", Self::Default),
+        ("pipecat", Self::Pipecat),
         ("langfuse", Self::Langfuse),
         ("openinference", Self::OpenInference),
         ("langsmith", Self::LangSmith),
@@ -58,153 +64,28 @@ impl Profile {
             Self::LangSmith
         } else if in_host("opik") || in_host("comet.com") || path.contains("/v1/private/otel") {
             Self::Opik
-        } else if in_host("phoenix") || in_host("arize") || authority.ends_with(":6006") {
+        } else if in_host("phoenix")
+            || in_host("arize")
+            || in_host("mlflow")
+            || authority.ends_with(":6006")
+        {
             Self::OpenInference
         } else {
             Self::Default
         }
     }
 
-    /// Adds to a finished span what the backend reads.
+    /// Whether it is a backend's, beyond the conventions that any collector reads.
+    fn is_of_a_backend(self) -> bool {
+        !matches!(self, Self::Default | Self::Pipecat)
+    }
+
+    /// Adds to a finished span what the backend reads; [`Default`](Self::Default) leaves it as it is.
+    ///
+    /// For [`ConversationProcessor`](crate::ConversationProcessor), which runs on the program's threads.
     pub(crate) fn apply(&self, span: &mut SpanData) {
-        let translate = match self {
-            Self::Default => return,
-            Self::Langfuse => langfuse::translate,
-            Self::OpenInference => openinference::translate,
-            Self::LangSmith => langsmith::translate,
-            Self::Opik => opik::translate,
-        };
-        let mut added = Added::default();
-        translate(&Facts::of(span), &mut added);
-        for pair in added.0 {
-            if !span.attributes.iter().any(|there| there.key == pair.key) {
-                span.attributes.push(pair);
-            }
-        }
-    }
-}
-
-/// What kind of span it is, in the words of the contract.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Kind {
-    Conversation,
-    Turn,
-    Stt,
-    Llm,
-    Tts,
-    Tool,
-    Agent,
-    Realtime,
-    /// A span of the program's own.
-    Other,
-}
-
-/// A finished span in the words of the contract.
-struct Facts<'a> {
-    span: &'a SpanData,
-    kind: Kind,
-}
-
-impl<'a> Facts<'a> {
-    fn of(span: &'a SpanData) -> Self {
-        let mut facts = Self {
-            span,
-            kind: Kind::Other,
-        };
-        let operation = facts.text(names::GEN_AI_OPERATION_NAME);
-        let operation = operation.as_ref().map_or("", StringValue::as_str);
-        facts.kind = match ServiceKind::of(operation) {
-            ServiceKind::Stt => Kind::Stt,
-            ServiceKind::Llm => Kind::Llm,
-            ServiceKind::Tts => Kind::Tts,
-            ServiceKind::Tool => Kind::Tool,
-            ServiceKind::Realtime => Kind::Realtime,
-            ServiceKind::Other if operation == "invoke_agent" => Kind::Agent,
-            ServiceKind::Other if facts.value(names::TURN_TYPE).is_some() => Kind::Turn,
-            ServiceKind::Other if facts.value(names::CONVERSATION_TYPE).is_some() => {
-                Kind::Conversation
-            }
-            ServiceKind::Other => Kind::Other,
-        };
-        facts
-    }
-
-    fn value(&self, key: &str) -> Option<&'a Value> {
-        // The last one counts where a key was recorded again.
-        self.span
-            .attributes
-            .iter()
-            .rev()
-            .find(|pair| pair.key.as_str() == key)
-            .map(|pair| &pair.value)
-    }
-
-    fn text(&self, key: &str) -> Option<StringValue> {
-        match self.value(key)? {
-            Value::String(text) => Some(text.clone()),
-            _ => None,
-        }
-    }
-
-    fn integer(&self, key: &str) -> Option<i64> {
-        match self.value(key)? {
-            Value::I64(number) => Some(*number),
-            _ => None,
-        }
-    }
-
-    fn session(&self) -> Option<StringValue> {
-        self.text(names::CONVERSATION_ID)
-    }
-
-    /// What went in, as text.
-    fn input(&self) -> Option<StringValue> {
-        self.text(match self.kind {
-            Kind::Turn => names::TURN_INPUT,
-            Kind::Tts => names::TEXT,
-            Kind::Tool => "gen_ai.tool.call.arguments",
-            Kind::Llm | Kind::Realtime | Kind::Agent => names::INPUT,
-            Kind::Stt | Kind::Conversation | Kind::Other => return None,
-        })
-    }
-
-    /// What came out, as text.
-    fn output(&self) -> Option<StringValue> {
-        self.text(match self.kind {
-            Kind::Turn => names::TURN_OUTPUT,
-            Kind::Stt => names::TRANSCRIPT,
-            Kind::Tool => "gen_ai.tool.call.result",
-            Kind::Llm | Kind::Realtime | Kind::Agent => names::OUTPUT,
-            Kind::Tts | Kind::Conversation | Kind::Other => return None,
-        })
-    }
-
-    /// When the first output came. A transcription's figure is not counted from its span's start.
-    fn first_output(&self) -> Option<SystemTime> {
-        if self.kind == Kind::Stt {
-            return None;
-        }
-        let Value::F64(seconds) = self.value(names::METRICS_TTFB)? else {
-            return None;
-        };
-        self.span
-            .start_time
-            .checked_add(Duration::try_from_secs_f64(*seconds).ok()?)
-    }
-
-    fn is_root(&self) -> bool {
-        self.span.parent_span_id == SpanId::INVALID
-    }
-}
-
-/// The attributes to add.
-#[derive(Default)]
-struct Added(Vec<KeyValue>);
-
-impl Added {
-    fn put(&mut self, key: &'static str, value: Option<impl Into<Value>>) {
-        if let Some(value) = value {
-            self.0.push(KeyValue::new(Key::from_static_str(key), value));
+        if *self != Self::Default {
+            Profiles::of([*self]).translator().apply(span);
         }
     }
 }

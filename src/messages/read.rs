@@ -115,7 +115,7 @@ fn is_note(text: &str) -> bool {
 }
 
 /// The elements of a list that were read whole.
-fn whole_elements(mut rest: &str) -> Vec<Value> {
+pub(super) fn whole_elements(mut rest: &str) -> Vec<Value> {
     let mut elements = Vec::new();
     loop {
         rest = rest.trim_start_matches(|c: char| c.is_ascii_whitespace() || c == ',');
@@ -147,11 +147,47 @@ fn message_list(list: Vec<Value>, role: &str) -> Option<(Vec<Message>, usize)> {
         match value {
             Value::String(text) if is_note(&text) => missing += 1,
             Value::String(text) => messages.push(Message::text(role, text)),
-            Value::Object(object) => messages.push(message(object, role)),
+            Value::Object(object) => {
+                let is_conventional = object.contains_key("parts") && !is_gemini(&object);
+                let message = message(object, role);
+                if is_conventional {
+                    messages.push(message);
+                } else {
+                    messages.extend(apart(message));
+                }
+            }
             _ => {}
         }
     }
     Some((messages, missing))
+}
+
+/// Whether a message has Gemini's parts, which have no type.
+fn is_gemini(object: &Map<String, Value>) -> bool {
+    object
+        .get("parts")
+        .and_then(Value::as_array)
+        .is_some_and(|parts| parts.iter().any(|part| part.get("type").is_none()))
+}
+
+/// The answers of several tools in one message as a message each, before what else is in it: backends look for one.
+fn apart(message: Message) -> Vec<Message> {
+    let answers_a_call = |part: &Part| matches!(part, Part::ToolResponse { .. });
+    if message.parts.len() < 2 || !message.parts.iter().any(answers_a_call) {
+        return vec![message];
+    }
+    let (answers, rest): (Vec<_>, Vec<_>) = message.parts.into_iter().partition(answers_a_call);
+    let mut messages: Vec<Message> = answers
+        .into_iter()
+        .map(|answer| Message::of("tool", vec![answer]))
+        .collect();
+    if !rest.is_empty() {
+        messages.push(Message {
+            parts: rest,
+            ..message
+        });
+    }
+    messages
 }
 
 /// Whether an object is a message, or one of the items that stand for one with OpenAI.

@@ -114,6 +114,11 @@ fn anthropic_messages() {
                 {"type": "tool_result", "tool_use_id": "t1", "content": [{"type": "text", "text": "clear"}]},
             ]},
             {"role": "user", "content": [
+                {"type": "tool_result", "tool_use_id": "t2", "content": "noon"},
+                {"type": "tool_result", "tool_use_id": "t3", "content": "cold"},
+                {"type": "text", "text": "So?"},
+            ]},
+            {"role": "user", "content": [
                 {"type": "image", "source": {"type": "base64", "media_type": "image/png", "data": "AAAA"}},
             ]},
         ],
@@ -134,6 +139,9 @@ fn anthropic_messages() {
                 {"type": "tool_call", "id": "t1", "name": "weather", "arguments": {"city": "Bern"}},
             ]},
             {"role": "tool", "parts": [{"type": "tool_call_response", "id": "t1", "response": "clear"}]},
+            {"role": "tool", "parts": [{"type": "tool_call_response", "id": "t2", "response": "noon"}]},
+            {"role": "tool", "parts": [{"type": "tool_call_response", "id": "t3", "response": "cold"}]},
+            text("user", "So?"),
             {"role": "user", "parts": [
                 {"type": "blob", "modality": "image", "mime_type": "image/png", "content": "AAAA"},
             ]},
@@ -343,6 +351,14 @@ fn tools_in_every_form() {
             "{tools}"
         );
     }
+    // Cut off in the second.
+    assert_eq!(
+        definitions(
+            r#"[{"name":"weather","description":"It","input_schema":{"type":"object"}},{"name":"cl"#
+        )
+        .map(Value::from),
+        Some(weather)
+    );
     assert_eq!(definitions("weather"), None);
     assert_eq!(definitions("[1]"), None);
 }

@@ -3,12 +3,15 @@
 use serde_json::{Map, Value, json};
 
 use super::part::into_object;
+use super::read::whole_elements;
 
-/// Reads a list of tools; none if the text is none.
+/// Reads a list of tools; of one that was cut off, those that are whole. None if the text is no such list.
 pub(crate) fn definitions(text: &str) -> Option<Vec<Value>> {
-    match serde_json::from_str(text.trim()) {
+    let json = text.trim();
+    match serde_json::from_str(json) {
         Ok(value @ (Value::Array(_) | Value::Object(_))) => of_value(value),
-        _ => None,
+        Ok(_) => None,
+        Err(_) => of_value(Value::Array(whole_elements(json.strip_prefix('[')?))),
     }
 }
 

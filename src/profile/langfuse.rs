@@ -1,13 +1,23 @@
-//! Langfuse: session on every span, observation type, input and output, time of the first token.
+//! Langfuse: session and user on every span, observation type, level, input and output, usage, time of the first token.
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use super::{Added, Facts, Kind};
+use opentelemetry::{Array, StringValue, Value};
+use serde_json::{Map, json};
+
+use super::facts::{Added, Facts, Kind};
+use crate::messages::Shape;
 use crate::names;
 
 pub(super) fn translate(facts: &Facts<'_>, add: &mut Added) {
     add.put("langfuse.session.id", facts.session());
     add.put("session.id", facts.session());
+    add.put("langfuse.user.id", facts.user());
+    let tags = facts.tags();
+    add.put(
+        "langfuse.trace.tags",
+        (!tags.is_empty()).then(|| Value::Array(Array::String(tags))),
+    );
     add.put(
         "langfuse.observation.type",
         match facts.kind {
@@ -18,25 +28,155 @@ pub(super) fn translate(facts: &Facts<'_>, add: &mut Added) {
             Kind::Conversation | Kind::Other => None,
         },
     );
-    add.put("langfuse.observation.input", facts.input());
-    add.put("langfuse.observation.output", facts.output());
+    let is_failed = matches!(
+        facts.span.status,
+        opentelemetry::trace::Status::Error { .. }
+    );
+    // A failed span is an `ERROR` by its status.
+    add.put(
+        "langfuse.observation.level",
+        (facts.is_interrupted_turn() && !is_failed).then_some("WARNING"),
+    );
+    add.put("langfuse.observation.input", input(facts));
+    add.put("langfuse.observation.output", output(facts));
     add.put(
         "langfuse.observation.completion_start_time",
         facts.first_output().map(iso),
     );
+    add.put("langfuse.observation.usage_details", usage(facts));
+    add.put(
+        "langfuse.observation.cost_details",
+        facts.cost().map(|cost| json!({"total": cost}).to_string()),
+    );
     if facts.is_root() {
-        add.put(
-            "langfuse.trace.name",
-            Some(facts.span.name.clone().into_owned()),
-        );
+        add.put("langfuse.trace.name", Some(facts.name.clone()));
     }
-    if facts.kind == Kind::Turn {
-        // A trace of a whole conversation shows how it began and, the last to arrive winning, how it went on.
-        if facts.is_root() || facts.integer(names::TURN_NUMBER) == Some(1) {
+    match facts.kind {
+        // The root ends last, and what arrives last wins.
+        Kind::Conversation if facts.is_root() => {
             add.put("langfuse.trace.input", facts.input());
+            add.put("langfuse.trace.output", facts.output());
         }
-        add.put("langfuse.trace.output", facts.output());
+        Kind::Turn => {
+            // Until then a trace of a whole conversation shows how it began and how far it is.
+            add.put(
+                "langfuse.trace.input",
+                facts.input().filter(|_| facts.has_first_input),
+            );
+            add.put("langfuse.trace.output", facts.output());
+        }
+        _ => {}
     }
+}
+
+/// Messages and tools as OpenAI has them, which it draws as a chat; of anything else the text.
+fn input(facts: &Facts<'_>) -> Option<StringValue> {
+    if !facts.kind.has_messages() {
+        return facts.input();
+    }
+    let shape = if facts.words.tools.is_empty() {
+        Shape::List
+    } else {
+        Shape::Object
+    };
+    let chat = facts.words.chat_input(shape, facts.limit);
+    chat.map(Into::into).or_else(|| facts.input())
+}
+
+fn output(facts: &Facts<'_>) -> Option<StringValue> {
+    if !facts.kind.has_messages() {
+        return facts.output();
+    }
+    if let Some(text) = facts.words.only_text() {
+        return Some(text.to_owned().into());
+    }
+    let chat = facts.words.chat_output(Shape::List, facts.limit);
+    chat.map(Into::into).or_else(|| facts.output())
+}
+
+/// Usage under the keys that its prices know, each token under one of them; whole numbers only.
+fn usage(facts: &Facts<'_>) -> Option<String> {
+    let mut usage = Map::new();
+    match facts.kind {
+        Kind::Llm | Kind::Realtime => {
+            let mut total = 0_u64;
+            for (whole, rest, details) in TOKENS {
+                let Some(tokens) = count(facts, whole) else {
+                    continue;
+                };
+                total = total.saturating_add(tokens);
+                let mut left = tokens;
+                for (detail, key) in *details {
+                    // Providers count a token under several of them, such as audio from a cache.
+                    let part = count(facts, detail).unwrap_or(0).min(left);
+                    left -= part;
+                    if part > 0 {
+                        usage.insert((*key).into(), part.into());
+                    }
+                }
+                usage.insert((*rest).into(), left.into());
+            }
+            if !usage.is_empty() {
+                usage.insert("total".into(), total.into());
+            }
+        }
+        Kind::Stt => {
+            let seconds = facts.float(names::METRICS_AUDIO_SECONDS)?;
+            // Whole ones are what it takes: one begun is one used.
+            if seconds >= 0.0 {
+                usage.insert("seconds".into(), json!(seconds.ceil() as u64));
+            }
+        }
+        Kind::Tts => {
+            let characters = count(facts, names::METRICS_CHARACTER_COUNT)?;
+            usage.insert("characters".into(), characters.into());
+        }
+        _ => {}
+    }
+    (!usage.is_empty()).then(|| serde_json::Value::Object(usage).to_string())
+}
+
+/// A number of tokens, what is left of it under which key, and what is taken out of it under which.
+type Tokens = (
+    &'static str,
+    &'static str,
+    &'static [(&'static str, &'static str)],
+);
+
+const TOKENS: &[Tokens] = &[
+    (
+        names::GEN_AI_USAGE_INPUT_TOKENS,
+        "input",
+        &[
+            (
+                names::GEN_AI_USAGE_CACHE_READ_INPUT_TOKENS,
+                "input_cached_tokens",
+            ),
+            (
+                names::GEN_AI_USAGE_CACHE_CREATION_INPUT_TOKENS,
+                "input_cache_creation",
+            ),
+            (names::GEN_AI_USAGE_AUDIO_INPUT_TOKENS, "input_audio_tokens"),
+        ],
+    ),
+    (
+        names::GEN_AI_USAGE_OUTPUT_TOKENS,
+        "output",
+        &[
+            (
+                names::GEN_AI_USAGE_REASONING_OUTPUT_TOKENS,
+                "output_reasoning_tokens",
+            ),
+            (
+                names::GEN_AI_USAGE_AUDIO_OUTPUT_TOKENS,
+                "output_audio_tokens",
+            ),
+        ],
+    ),
+];
+
+fn count(facts: &Facts<'_>, key: &str) -> Option<u64> {
+    u64::try_from(facts.integer(key)?).ok()
 }
 
 /// `2025-07-13T05:20:00.500Z`.

@@ -1,12 +1,11 @@
-use std::time::UNIX_EPOCH;
+use std::time::{Duration, UNIX_EPOCH};
 
-use opentelemetry::{
-    InstrumentationScope,
-    trace::{SpanContext, SpanKind, Status},
-};
+use opentelemetry::trace::{SpanContext, SpanId, SpanKind, Status};
+use opentelemetry::{InstrumentationScope, KeyValue, Value};
 use opentelemetry_sdk::trace::{SpanEvents, SpanLinks};
 
 use super::*;
+use crate::TraceMode;
 
 fn span(name: &'static str, attributes: impl IntoIterator<Item = KeyValue>) -> SpanData {
     SpanData {
@@ -26,173 +25,344 @@ fn span(name: &'static str, attributes: impl IntoIterator<Item = KeyValue>) -> S
     }
 }
 
-fn llm() -> SpanData {
-    span(
-        "llm",
+fn llm(attributes: impl IntoIterator<Item = KeyValue>) -> SpanData {
+    let operation = KeyValue::new("gen_ai.operation.name", "chat");
+    span("llm", [operation].into_iter().chain(attributes))
+}
+
+/// The span as it leaves.
+fn left(profile: Profile, mut span: SpanData) -> SpanData {
+    Profiles::of([profile]).translator().apply(&mut span);
+    span
+}
+
+fn text(span: &SpanData, key: &str) -> Option<String> {
+    let mut attributes = span.attributes.iter();
+    attributes
+        .find(|pair| pair.key.as_str() == key)
+        .map(|pair| pair.value.to_string())
+}
+
+#[test]
+fn a_recorded_conventional_form_leaves_byte_for_byte() {
+    let messages = r#"[ {"parts": [{"content": "Hi", "type": "text"}], "role": "user"} ]"#;
+    let answers = r#"[ {"parts": [{"content": "Hi", "type": "text"}], "role": "assistant", "finish_reason": "stop"} ]"#;
+    let left = left(
+        Profile::Default,
+        llm([
+            KeyValue::new("gen_ai.input.messages", messages),
+            KeyValue::new("gen_ai.output.messages", answers),
+        ]),
+    );
+    assert_eq!(
+        text(&left, "gen_ai.input.messages").as_deref(),
+        Some(messages)
+    );
+    assert_eq!(
+        text(&left, "gen_ai.output.messages").as_deref(),
+        Some(answers)
+    );
+}
+
+#[test]
+fn recorded_messages_win_over_input() {
+    let left = left(
+        Profile::Default,
+        llm([
+            KeyValue::new("input", "the whole prompt"),
+            KeyValue::new(
+                "gen_ai.input.messages",
+                r#"[{"role":"user","content":"Hi"}]"#,
+            ),
+        ]),
+    );
+    assert_eq!(
+        text(&left, "gen_ai.input.messages").as_deref(),
+        Some(r#"[{"role":"user","parts":[{"type":"text","content":"Hi"}]}]"#)
+    );
+    assert_eq!(text(&left, "input"), None);
+}
+
+#[test]
+fn messages_keep_to_the_limit_and_tell_how_many_are_missing() {
+    let messages: Vec<_> = (0..50)
+        .map(
+            |number| serde_json::json!({"role": "user", "content": format!("message {number:02}")}),
+        )
+        .collect();
+    let input = serde_json::Value::from(messages).to_string();
+    for profile in [
+        Profile::Default,
+        Profile::Pipecat,
+        Profile::OpenInference,
+        Profile::Langfuse,
+    ] {
+        let mut span = llm([KeyValue::new("input", input.clone())]);
+        let profiles = Profiles::of([profile]).with_max_value_bytes(700);
+        profiles.translator().apply(&mut span);
+        assert_eq!(text(&span, "messages_cut").as_deref(), Some("40"));
+        for pair in &span.attributes {
+            let Value::String(value) = &pair.value else {
+                continue;
+            };
+            assert!(value.as_str().len() <= 700, "{profile:?}: {}", pair.key);
+            if value.as_str().starts_with('[') {
+                assert!(
+                    value.as_str().contains("message 49"),
+                    "{profile:?}: {}",
+                    pair.key
+                );
+                assert!(
+                    !value.as_str().contains("message 00"),
+                    "{profile:?}: {}",
+                    pair.key
+                );
+                serde_json::from_str::<serde_json::Value>(value.as_str()).expect("whole JSON");
+            }
+        }
+    }
+}
+
+#[test]
+fn an_interrupted_or_failed_answer_does_not_claim_to_have_stopped() {
+    let reason = |span| {
+        let messages =
+            text(&left(Profile::Default, span), "gen_ai.output.messages").expect("an answer");
+        let messages: serde_json::Value = serde_json::from_str(&messages).expect("JSON");
+        messages[0]["finish_reason"].as_str().map(str::to_owned)
+    };
+    let output = || KeyValue::new("output", "It is");
+    assert_eq!(reason(llm([output()])).as_deref(), Some("stop"));
+    assert_eq!(
+        reason(llm([output(), KeyValue::new("interrupted", true)])).as_deref(),
+        Some("interrupted")
+    );
+    let mut failed = llm([output()]);
+    failed.status = Status::error("");
+    assert_eq!(reason(failed).as_deref(), Some("error"));
+}
+
+#[test]
+fn what_cannot_be_read_as_tools_stays() {
+    let left = left(
+        Profile::Default,
+        llm([KeyValue::new("tools", "weather, clock")]),
+    );
+    assert_eq!(text(&left, "tools").as_deref(), Some("weather, clock"));
+    assert_eq!(text(&left, "gen_ai.tool.definitions"), None);
+}
+
+#[test]
+fn spans_of_other_kinds_keep_input_and_tools() {
+    for profile in [Profile::Default, Profile::Langfuse] {
+        let span = span(
+            "my_step",
+            [KeyValue::new("input", "a"), KeyValue::new("tools", "b")],
+        );
+        let left = left(profile, span);
+        assert_eq!(text(&left, "input").as_deref(), Some("a"));
+        assert_eq!(text(&left, "tools").as_deref(), Some("b"));
+    }
+}
+
+#[test]
+fn realtime_spans_have_messages_too() {
+    let span = span(
+        "realtime",
         [
-            KeyValue::new("conversation.id", "c1"),
-            KeyValue::new("gen_ai.operation.name", "chat"),
-            KeyValue::new("gen_ai.provider.name", "openai"),
-            KeyValue::new("gen_ai.request.model", "gpt-4o"),
-            KeyValue::new("gen_ai.usage.input_tokens", 42),
-            KeyValue::new("gen_ai.usage.output_tokens", 7),
-            KeyValue::new("metrics.ttfb", 0.5),
+            KeyValue::new("gen_ai.operation.name", "realtime"),
             KeyValue::new("input", "Hello?"),
             KeyValue::new("output", "Hi."),
         ],
-    )
-}
-
-fn turn() -> SpanData {
-    span(
-        "turn",
-        [
-            KeyValue::new("conversation.id", "c1"),
-            KeyValue::new("turn.type", "conversation"),
-            KeyValue::new("turn.number", 1),
-            KeyValue::new("turn.input", "Hello?"),
-            KeyValue::new("turn.output", "Hi."),
-        ],
-    )
-}
-
-/// What a profile adds, one attribute a line.
-fn added(profile: Profile, mut span: SpanData) -> String {
-    let before = span.attributes.len();
-    profile.apply(&mut span);
-    span.attributes[before..]
-        .iter()
-        .map(|pair| format!("{} = {}\n", pair.key, pair.value))
-        .collect()
+    );
+    let left = left(Profile::Default, span);
+    assert!(text(&left, "gen_ai.input.messages").is_some());
+    assert!(text(&left, "gen_ai.output.messages").is_some());
 }
 
 #[test]
-fn the_default_profile_adds_nothing() {
-    assert_eq!(added(Profile::Default, llm()), "");
+fn no_token_is_counted_twice_for_langfuse() {
+    let usage = |figures: &[(&'static str, i64)]| {
+        let figures = figures
+            .iter()
+            .map(|(key, tokens)| KeyValue::new(*key, *tokens));
+        text(
+            &left(Profile::Langfuse, llm(figures)),
+            "langfuse.observation.usage_details",
+        )
+    };
+    assert_eq!(
+        usage(&[
+            ("gen_ai.usage.input_tokens", 200),
+            ("gen_ai.usage.output_tokens", 100),
+            ("gen_ai.usage.audio.input_tokens", 150),
+            ("gen_ai.usage.audio.output_tokens", 70),
+        ])
+        .as_deref(),
+        Some(
+            r#"{"input":50,"input_audio_tokens":150,"output":30,"output_audio_tokens":70,"total":300}"#
+        )
+    );
+    // Audio from the cache counts as cached.
+    assert_eq!(
+        usage(&[
+            ("gen_ai.usage.input_tokens", 100),
+            ("gen_ai.usage.cache_read.input_tokens", 80),
+            ("gen_ai.usage.audio.input_tokens", 60),
+        ])
+        .as_deref(),
+        Some(r#"{"input":0,"input_audio_tokens":20,"input_cached_tokens":80,"total":100}"#)
+    );
+    assert_eq!(usage(&[("gen_ai.usage.input_tokens", -1)]), None);
+    assert_eq!(usage(&[]), None);
 }
 
 #[test]
-fn langfuse_reads_session_type_content_and_the_first_token() {
-    assert_eq!(
-        added(Profile::Langfuse, llm()),
-        "langfuse.session.id = c1
-session.id = c1
-langfuse.observation.type = generation
-langfuse.observation.input = Hello?
-langfuse.observation.output = Hi.
-langfuse.observation.completion_start_time = 2025-07-13T05:20:00.500Z
-langfuse.trace.name = llm
-"
-    );
-    assert_eq!(
-        added(Profile::Langfuse, turn()),
-        "langfuse.session.id = c1
-session.id = c1
-langfuse.observation.type = chain
-langfuse.observation.input = Hello?
-langfuse.observation.output = Hi.
-langfuse.trace.name = turn
-langfuse.trace.input = Hello?
-langfuse.trace.output = Hi.
-"
-    );
+fn names_are_for_people_where_the_program_chose_none() {
+    let name = |profile, name, operation: &'static str| {
+        let span = span(
+            name,
+            [
+                KeyValue::new("gen_ai.operation.name", operation),
+                KeyValue::new("gen_ai.provider.name", "acme"),
+                KeyValue::new("gen_ai.request.model", "m1"),
+                KeyValue::new("gen_ai.tool.name", "weather"),
+            ],
+        );
+        left(profile, span).name.into_owned()
+    };
+    for profile in [
+        Profile::Langfuse,
+        Profile::OpenInference,
+        Profile::LangSmith,
+        Profile::Opik,
+    ] {
+        assert_eq!(name(profile, "llm", "chat"), "chat m1");
+        assert_eq!(name(profile, "stt", "stt"), "stt acme m1");
+        assert_eq!(name(profile, "tts", "text_to_speech"), "tts acme m1");
+        assert_eq!(
+            name(profile, "tool", "execute_tool"),
+            "execute_tool weather"
+        );
+        assert_eq!(name(profile, "realtime", "realtime"), "realtime acme m1");
+        assert_eq!(name(profile, "ask the oracle", "chat"), "ask the oracle");
+    }
+    for profile in [Profile::Default, Profile::Pipecat] {
+        assert_eq!(name(profile, "llm", "chat"), "llm");
+    }
 }
 
 #[test]
-fn a_transcription_has_no_first_token_for_langfuse() {
-    let stt = span(
-        "stt",
-        [
-            KeyValue::new("gen_ai.operation.name", "stt"),
-            KeyValue::new("metrics.ttfb", 0.5),
-            KeyValue::new("transcript", "Hello?"),
-        ],
-    );
-    assert_eq!(
-        added(Profile::Langfuse, stt),
-        "langfuse.observation.type = generation\nlangfuse.observation.output = Hello?\nlangfuse.trace.name = stt\n"
-    );
+fn tags_are_a_list_or_a_text_with_commas() {
+    let tags = |value: Value| {
+        let span = span("conversation", [KeyValue::new("tags", value)]);
+        text(&left(Profile::LangSmith, span), "langsmith.span.tags")
+    };
+    assert_eq!(tags(" a, b,,".into()).as_deref(), Some("a,b"));
+    assert_eq!(tags(r#"["a","b"]"#.into()).as_deref(), Some("a,b"));
+    let list = opentelemetry::Array::String(vec!["a".into(), "b".into()]);
+    assert_eq!(tags(Value::Array(list)).as_deref(), Some("a,b"));
+    assert_eq!(tags("".into()), None);
 }
 
 #[test]
-fn openinference_reads_kind_values_and_token_counts() {
-    assert_eq!(
-        added(Profile::OpenInference, llm()),
-        "openinference.span.kind = LLM
-session.id = c1
-input.value = Hello?
-input.mime_type = text/plain
-output.value = Hi.
-output.mime_type = text/plain
-llm.model_name = gpt-4o
-llm.provider = openai
-llm.token_count.prompt = 42
-llm.token_count.completion = 7
-llm.token_count.total = 49
-"
-    );
-    let tool = span(
-        "tool",
-        [
-            KeyValue::new("gen_ai.operation.name", "execute_tool"),
-            KeyValue::new("gen_ai.tool.name", "weather"),
-            KeyValue::new("gen_ai.tool.call.arguments", "{\"city\":\"Bern\"}"),
-        ],
-    );
-    assert_eq!(
-        added(Profile::OpenInference, tool),
-        "openinference.span.kind = TOOL
-input.value = {\"city\":\"Bern\"}
-input.mime_type = application/json
-tool.name = weather
-"
-    );
+fn a_key_of_the_programs_own_gives_way_only_to_one_below_it() {
+    let program = || {
+        span(
+            "turn",
+            [
+                KeyValue::new("conversation.id", "c1"),
+                KeyValue::new("session", "mine"),
+                KeyValue::new("customer", "ann"),
+                KeyValue::new("customer.tier", "gold"),
+            ],
+        )
+    };
+    let phoenix = left(Profile::OpenInference, program());
+    assert_eq!(text(&phoenix, "session.id").as_deref(), Some("c1"));
+    assert_eq!(text(&phoenix, "session"), None);
+    assert_eq!(text(&phoenix, "customer").as_deref(), Some("ann"));
+    let collector = left(Profile::Default, program());
+    assert_eq!(text(&collector, "session").as_deref(), Some("mine"));
 }
 
 #[test]
-fn langsmith_reads_kind_thread_and_messages() {
-    assert_eq!(
-        added(Profile::LangSmith, llm()),
-        r#"langsmith.span.kind = llm
-langsmith.metadata.thread_id = c1
-gen_ai.prompt = {"messages":[{"role":"user","content":"Hello?"}]}
-gen_ai.completion = {"messages":[{"role":"assistant","content":"Hi."}]}
-gen_ai.system = openai
-"#
-    );
-}
-
-#[test]
-fn opik_reads_thread_input_and_output() {
-    assert_eq!(
-        added(Profile::Opik, turn()),
-        "thread_id = c1
-input = Hello?
-output = Hi.
-"
-    );
-    // The span's own input and output are what it reads already.
-    assert_eq!(
-        added(Profile::Opik, llm()),
-        "thread_id = c1\ngen_ai.system = openai\n"
-    );
-}
-
-#[test]
-fn a_profile_never_changes_what_is_there() {
+fn a_profile_never_changes_a_value_that_is_there() {
     let span = span(
-        "llm",
+        "turn",
         [
             KeyValue::new("conversation.id", "c1"),
             KeyValue::new("session.id", "mine"),
         ],
     );
-    assert_eq!(added(Profile::OpenInference, span), "");
+    assert_eq!(
+        text(&left(Profile::OpenInference, span), "session.id").as_deref(),
+        Some("mine")
+    );
+}
+
+#[test]
+fn trace_input_is_that_of_the_first_turn_that_has_one() {
+    let translator = Profiles::of([Profile::Langfuse]).translator();
+    let turn = |input: Option<&'static str>| {
+        let marks = [KeyValue::new("turn.type", "conversation")];
+        let input = input.map(|input| KeyValue::new("turn.input", input));
+        let mut span = span("turn", marks.into_iter().chain(input));
+        translator.apply(&mut span);
+        text(&span, "langfuse.trace.input")
+    };
+    assert_eq!(turn(None), None);
+    assert_eq!(turn(Some("one")).as_deref(), Some("one"));
+    assert_eq!(turn(Some("two")), None);
+    // Once the conversation is over, another may have its id.
+    let mut conversation = span(
+        "conversation",
+        [KeyValue::new("conversation.type", "voice")],
+    );
+    translator.apply(&mut conversation);
+    assert_eq!(turn(Some("three")).as_deref(), Some("three"));
+}
+
+#[test]
+fn sessions_of_one_trace_a_turn_leave_the_conversation_out() {
+    let conversation = || {
+        span(
+            "conversation",
+            [
+                KeyValue::new("conversation.id", "c1"),
+                KeyValue::new("gen_ai.conversation.id", "c1"),
+                KeyValue::new("conversation.type", "voice"),
+            ],
+        )
+    };
+    for (mode, is_in_session) in [(TraceMode::Conversation, true), (TraceMode::Turn, false)] {
+        let mut span = conversation();
+        let profiles = Profiles::of([Profile::OpenInference]).with_trace_mode(mode);
+        profiles.translator().apply(&mut span);
+        assert_eq!(text(&span, "session.id").is_some(), is_in_session);
+        // Phoenix takes this for the session's id as well.
+        assert_eq!(
+            text(&span, "gen_ai.conversation.id").is_some(),
+            is_in_session
+        );
+        assert_eq!(text(&span, "conversation.id").as_deref(), Some("c1"));
+    }
+}
+
+#[test]
+fn cache_writes_have_both_names_of_the_conventions() {
+    const RELEASED: &str = "gen_ai.usage.cache_creation.input_tokens";
+    const NEXT: &str = "gen_ai.usage.cache_write.input_tokens";
+    for recorded in [RELEASED, NEXT] {
+        let left = left(Profile::Default, llm([KeyValue::new(recorded, 7)]));
+        assert_eq!(text(&left, RELEASED).as_deref(), Some("7"));
+        assert_eq!(text(&left, NEXT).as_deref(), Some("7"));
+    }
 }
 
 #[cfg(feature = "setup")]
 #[test]
-fn the_endpoint_tells_the_backend() {
+fn endpoint_chooses_the_profile() {
     for (url, profile) in [
         (
             "https://cloud.langfuse.com/api/public/otel/v1/traces",
@@ -219,6 +389,7 @@ fn the_endpoint_tells_the_backend() {
             "https://app.phoenix.arize.com/s/me/v1/traces",
             Profile::OpenInference,
         ),
+        ("http://mlflow:5000/v1/traces", Profile::OpenInference),
         ("http://localhost:4318/v1/traces", Profile::Default),
         ("http://collector:4317", Profile::Default),
         ("http://collector/langfuse", Profile::Default),

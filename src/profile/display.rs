@@ -1,0 +1,33 @@
+//! Names under which people find a span: `turn 7`, `chat gpt-4o-mini`, `execute_tool get_weather`, `stt deepgram nova-3`.
+
+use opentelemetry::Value;
+use opentelemetry_sdk::trace::SpanData;
+
+use super::facts::{Kind, text_of, value_of};
+use crate::names;
+
+/// The name for people of a span that has the contract's name; any other name is the program's choice and stays.
+pub(super) fn name(span: &SpanData, kind: Kind) -> Option<String> {
+    let text = |key| text_of(&span.attributes, key).filter(|text| !text.is_empty());
+    let model = || text(names::GEN_AI_REQUEST_MODEL).or_else(|| text(names::GEN_AI_RESPONSE_MODEL));
+    let provider = || text(names::GEN_AI_PROVIDER_NAME);
+    let (first, rest) = match (kind, span.name.as_ref()) {
+        (Kind::Turn, names::TURN) => match value_of(&span.attributes, names::TURN_NUMBER) {
+            Some(Value::I64(number)) => return Some(format!("turn {number}")),
+            _ => return None,
+        },
+        // The conventions' own rule for a span's name.
+        (Kind::Llm, "llm") => (text(names::GEN_AI_OPERATION_NAME)?, [model(), None]),
+        (Kind::Tool, "tool") => ("execute_tool", [text(names::GEN_AI_TOOL_NAME), None]),
+        (Kind::Stt, "stt") => ("stt", [provider(), model()]),
+        (Kind::Tts, "tts") => ("tts", [provider(), model()]),
+        (Kind::Realtime, "realtime") => ("realtime", [provider(), model()]),
+        _ => return None,
+    };
+    let mut name = first.to_owned();
+    for word in rest.into_iter().flatten() {
+        name.push(' ');
+        name.push_str(word);
+    }
+    Some(name)
+}

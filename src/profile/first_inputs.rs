@@ -1,0 +1,31 @@
+//! Which traces have had a turn in which the user said something.
+
+use std::collections::HashSet;
+use std::sync::{Mutex, PoisonError};
+
+use opentelemetry::trace::TraceId;
+
+/// As many traces are known at once; more than that, and all are forgotten.
+const MOST: usize = 65_536;
+
+/// Remembers traces from their first input to the end of their conversation.
+#[derive(Debug, Default)]
+pub(super) struct FirstInputs {
+    traces: Mutex<HashSet<TraceId>>,
+}
+
+impl FirstInputs {
+    /// Whether this is the first time for a trace.
+    pub(super) fn is_first(&self, trace: TraceId) -> bool {
+        let mut traces = self.traces.lock().unwrap_or_else(PoisonError::into_inner);
+        if traces.len() >= MOST {
+            traces.clear();
+        }
+        traces.insert(trace)
+    }
+
+    pub(super) fn forget(&self, trace: TraceId) {
+        let mut traces = self.traces.lock().unwrap_or_else(PoisonError::into_inner);
+        traces.remove(&trace);
+    }
+}

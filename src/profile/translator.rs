@@ -1,0 +1,182 @@
+//! Rewrites finished spans for where they go.
+
+use std::borrow::Cow;
+
+use opentelemetry::{KeyValue, Value};
+use opentelemetry_sdk::trace::SpanData;
+
+use super::facts::{Added, Facts, Kind, value_of};
+use super::first_inputs::FirstInputs;
+use super::words::Words;
+use super::{Profile, display, langfuse, langsmith, openinference, opik};
+use crate::{ContentPolicy, TraceMode, names};
+
+/// What one destination wants.
+#[derive(Debug, Clone)]
+pub(crate) struct Profiles {
+    chosen: Vec<Profile>,
+    trace_mode: TraceMode,
+    max_value_bytes: usize,
+}
+
+impl Default for Profiles {
+    fn default() -> Self {
+        Self::of([])
+    }
+}
+
+impl Profiles {
+    pub(crate) fn of(profiles: impl IntoIterator<Item = Profile>) -> Self {
+        let none = Self {
+            chosen: Vec::new(),
+            trace_mode: TraceMode::default(),
+            max_value_bytes: ContentPolicy::default().max_value_bytes(),
+        };
+        profiles.into_iter().fold(none, Self::and)
+    }
+
+    pub(crate) fn and(mut self, profile: Profile) -> Self {
+        if !self.chosen.contains(&profile) {
+            self.chosen.push(profile);
+        }
+        self
+    }
+
+    pub(crate) fn with_trace_mode(mut self, trace_mode: TraceMode) -> Self {
+        self.trace_mode = trace_mode;
+        self
+    }
+
+    pub(crate) fn with_max_value_bytes(mut self, bytes: usize) -> Self {
+        self.max_value_bytes = ContentPolicy::default()
+            .with_max_value_bytes(bytes)
+            .max_value_bytes();
+        self
+    }
+
+    pub(crate) fn translator(&self) -> Translator {
+        Translator {
+            profiles: self.clone(),
+            first_inputs: FirstInputs::default(),
+        }
+    }
+
+    #[cfg(all(test, feature = "setup"))]
+    pub(crate) fn chosen(&self) -> &[Profile] {
+        &self.chosen
+    }
+}
+
+/// Rewrites the spans of one destination, in the order in which they end.
+#[derive(Debug)]
+pub(crate) struct Translator {
+    profiles: Profiles,
+    first_inputs: FirstInputs,
+}
+
+impl Translator {
+    pub(crate) fn apply(&self, span: &mut SpanData) {
+        let Profiles {
+            chosen,
+            trace_mode,
+            max_value_bytes: limit,
+        } = &self.profiles;
+        let kind = Kind::of(&span.attributes);
+        let with_pipecat = chosen.contains(&Profile::Pipecat);
+        let words = Words::convert(span, kind, *limit, with_pipecat);
+        name_cache_writes_both_ways(&mut span.attributes);
+        let backends: Vec<Profile> = chosen
+            .iter()
+            .copied()
+            .filter(|profile| profile.is_of_a_backend())
+            .collect();
+        if backends.is_empty() {
+            return;
+        }
+        let facts = Facts {
+            kind,
+            words: &words,
+            name: display::name(span, kind).unwrap_or_else(|| span.name.to_string()),
+            stands_beside_its_turns: kind == Kind::Conversation && *trace_mode == TraceMode::Turn,
+            has_first_input: self.has_first_input(span, kind),
+            limit: *limit,
+            span,
+        };
+        let mut added = Added::default();
+        for profile in &backends {
+            match profile {
+                Profile::Langfuse => langfuse::translate(&facts, &mut added),
+                Profile::OpenInference => openinference::translate(&facts, &mut added),
+                Profile::LangSmith => langsmith::translate(&facts, &mut added),
+                Profile::Opik => opik::translate(&facts, &mut added),
+                Profile::Default | Profile::Pipecat => {}
+            }
+        }
+        let leaves_session_off = facts.stands_beside_its_turns;
+        let name = facts.name;
+        merge(&mut span.attributes, added.0);
+        if leaves_session_off {
+            // Every backend takes it for a session's id as well.
+            span.attributes
+                .retain(|pair| pair.key.as_str() != names::GEN_AI_CONVERSATION_ID);
+        }
+        if backends == [Profile::Opik] {
+            opik::put_aside(&mut span.attributes);
+        }
+        if name != span.name {
+            span.name = Cow::Owned(name);
+        }
+    }
+
+    fn has_first_input(&self, span: &SpanData, kind: Kind) -> bool {
+        let trace = span.span_context.trace_id();
+        match kind {
+            Kind::Conversation => {
+                self.first_inputs.forget(trace);
+                false
+            }
+            Kind::Turn => {
+                value_of(&span.attributes, names::TURN_INPUT).is_some()
+                    && self.first_inputs.is_first(trace)
+            }
+            _ => false,
+        }
+    }
+}
+
+/// Adds what is not there yet. Backends nest dotted keys, so that a key and another below it lose each other: of such a
+/// pair the longer stays, which is what a backend reads.
+fn merge(attributes: &mut Vec<KeyValue>, added: Vec<KeyValue>) {
+    for pair in added {
+        let key = pair.key.as_str();
+        let is_there =
+            |there: &KeyValue| there.key == pair.key || is_above(key, there.key.as_str());
+        if attributes.iter().any(is_there) {
+            continue;
+        }
+        attributes.retain(|there| !is_above(there.key.as_str(), key));
+        attributes.push(pair);
+    }
+}
+
+/// Whether a dotted key is above another: `input` is above `input.value`.
+fn is_above(key: &str, other: &str) -> bool {
+    other
+        .strip_prefix(key)
+        .is_some_and(|rest| rest.starts_with('.'))
+}
+
+/// The conventions call it `cache_creation` in their releases, `cache_write` in what comes next.
+fn name_cache_writes_both_ways(attributes: &mut Vec<KeyValue>) {
+    const NEXT: &str = "gen_ai.usage.cache_write.input_tokens";
+    const RELEASED: &str = names::GEN_AI_USAGE_CACHE_CREATION_INPUT_TOKENS;
+    let integer = |key| match value_of(attributes, key) {
+        Some(Value::I64(tokens)) => Some(*tokens),
+        _ => None,
+    };
+    match (integer(RELEASED), integer(NEXT)) {
+        (Some(tokens), None) => attributes.push(KeyValue::new(NEXT, tokens)),
+        (None, Some(tokens)) => attributes.push(KeyValue::new(RELEASED, tokens)),
+        _ => {}
+    }
+}
