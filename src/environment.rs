@@ -14,7 +14,11 @@ use std::{collections::HashMap, ffi::OsString, fmt, time::Duration};
 
 use opentelemetry_sdk::{Resource, trace::Sampler};
 
-use crate::{TraceMode, export::Limits, profile::Profile};
+use crate::{
+    TraceMode,
+    export::Limits,
+    profile::{Profile, Profiles},
+};
 
 #[cfg(feature = "otlp")]
 pub(crate) use otlp::Connection;
@@ -132,7 +136,7 @@ pub(crate) struct Settings {
     /// Whether what was said may leave the process.
     pub(crate) content: bool,
     pub(crate) trace_mode: TraceMode,
-    pub(crate) profile: Profile,
+    pub(crate) profiles: Profiles,
 }
 
 /// Variables by name: a program's explicit settings first, the environment behind them.
@@ -219,7 +223,7 @@ impl Settings {
             limits: Limits::default(),
             content: false,
             trace_mode: TraceMode::default(),
-            profile: Profile::Default,
+            profiles: Profiles::default(),
         }
     }
 
@@ -248,13 +252,16 @@ impl Settings {
             ));
         }
         let otlp = use_otlp.then(|| Otlp::read(variables)).transpose()?;
-        let profile = variables
-            .choice("CONVERSATION_PROFILE", Profile::NAMES)?
-            .or_else(|| {
+        let trace_mode = variables
+            .choice("CONVERSATION_TRACE", TRACE_MODES)?
+            .unwrap_or_default();
+        let profiles = match profiles(variables)? {
+            Some(chosen) => chosen,
+            None => Profiles::of(
                 otlp.as_ref()
-                    .map(|otlp| Profile::of_endpoint(&otlp.connection.url))
-            })
-            .unwrap_or(Profile::Default);
+                    .map(|otlp| Profile::of_endpoint(&otlp.connection.url)),
+            ),
+        };
         Ok(Self {
             console,
             otlp,
@@ -262,10 +269,8 @@ impl Settings {
             sampler: sampler(variables)?,
             limits: limits(variables)?,
             content: content(variables)?,
-            trace_mode: variables
-                .choice("CONVERSATION_TRACE", TRACE_MODES)?
-                .unwrap_or_default(),
-            profile,
+            trace_mode,
+            profiles: profiles.with_trace_mode(trace_mode),
         })
     }
 }
@@ -305,6 +310,32 @@ impl Exporters {
         }
         Ok(chosen)
     }
+}
+
+/// `CONVERSATION_PROFILE`, a list.
+fn profiles(variables: &Variables<'_>) -> Result<Option<Profiles>, SetupError> {
+    const NAME: &str = "CONVERSATION_PROFILE";
+    let Some(value) = variables.get(NAME)? else {
+        return Ok(None);
+    };
+    let mut chosen = Profiles::default();
+    for word in value.split(',').map(str::trim) {
+        let profile = Profile::NAMES
+            .iter()
+            .find(|(name, _)| word.eq_ignore_ascii_case(name));
+        match profile {
+            Some((_, profile)) => chosen = chosen.and(*profile),
+            None => {
+                let names: Vec<&str> = Profile::NAMES.iter().map(|(name, _)| *name).collect();
+                let allowed = format!(
+                    "{}, or several of them with commas between",
+                    names.join(", ")
+                );
+                return Err(SetupError::variable(NAME, &value, allowed));
+            }
+        }
+    }
+    Ok(Some(chosen))
 }
 
 /// `OTEL_CONSOLE_EXPORT`; the one variable that no text is wrong for.

@@ -673,20 +673,24 @@ fn conversation_profile() {
         "OTEL_EXPORTER_OTLP_ENDPOINT",
         "http://cloud.langfuse.com/api/public/otel",
     );
-    assert_eq!(settings(&[]).profile, Profile::Default);
-    assert_eq!(settings(&[langfuse]).profile, Profile::Langfuse);
+    let chosen = |variables: &[(&str, &str)]| settings(variables).profiles.chosen().to_vec();
+    assert_eq!(chosen(&[]), [Profile::Default]);
+    assert_eq!(chosen(&[langfuse]), [Profile::Langfuse]);
+    assert_eq!(chosen(&[langfuse, (NAME, "default")]), [Profile::Default]);
+    assert_eq!(chosen(&[(NAME, "OpenInference")]), [Profile::OpenInference]);
     assert_eq!(
-        settings(&[langfuse, (NAME, "default")]).profile,
-        Profile::Default
+        chosen(&[(NAME, "langfuse, openinference,pipecat,langfuse")]),
+        [Profile::Langfuse, Profile::OpenInference, Profile::Pipecat]
     );
-    assert_eq!(
-        settings(&[(NAME, "OpenInference")]).profile,
-        Profile::OpenInference
-    );
-    assert_eq!(
-        complaint(&[(NAME, "phoenix")]),
-        "CONVERSATION_PROFILE=\"phoenix\" cannot be used: allowed is default, langfuse, openinference, langsmith, opik"
-    );
+    for wrong in ["phoenix", "langfuse,phoenix", "langfuse,"] {
+        assert_eq!(
+            complaint(&[(NAME, wrong)]),
+            format!(
+                "CONVERSATION_PROFILE={wrong:?} cannot be used: allowed is default, pipecat, langfuse, openinference, \
+                 langsmith, opik, or several of them with commas between"
+            )
+        );
+    }
 }
 
 #[test]

@@ -9,13 +9,13 @@ use opentelemetry_sdk::{
 };
 
 use super::{Answer, Sink};
-use crate::profile::Profile;
+use crate::profile::{Profiles, Translator};
 
 /// Gives batches to an exporter.
 #[derive(Debug)]
 pub(crate) struct ExporterSink<E> {
     exporter: E,
-    profile: Profile,
+    translator: Translator,
     retries: bool,
     timeout: Duration,
 }
@@ -25,13 +25,13 @@ impl<E: SpanExporter + 'static> ExporterSink<E> {
     pub(crate) fn once(
         mut exporter: E,
         resource: &Resource,
-        profile: Profile,
+        profiles: &Profiles,
         timeout: Duration,
     ) -> Self {
         exporter.set_resource(resource);
         Self {
             exporter,
-            profile,
+            translator: profiles.translator(),
             retries: false,
             timeout,
         }
@@ -51,7 +51,7 @@ impl<E: SpanExporter + 'static> Sink for ExporterSink<E> {
 
     fn pack(&mut self, mut spans: Vec<SpanData>) -> Vec<SpanData> {
         for span in &mut spans {
-            self.profile.apply(span);
+            self.translator.apply(span);
         }
         spans
     }

@@ -34,7 +34,7 @@ use super::{
 };
 use crate::{
     environment::{Connection, SetupError},
-    profile::Profile,
+    profile::{Profiles, Translator},
 };
 
 /// Sends batches over one channel, which connects when it is first used and again when it breaks.
@@ -45,7 +45,7 @@ pub(crate) struct GrpcSink {
     metadata: MetadataMap,
     connection: Connection,
     resource: ResourceAttributesWithSchema,
-    profile: Profile,
+    translator: Translator,
 }
 
 impl GrpcSink {
@@ -53,7 +53,7 @@ impl GrpcSink {
     pub(crate) fn new(
         connection: &Connection,
         resource: &Resource,
-        profile: Profile,
+        profiles: &Profiles,
     ) -> Result<Self, SetupError> {
         // Cleartext as far as tonic knows: it is not to bring a TLS of its own.
         let plain = match connection.uri.authority() {
@@ -79,7 +79,7 @@ impl GrpcSink {
             metadata: MetadataMap::from_headers(connection.headers.clone()),
             connection: connection.clone(),
             resource: resource.into(),
-            profile,
+            translator: profiles.translator(),
         })
     }
 
@@ -132,7 +132,7 @@ impl Sink for GrpcSink {
     fn pack(&mut self, mut spans: Vec<SpanData>) -> ExportTraceServiceRequest {
         for span in &mut spans {
             // Here and not when the span ends: it costs the export thread, not the program.
-            self.profile.apply(span);
+            self.translator.apply(span);
         }
         ExportTraceServiceRequest {
             resource_spans: group_spans_by_resource_and_scope(spans, &self.resource),

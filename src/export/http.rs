@@ -42,14 +42,14 @@ use super::{
 };
 use crate::{
     environment::{Connection, SetupError},
-    profile::Profile,
+    profile::{Profiles, Translator},
 };
 
 /// Posts batches to one URL.
 pub(crate) struct HttpSink {
     exporter: SpanExporter,
     client: Arc<Client>,
-    profile: Profile,
+    translator: Translator,
 }
 
 impl HttpSink {
@@ -58,7 +58,7 @@ impl HttpSink {
         connection: &Connection,
         json: bool,
         resource: &Resource,
-        profile: Profile,
+        profiles: &Profiles,
     ) -> Result<Self, SetupError> {
         let client = Arc::new(Client::new(connection, json)?);
         let mut exporter = SpanExporter::builder()
@@ -75,7 +75,7 @@ impl HttpSink {
         Ok(Self {
             exporter,
             client,
-            profile,
+            translator: profiles.translator(),
         })
     }
 }
@@ -85,7 +85,7 @@ impl Sink for HttpSink {
 
     fn pack(&mut self, mut spans: Vec<SpanData>) -> Vec<SpanData> {
         for span in &mut spans {
-            self.profile.apply(span);
+            self.translator.apply(span);
         }
         spans
     }

@@ -103,13 +103,18 @@ impl Builder {
         self.variable("OTEL_CONSOLE_EXPORT", view.map_or("off", Console::name))
     }
 
-    /// What to add for the backend, `CONVERSATION_PROFILE`.
+    /// What to add for the backend, `CONVERSATION_PROFILE`. Called again, it adds what another reads as well.
     pub fn profile(self, profile: Profile) -> Self {
+        const NAME: &str = "CONVERSATION_PROFILE";
         let name = Profile::NAMES
             .iter()
             .find(|(_, named)| *named == profile)
             .map_or("default", |(name, _)| *name);
-        self.variable("CONVERSATION_PROFILE", name)
+        let all = match self.variables.get(NAME) {
+            Some(chosen) => format!("{chosen},{name}"),
+            None => name.to_owned(),
+        };
+        self.variable(NAME, all)
     }
 
     /// What may leave the process. Content leaves only if both the policy and
@@ -220,7 +225,10 @@ impl Builder {
         self,
         environment: &dyn Fn(&str) -> Option<OsString>,
     ) -> Result<Telemetry, SetupError> {
-        let settings = Settings::read(&Variables::new(&self.variables, environment))?;
+        let mut settings = Settings::read(&Variables::new(&self.variables, environment))?;
+        settings.profiles = settings
+            .profiles
+            .with_max_value_bytes(self.content.max_value_bytes());
         let reporter = Reporter::default();
         let mut workers = destinations::start(&settings, &reporter)?;
         for start in self.exporters {

@@ -7,7 +7,7 @@ use opentelemetry_sdk::trace::SpanExporter;
 #[cfg(any(feature = "grpc", feature = "http"))]
 use crate::environment::{Otlp, Protocol};
 #[cfg(feature = "console")]
-use crate::export::Limits;
+use crate::{export::Limits, profile::Profiles};
 use crate::{
     environment::{Console, Settings, SetupError},
     export::{ExporterSink, Reporter, Worker},
@@ -35,8 +35,8 @@ pub(super) fn start_exporter(
 ) -> io::Result<Worker> {
     let name = std::any::type_name_of_val(&exporter).to_owned();
     let limits = settings.limits.clone();
-    let (resource, profile) = (&settings.resource, settings.profile);
-    let sink = ExporterSink::once(exporter, resource, profile, limits.give_up_after);
+    let (resource, profiles) = (&settings.resource, &settings.profiles);
+    let sink = ExporterSink::once(exporter, resource, profiles, limits.give_up_after);
     Worker::start(name, limits, sink.with_retries(), reporter.clone())
 }
 
@@ -74,9 +74,14 @@ fn start_view(
     reporter: &Reporter,
 ) -> io::Result<Worker> {
     let name = format!("console ({})", view.name());
-    let (resource, profile) = (&settings.resource, settings.profile);
+    let (resource, contract) = (&settings.resource, Profiles::default());
+    let profiles = match view {
+        // It knows spans by the contract's own names.
+        Console::Tree => &contract,
+        Console::Json | Console::Stdout => &settings.profiles,
+    };
     // What is printed in part would be printed twice.
-    let sink = ExporterSink::once(exporter, resource, profile, limits.give_up_after);
+    let sink = ExporterSink::once(exporter, resource, profiles, limits.give_up_after);
     Worker::start(name, limits, sink, reporter.clone())
 }
 
@@ -91,17 +96,17 @@ fn start_otlp(otlp: &Otlp, settings: &Settings, reporter: &Reporter) -> Result<W
     let connection = &otlp.connection;
     let destination = connection.destination().to_owned();
     let (limits, reporter) = (settings.limits.clone(), reporter.clone());
-    let (resource, profile) = (&settings.resource, settings.profile);
+    let (resource, profiles) = (&settings.resource, &settings.profiles);
     let started = match otlp.protocol {
         #[cfg(feature = "grpc")]
         Protocol::Grpc => {
-            let sink = crate::export::GrpcSink::new(connection, resource, profile)?;
+            let sink = crate::export::GrpcSink::new(connection, resource, profiles)?;
             Worker::start(destination, limits, sink, reporter)
         }
         #[cfg(feature = "http")]
         Protocol::HttpProtobuf | Protocol::HttpJson => {
             let json = otlp.protocol == Protocol::HttpJson;
-            let sink = crate::export::HttpSink::new(connection, json, resource, profile)?;
+            let sink = crate::export::HttpSink::new(connection, json, resource, profiles)?;
             Worker::start(destination, limits, sink, reporter)
         }
         // `Settings::read` refuses what is not built.

@@ -22,7 +22,8 @@ use opentelemetry::{KeyValue, Value};
 use opentelemetry_sdk::error::OTelSdkResult;
 use opentelemetry_sdk::trace::{SpanData, SpanExporter};
 use serde_json::json;
-use tracing_conversation::{ConversationExporter, JsonLinesExporter, Profile, TraceMode};
+use tracing_conversation::console::JsonLinesExporter;
+use tracing_conversation::{ConversationExporter, Profile, TraceMode};
 
 const PROFILES: [(&str, Profile); 6] = [
     ("default", Profile::Default),
