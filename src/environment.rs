@@ -5,6 +5,7 @@
 
 mod endpoint;
 mod headers;
+mod langfuse;
 mod otlp;
 #[cfg(feature = "http")]
 mod proxy;
@@ -230,16 +231,24 @@ impl Settings {
     /// Reads everything, or says what is wrong with the first value that cannot be used.
     pub(crate) fn read(variables: &Variables<'_>) -> Result<Self, SetupError> {
         const TRUTH: &[(&str, bool)] = &[("true", true), ("false", false)];
-        const TRACE_MODES: &[(&str, TraceMode)] = &[
-            ("conversation", TraceMode::Conversation),
-            ("turn", TraceMode::Turn),
-        ];
         if variables
             .choice("OTEL_SDK_DISABLED", TRUTH)?
             .unwrap_or(false)
         {
             return Ok(Self::nothing());
         }
+        match langfuse::settings(variables)? {
+            Some(explicit) => Self::read_all(&Variables::new(&explicit, variables.environment))
+                .map_err(|error| langfuse::blame_host(variables, error)),
+            None => Self::read_all(variables),
+        }
+    }
+
+    fn read_all(variables: &Variables<'_>) -> Result<Self, SetupError> {
+        const TRACE_MODES: &[(&str, TraceMode)] = &[
+            ("conversation", TraceMode::Conversation),
+            ("turn", TraceMode::Turn),
+        ];
         let exporters = Exporters::read(variables)?;
         let console = console(variables)?.or(exporters.console.then_some(Console::Stdout));
         let endpoint_is_set = variables.is_set(ENDPOINT[0])? || variables.is_set(ENDPOINT[1])?;

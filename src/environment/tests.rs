@@ -693,6 +693,90 @@ fn conversation_profile() {
     }
 }
 
+#[cfg(all(feature = "http", feature = "grpc", feature = "tls"))]
+#[test]
+fn langfuse_host_and_keys() {
+    const HOST: (&str, &str) = ("LANGFUSE_HOST", "https://langfuse.example.com/");
+    const PUBLIC_KEY: (&str, &str) = ("LANGFUSE_PUBLIC_KEY", "pk-lf-1");
+    const SECRET_KEY: (&str, &str) = ("LANGFUSE_SECRET_KEY", "sk-lf-2");
+    let all = [HOST, PUBLIC_KEY, SECRET_KEY];
+    let read = settings(&all);
+    let connection = read.otlp.expect("OTLP is on").connection;
+    assert_eq!(
+        connection.url,
+        "https://langfuse.example.com/api/public/otel/v1/traces"
+    );
+    let pair = |name: &str, value: &str| (name.to_owned(), value.to_owned());
+    let pairs = |headers: &http::HeaderMap| {
+        let pair = |(name, value): (&http::HeaderName, &http::HeaderValue)| {
+            pair(name.as_str(), value.to_str().unwrap())
+        };
+        let mut pairs: Vec<_> = headers.iter().map(pair).collect();
+        pairs.sort();
+        pairs
+    };
+    // printf 'pk-lf-1:sk-lf-2' | base64
+    let authorization = pair("authorization", "Basic cGstbGYtMTpzay1sZi0y");
+    let version = pair("x-langfuse-ingestion-version", "4");
+    assert_eq!(
+        pairs(&connection.headers),
+        [authorization.clone(), version.clone()]
+    );
+    assert_eq!(read.profiles.chosen(), [Profile::Langfuse]);
+    // They stand for an endpoint: the console does not take its place.
+    let console = ("OTEL_CONSOLE_EXPORT", "tree");
+    let with = |more: (&'static str, &'static str)| [HOST, PUBLIC_KEY, SECRET_KEY, more];
+    assert_eq!(destinations(&with(console)), (Some(Console::Tree), true));
+    assert_eq!(
+        settings(&with(("CONVERSATION_PROFILE", "default")))
+            .profiles
+            .chosen(),
+        [Profile::Default]
+    );
+    let headers = |variable| pairs(&otlp(&with(variable)).connection.headers);
+    assert_eq!(
+        headers(("OTEL_EXPORTER_OTLP_HEADERS", "x-a=1")),
+        [authorization, pair("x-a", "1"), version.clone()]
+    );
+    assert_eq!(
+        headers(("OTEL_EXPORTER_OTLP_HEADERS", "authorization=mine")),
+        [pair("authorization", "mine"), version]
+    );
+    // An endpoint wins, and two of them are none.
+    for endpoint in [
+        "OTEL_EXPORTER_OTLP_ENDPOINT",
+        "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT",
+    ] {
+        let read = otlp(&with((endpoint, "http://c:4318/v1/traces")));
+        assert!(read.connection.url.starts_with("http://c:4318/"));
+        assert!(read.connection.headers.is_empty());
+    }
+    for missing in 0..all.len() {
+        let mut two = all.to_vec();
+        two.remove(missing);
+        assert_eq!(url(&two), "http://localhost:4318/v1/traces");
+    }
+    assert_eq!(
+        complaint(&[
+            ("LANGFUSE_HOST", "langfuse.example.com"),
+            PUBLIC_KEY,
+            SECRET_KEY
+        ]),
+        "LANGFUSE_HOST=\"langfuse.example.com\" cannot be used: allowed is a URL such as https://cloud.langfuse.com \
+         (http or https, a host, no user or password)"
+    );
+    // Off is off, whatever else is wrong.
+    let grpc = ("OTEL_EXPORTER_OTLP_PROTOCOL", "grpc");
+    let mut off = with(grpc).to_vec();
+    off.push(("OTEL_SDK_DISABLED", "true"));
+    assert_eq!(destinations(&off), (None, false));
+    assert_eq!(
+        complaint(&with(grpc)),
+        "OTEL_EXPORTER_OTLP_PROTOCOL=\"grpc\" cannot be used: allowed is http/protobuf or http/json together with \
+         LANGFUSE_HOST: Langfuse takes no gRPC"
+    );
+}
+
 #[test]
 fn a_programs_own_settings_stand_in_front_of_the_environment() {
     let explicit = HashMap::from([
@@ -720,7 +804,11 @@ fn every_documented_variable_has_a_test_and_the_other_way_round() {
 
 fn names(text: &'static str, quote: &str) -> std::collections::BTreeSet<&'static str> {
     text.split(quote)
-        .filter(|word| word.starts_with("OTEL_") || word.starts_with("CONVERSATION_"))
+        .filter(|word| {
+            ["OTEL_", "CONVERSATION_", "LANGFUSE_"]
+                .iter()
+                .any(|prefix| word.starts_with(prefix))
+        })
         .filter(|word| {
             !word.ends_with('_') && word.bytes().all(|b| b.is_ascii_uppercase() || b == b'_')
         })

@@ -1,0 +1,92 @@
+//! `LANGFUSE_HOST`, `LANGFUSE_PUBLIC_KEY`, `LANGFUSE_SECRET_KEY`: together they stand for an OTLP endpoint and its
+//! headers, unless an endpoint is set.
+
+use std::collections::HashMap;
+
+use super::{ENDPOINT, HEADERS, PROTOCOL, SetupError, Variables};
+
+const HOST: &str = "LANGFUSE_HOST";
+const PUBLIC_KEY: &str = "LANGFUSE_PUBLIC_KEY";
+const SECRET_KEY: &str = "LANGFUSE_SECRET_KEY";
+
+/// The explicit settings, extended by those that the three variables stand for; `None` if they do not apply.
+pub(super) fn settings(
+    variables: &Variables<'_>,
+) -> Result<Option<HashMap<String, String>>, SetupError> {
+    let set = |[traces, general]: [&'static str; 2]| {
+        let traces = variables.get(traces)?;
+        Ok::<_, SetupError>(match traces {
+            Some(traces) => Some(traces),
+            None => variables.get(general)?,
+        })
+    };
+    let (Some(host), Some(public_key), Some(secret_key), None) = (
+        variables.get(HOST)?,
+        variables.get(PUBLIC_KEY)?,
+        variables.get(SECRET_KEY)?,
+        set(ENDPOINT)?,
+    ) else {
+        return Ok(None);
+    };
+    if !cfg!(feature = "http") {
+        return Err(SetupError::variable(
+            HOST,
+            &host,
+            "unset, as long as this program is built without the feature `http` of tracing-conversation",
+        ));
+    }
+    if let Some(protocol) = set(PROTOCOL)?.filter(|protocol| protocol.eq_ignore_ascii_case("grpc")) {
+        return Err(SetupError::variable(
+            PROTOCOL[1],
+            &protocol,
+            "http/protobuf or http/json together with LANGFUSE_HOST: Langfuse takes no gRPC",
+        ));
+    }
+    let mut headers = set(HEADERS)?.into_iter().collect::<Vec<_>>();
+    let is_authorized = headers
+        .iter()
+        .flat_map(|headers| headers.split(','))
+        .any(|header| {
+            let name = header.split('=').next().unwrap_or_default();
+            name.trim().eq_ignore_ascii_case("authorization")
+        });
+    if !is_authorized {
+        headers.push(format!(
+            "Authorization=Basic%20{}",
+            basic(&public_key, &secret_key)
+        ));
+    }
+    headers.push("x-langfuse-ingestion-version=4".to_owned());
+    let mut explicit = variables.explicit.clone();
+    let endpoint = format!("{}/api/public/otel/v1/traces", host.trim_end_matches('/'));
+    explicit.insert(ENDPOINT[0].to_owned(), endpoint);
+    explicit.insert(HEADERS[0].to_owned(), headers.join(","));
+    Ok(Some(explicit))
+}
+
+/// An error about the endpoint names the variable that it came from.
+pub(super) fn blame_host(variables: &Variables<'_>, error: SetupError) -> SetupError {
+    match error {
+        SetupError::Variable { name, .. } if name == ENDPOINT[0] => SetupError::variable(
+            HOST,
+            &super::endpoint::without_secrets(&host(variables)),
+            "a URL such as https://cloud.langfuse.com (http or https, a host, no user or password)",
+        ),
+        other => other,
+    }
+}
+
+fn host(variables: &Variables<'_>) -> String {
+    variables.get(HOST).ok().flatten().unwrap_or_default()
+}
+
+#[cfg(feature = "http")]
+fn basic(public_key: &str, secret_key: &str) -> String {
+    use base64::prelude::{BASE64_STANDARD, Engine as _};
+    BASE64_STANDARD.encode(format!("{public_key}:{secret_key}"))
+}
+
+#[cfg(not(feature = "http"))]
+fn basic(_public_key: &str, _secret_key: &str) -> String {
+    String::new()
+}
