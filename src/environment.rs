@@ -239,7 +239,7 @@ impl Settings {
         }
         match langfuse::settings(variables)? {
             Some(explicit) => Self::read_all(&Variables::new(&explicit, variables.environment))
-                .map_err(|error| langfuse::blame_host(variables, error)),
+                .map_err(|error| langfuse::name_host(variables, error)),
             None => Self::read_all(variables),
         }
     }

@@ -1,7 +1,7 @@
-//! Messages of a language model: read in the form of whichever provider, written in that of OpenTelemetry's
+//! Converts messages of language models from their provider's form to that of OpenTelemetry's
 //! [GenAI conventions](https://github.com/open-telemetry/semantic-conventions-genai/tree/main/docs/gen-ai).
 //!
-//! Pure functions of text. Time and memory are linear in the length of a text, whatever it is, and none panics.
+//! Pure functions. Time and memory are linear in the length of the text, for any text, and none of them panics.
 
 mod chat;
 mod limit;
@@ -17,18 +17,18 @@ pub(crate) use limit::Limited;
 pub(crate) use read::{input, instructions, output};
 pub(crate) use tools::{chat_definition, definitions};
 
-/// One message, as the conventions have it.
+/// One message, as the conventions define it.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Message {
-    /// `system`, `user`, `assistant`, `tool`, or a provider's own.
+    /// `system`, `user`, `assistant`, `tool`, or any other word that was recorded.
     pub(crate) role: String,
     pub(crate) name: Option<String>,
-    /// Of an answer: why it ended.
+    /// Why generation ended; answers only.
     pub(crate) finish_reason: Option<String>,
     pub(crate) parts: Vec<Part>,
 }
 
-/// What a message consists of.
+/// A part of a message.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) enum Part {
     Text(String),
@@ -42,7 +42,7 @@ pub(crate) enum Part {
         id: Option<String>,
         response: Value,
     },
-    /// Any other, in the words of the conventions; it has a `type`.
+    /// Any other part, in the conventions' form. It has a `type`.
     Other(Map<String, Value>),
 }
 
@@ -60,7 +60,7 @@ impl Message {
         }
     }
 
-    /// Whether the message asks for a tool.
+    /// Whether the message contains a tool call.
     fn calls_a_tool(&self) -> bool {
         self.parts
             .iter()
@@ -68,9 +68,7 @@ impl Message {
     }
 }
 
-/// The word of the conventions for a provider's finish reason; one that they have no word for stays.
-///
-/// Of OpenAI, Anthropic and Gemini.
+/// Maps the finish reasons of OpenAI, Anthropic and Gemini to those of the conventions. Unknown reasons are unchanged.
 pub(crate) fn finish_reason(reason: &str) -> &str {
     match reason {
         "end_turn" | "stop_sequence" | "STOP" | "completed" => "stop",
@@ -83,8 +81,8 @@ pub(crate) fn finish_reason(reason: &str) -> &str {
     }
 }
 
-/// Gives every answer the finish reason that the conventions require: its own, or else the one of the same number among
-/// `recorded`, or else `otherwise`.
+/// Sets the finish reason that the conventions require of every answer: its own, else the one with the same index in
+/// `recorded`, else `otherwise`, else one derived from its parts.
 pub(crate) fn complete_finish_reasons(
     answers: &mut [Message],
     recorded: &[String],

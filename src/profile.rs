@@ -1,5 +1,5 @@
-//! What leaves the process: the words of language models as the GenAI conventions have them, and beside the contract's
-//! attributes the names under which each backend reads the same facts.
+//! Translates finished spans for export: messages of language models into the form of the GenAI conventions, and the
+//! contract's attributes into the names that each backend reads.
 
 mod display;
 mod exporter;
@@ -19,8 +19,8 @@ use opentelemetry_sdk::trace::SpanData;
 
 /// Whose names a span carries besides those of the contract.
 ///
-/// A profile tells nothing that the span does not say already: without content in the span there is none in what is
-/// added. What each adds, and which rule of its backend's ingestion that satisfies, is in `docs/backends`.
+/// A profile adds no information to a span: without content in the span there is none in what is added. `docs/backends`
+/// lists what each profile adds, and which rule of the backend's ingestion requires it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub enum Profile {
@@ -51,7 +51,7 @@ impl Profile {
         ("opik", Self::Opik),
     ];
 
-    /// The profile of the backend that a URL belongs to, as far as host, port and path tell.
+    /// The profile of the backend that a URL belongs to, judged by host, port and path.
     #[cfg(feature = "setup")]
     pub(crate) fn of_endpoint(url: &str) -> Self {
         let url = url.to_ascii_lowercase();
@@ -80,7 +80,7 @@ impl Profile {
         !matches!(self, Self::Default | Self::Pipecat)
     }
 
-    /// Adds to a finished span what the backend reads; [`Default`](Self::Default) leaves it as it is.
+    /// Adds to a finished span what the backend reads; does nothing for [`Default`](Self::Default).
     ///
     /// For [`ConversationProcessor`](crate::ConversationProcessor), which runs on the program's threads.
     pub(crate) fn apply(&self, span: &mut SpanData) {

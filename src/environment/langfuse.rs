@@ -1,5 +1,5 @@
-//! `LANGFUSE_HOST`, `LANGFUSE_PUBLIC_KEY`, `LANGFUSE_SECRET_KEY`: together they stand for an OTLP endpoint and its
-//! headers, unless an endpoint is set.
+//! `LANGFUSE_HOST`, `LANGFUSE_PUBLIC_KEY`, `LANGFUSE_SECRET_KEY`: together they set an OTLP endpoint and its
+//! headers, unless an endpoint is set already.
 
 use std::collections::HashMap;
 
@@ -9,7 +9,7 @@ const HOST: &str = "LANGFUSE_HOST";
 const PUBLIC_KEY: &str = "LANGFUSE_PUBLIC_KEY";
 const SECRET_KEY: &str = "LANGFUSE_SECRET_KEY";
 
-/// The explicit settings, extended by those that the three variables stand for; `None` if they do not apply.
+/// The explicit settings plus those derived from the three variables; `None` if they do not apply.
 pub(super) fn settings(
     variables: &Variables<'_>,
 ) -> Result<Option<HashMap<String, String>>, SetupError> {
@@ -64,8 +64,8 @@ pub(super) fn settings(
     Ok(Some(explicit))
 }
 
-/// An error about the endpoint names the variable that it came from.
-pub(super) fn blame_host(variables: &Variables<'_>, error: SetupError) -> SetupError {
+/// Makes an error about the derived endpoint name `LANGFUSE_HOST`.
+pub(super) fn name_host(variables: &Variables<'_>, error: SetupError) -> SetupError {
     match error {
         SetupError::Variable { name, .. } if name == ENDPOINT[0] => SetupError::variable(
             HOST,

@@ -1,10 +1,10 @@
-//! The form of OpenAI's chat API, which backends draw as chats.
+//! The form of OpenAI's chat API, which backends render as a chat.
 
 use serde_json::{Map, Value, json};
 
 use super::{Limited, Message, Part};
 
-/// Whose dialect of it.
+/// What the list of messages is wrapped in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Shape {
     /// `[…]`
@@ -13,8 +13,8 @@ pub(crate) enum Shape {
     Object,
 }
 
-/// Instructions and messages as a JSON text of at most `limit` bytes; the oldest messages give way. None if there are
-/// none, or no room for any.
+/// Instructions and messages as JSON of at most `limit` bytes; the oldest messages are dropped first. `None` if there are
+/// none or nothing fits.
 pub(crate) fn chat_messages(
     instructions: &[Part],
     messages: &[Message],
@@ -40,7 +40,7 @@ pub(crate) fn chat_messages(
                 .iter()
                 .map(|tool| super::chat_definition(tool).to_string())
                 .collect();
-            // They take half of the room at most.
+            // Tools may use half of the limit.
             let tools = Limited::latest(&tools, limit / 2);
             let after = match tools.json.as_str() {
                 "[]" => "}".to_owned(),
@@ -54,7 +54,7 @@ pub(crate) fn chat_messages(
     (list.left_out < written.len()).then(|| format!("{before}{}{after}", list.json))
 }
 
-/// One message; the answers of several tools are as many.
+/// One message; each tool's response becomes a message of its own.
 fn chat_message(message: &Message) -> Vec<Value> {
     let mut content: Vec<Value> = Vec::new();
     let mut reasoning: Vec<&str> = Vec::new();
@@ -98,7 +98,7 @@ fn chat_message(message: &Message) -> Vec<Value> {
     answers.into_iter().chain(own).collect()
 }
 
-/// The text alone, where there is nothing but text.
+/// A plain string if all parts are text, else the list of parts.
 fn only_text(content: Vec<Value>) -> Value {
     let texts: Option<Vec<&str>> = content
         .iter()
@@ -129,7 +129,7 @@ fn chat_part(fields: &Map<String, Value>) -> Value {
     }
 }
 
-/// A value as text: what is a text already, without quotes.
+/// A string's content, or any other value as JSON.
 fn as_text(value: &Value) -> String {
     match value {
         Value::String(text) => text.clone(),

@@ -1,23 +1,23 @@
-//! As much as a value may be long: whole messages, the latest first, as whole JSON.
+//! Limits the size of a value in bytes: keeps whole messages, the latest ones, and valid JSON.
 
 use serde_json::Value;
 
 use super::{Message, Part, write};
 
-/// The longest note of what was cut.
+/// Upper bound of the length of a note such as `… [1048 bytes cut]`.
 const NOTE: usize = 40;
 
 /// A value within a limit.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Limited {
     pub(crate) json: String,
-    /// How many messages, parts or definitions there was no room for.
+    /// How many messages, parts or definitions were dropped.
     pub(crate) left_out: usize,
 }
 
 impl Limited {
-    /// Messages as a JSON list of at most `limit` bytes. The oldest give way; of the latest, should it be too long by
-    /// itself, the end. `messages` keeps what is in the list. None if there is no room for anything.
+    /// Messages as a JSON list of at most `limit` bytes. The oldest are dropped first; if the latest alone is too long, its
+    /// end is cut. `messages` keeps what is in the list. `None` if nothing fits.
     pub(crate) fn messages(messages: &mut Vec<Message>, limit: usize) -> Option<Self> {
         let written: Vec<String> = messages.iter().map(write::message).collect();
         let kept = last_that_fit(&written, limit);
@@ -44,7 +44,7 @@ impl Limited {
         })
     }
 
-    /// System instructions as a JSON list of at most `limit` bytes; what comes first counts.
+    /// System instructions as a JSON list of at most `limit` bytes; the first parts are kept.
     pub(crate) fn instructions(parts: &mut Vec<Part>, limit: usize) -> Option<Self> {
         let count = parts.len();
         *parts = fit(std::mem::take(parts), limit.checked_sub("[]".len())?);
@@ -58,8 +58,8 @@ impl Limited {
         })
     }
 
-    /// Definitions of tools as a JSON list of at most `limit` bytes. Their parameters give way first, then the last of
-    /// them.
+    /// Tool definitions as a JSON list of at most `limit` bytes. Their parameters are dropped first, then the last
+    /// definitions.
     pub(crate) fn definitions(definitions: &mut Vec<Value>, limit: usize) -> Option<Self> {
         let mut written: Vec<String> = definitions.iter().map(write::definition).collect();
         if first_that_fit(&written, limit) < written.len() {
@@ -79,7 +79,7 @@ impl Limited {
         })
     }
 
-    /// Any JSON values as a list of at most `limit` bytes; the first give way.
+    /// JSON values as a list of at most `limit` bytes; the first ones are dropped.
     pub(super) fn latest(written: &[String], limit: usize) -> Self {
         let left_out = written.len() - last_that_fit(written, limit);
         Self {
@@ -102,7 +102,7 @@ fn first_that_fit(written: &[String], limit: usize) -> usize {
 }
 
 fn fitting<'a>(written: impl Iterator<Item = &'a String>, limit: usize) -> usize {
-    // The brackets; each but the first has a comma before it.
+    // Both brackets, minus the comma that the first element does not have.
     let mut length = 1;
     written
         .take_while(|json| {
@@ -112,14 +112,14 @@ fn fitting<'a>(written: impl Iterator<Item = &'a String>, limit: usize) -> usize
         .count()
 }
 
-/// The first parts that fit in `room` bytes, with a note in the one in which the cut falls.
+/// The first parts that fit in `room` bytes. The first one that does not fit is shortened and ends in a note.
 fn fit(parts: Vec<Part>, mut room: usize) -> Vec<Part> {
     let mut kept = Vec::with_capacity(parts.len());
     let total: usize = parts.iter().map(|part| write::part(part).len() + 1).sum();
     let mut taken = 0;
     for part in parts {
         let length = write::part(&part).len();
-        // Once there is too much in all, a note has to fit after every part that is kept.
+        // If not everything fits, reserve room for the note.
         let comma = usize::from(!kept.is_empty());
         let reserve = if total > room + taken + 1 {
             FRAME + NOTE + 1
@@ -145,7 +145,8 @@ fn fit(parts: Vec<Part>, mut room: usize) -> Vec<Part> {
 /// `{"type":"text","content":""}`.
 const FRAME: usize = 28;
 
-/// The beginning of a part and a note, in `room` bytes; `missing` is what would be missing without it.
+/// The beginning of a part and a note, in `room` bytes; `missing` is the number of bytes to report if the part cannot be
+/// shortened.
 fn shorten(part: Part, room: usize, missing: usize) -> Option<Part> {
     let cut = |text: &str, frame: usize| {
         let room = room.checked_sub(frame + NOTE)?;
@@ -177,7 +178,7 @@ fn shorten(part: Part, room: usize, missing: usize) -> Option<Part> {
     read.or_else(|| (FRAME + NOTE <= room).then(|| Part::Text(format!("… [{missing} bytes cut]"))))
 }
 
-/// As much of a text as is `room` bytes long in JSON.
+/// The longest prefix of a text whose JSON form has at most `room` bytes.
 fn beginning(text: &str, room: usize) -> &str {
     let mut length = 0;
     let end = text.char_indices().find_map(|(at, c)| {

@@ -1,13 +1,13 @@
-//! Parts of a message, by the `type` that a provider gives them, or by their shape where it gives none.
+//! Reads parts of messages by their `type`, or by their keys if they have none.
 
 use serde_json::{Map, Value, json};
 
 use super::Part;
 
-/// The key under which the layer notes, in an object, how much of a value the limit left no room for.
+/// The key under which the content policy notes, in an object, how many bytes it cut.
 pub(super) const NOTE_KEY: &str = "…";
 
-/// The parts of a `content` or `parts` field: a text, a list, or one part.
+/// Reads a `content` or `parts` field: a string, a list, or a single part.
 pub(super) fn parts(value: Value) -> Vec<Part> {
     match value {
         Value::Null => Vec::new(),
@@ -34,7 +34,7 @@ fn parts_of_element(value: Value) -> Vec<Part> {
     }
 }
 
-/// Whether an object is a part by itself, outside any message.
+/// Whether an object is recognisable as a part outside a message.
 pub(super) fn is_part(object: &Map<String, Value>) -> bool {
     match object.get("type").and_then(Value::as_str) {
         Some("text" | "input_text" | "output_text") => has_text(object),
@@ -62,7 +62,7 @@ fn has_text(object: &Map<String, Value>) -> bool {
         .any(|key| object.get(*key).is_some_and(Value::is_string))
 }
 
-/// Reads one part. Most are one; a list of summaries is several.
+/// Reads one part. A list of reasoning summaries gives several.
 pub(super) fn part(mut object: Map<String, Value>) -> Vec<Part> {
     let kind = object
         .get("type")
@@ -94,16 +94,16 @@ pub(super) fn part(mut object: Map<String, Value>) -> Vec<Part> {
     vec![read.unwrap_or(Part::Other(object))]
 }
 
-/// A text of which nothing but the text is known.
+/// A text part without further fields.
 fn text(object: &mut Map<String, Value>) -> Option<Part> {
-    // What the conventions' form has besides is not for us to drop.
+    // A part in the conventions' form with further fields keeps them.
     if object.contains_key("content") && object.len() > 2 {
         return None;
     }
     take_text(object, &["text", "content"]).map(Part::Text)
 }
 
-/// OpenAI's list of summaries, or the conventions' one text.
+/// OpenAI's list of summaries, or the conventions' single text.
 fn reasoning(mut object: Map<String, Value>) -> Vec<Part> {
     if let Some(Value::Array(summary)) = object.get_mut("summary") {
         let texts = std::mem::take(summary).into_iter().filter_map(|item| {
@@ -138,7 +138,7 @@ fn conventional_response(object: &mut Map<String, Value>) -> Option<Part> {
     if object.keys().any(|key| !KNOWN.contains(&key.as_str())) {
         return None;
     }
-    // Their own examples say `result` where their schema says `response`.
+    // The conventions' examples use `result`, their schema `response`.
     let response = object.remove("response");
     let response = response.or_else(|| object.remove("result"))?;
     Some(Part::ToolResponse {
@@ -147,7 +147,7 @@ fn conventional_response(object: &mut Map<String, Value>) -> Option<Part> {
     })
 }
 
-/// OpenAI's call of a tool, in `tool_calls` or by itself: its arguments are JSON in a string.
+/// OpenAI's tool call, whose arguments are JSON in a string.
 pub(super) fn call(object: &mut Map<String, Value>) -> Option<Part> {
     let id = take_text(object, &["id", "call_id"]);
     let mut function = match object.remove("function") {
@@ -161,7 +161,7 @@ pub(super) fn call(object: &mut Map<String, Value>) -> Option<Part> {
     })
 }
 
-/// The arguments as an object where they are one.
+/// Parses arguments that are an object or a list in a string.
 pub(super) fn arguments(value: Value) -> Value {
     match value {
         Value::String(text) => match serde_json::from_str(&text) {
@@ -172,7 +172,7 @@ pub(super) fn arguments(value: Value) -> Value {
     }
 }
 
-/// What a tool answered: the text alone where it is nothing but texts.
+/// A tool's response; a list of nothing but texts becomes one string.
 pub(super) fn response(value: Value) -> Value {
     let Value::Array(list) = &value else {
         return value;
@@ -202,7 +202,7 @@ fn image_url(object: &mut Map<String, Value>) -> Option<Part> {
     Some(by_address(&url, "image"))
 }
 
-/// Anthropic's image or document: its data, its URL, or its id.
+/// Anthropic's image or document: inline data, a URL, or a file id.
 fn source(object: &mut Map<String, Value>) -> Option<Part> {
     let kind = object.get("type")?.as_str()?.to_owned();
     let source = object.get("source")?.as_object()?;
@@ -223,7 +223,7 @@ fn audio(object: &mut Map<String, Value>) -> Option<Part> {
     Some(blob("audio", mime_type.as_deref(), of("data")?))
 }
 
-/// Gemini's parts, and OpenAI's of long ago, tell what they are by their only key.
+/// Gemini's parts have no type; they are recognised by their key.
 fn untyped(mut object: Map<String, Value>) -> Vec<Part> {
     let is_thought = object.get("thought").and_then(Value::as_bool) == Some(true);
     if let Some(text) = take_text(&mut object, &["text"]) {
@@ -233,17 +233,17 @@ fn untyped(mut object: Map<String, Value>) -> Vec<Part> {
             Part::Text(text)
         }];
     }
-    if let Some(mut call) = take_object(&mut object, &GEMINI_CALLS) {
-        if let Some(name) = take_text(&mut call, &["name"]) {
-            return vec![Part::ToolCall {
-                id: take_text(&mut call, &["id"]),
-                name,
-                arguments: call.remove("args").or_else(|| call.remove("arguments")),
-            }];
-        }
+    if let Some(mut call) = take_object(&mut object, &GEMINI_CALLS)
+        && let Some(name) = take_text(&mut call, &["name"])
+    {
+        return vec![Part::ToolCall {
+            id: take_text(&mut call, &["id"]),
+            name,
+            arguments: call.remove("args").or_else(|| call.remove("arguments")),
+        }];
     }
     if let Some(mut answer) = take_object(&mut object, &GEMINI_RESPONSES) {
-        // Gemini tells calls apart by the name of the function alone.
+        // Without ids, Gemini matches responses to calls by the function's name.
         return vec![Part::ToolResponse {
             id: take_text(&mut answer, &["id", "name"]),
             response: answer.remove("response").unwrap_or_default(),
@@ -286,7 +286,7 @@ fn modality(mime_type: Option<&str>) -> &'static str {
     }
 }
 
-/// By what a URL is: the data itself, or where they are.
+/// A blob for a data URL, a reference for any other.
 fn by_address(url: &str, modality: &str) -> Part {
     let data = url
         .strip_prefix("data:")
@@ -324,7 +324,7 @@ pub(super) fn into_object(value: Value) -> Option<Map<String, Value>> {
     }
 }
 
-/// Takes the first of the fields that is a text.
+/// Removes and returns the first of the fields that is a string.
 pub(super) fn take_text(object: &mut Map<String, Value>, keys: &[&str]) -> Option<String> {
     keys.iter().find_map(|key| match object.get_mut(*key) {
         Some(Value::String(text)) => {

@@ -1,11 +1,11 @@
-//! Whatever is recorded: no panic, and what leaves is whole JSON within its limit, in the conventions' form.
+//! For any recorded text: no panic, and the result is valid JSON within its limit, in the conventions' form.
 
 use proptest::prelude::*;
 use serde_json::Value;
 
 use super::*;
 
-/// Any JSON, made of the words that the reader looks for.
+/// Arbitrary JSON, made mostly of the keys and types that the reader knows.
 fn any_json() -> impl Strategy<Value = Value> {
     let key = prop_oneof![
         prop::sample::select(vec![

@@ -1,23 +1,23 @@
-//! What a service recorded of a request or an answer, in whichever form: the message lists of OpenAI (both APIs),
-//! Anthropic and Gemini, whole requests and responses of theirs, the conventions' own form, or plain text.
+//! Reads what a service recorded as its request or answer: message lists of OpenAI (both APIs), Anthropic and Gemini,
+//! their whole requests and responses, the conventions' own form, or plain text.
 
 use serde_json::{Deserializer, Map, Value};
 
 use super::part::{NOTE_KEY, call, into_object, is_part, part, parts, response, take_text};
 use super::{Message, Part, tools};
 
-/// What a language model was given.
+/// A request to a language model.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub(crate) struct Request {
     pub(crate) instructions: Vec<Part>,
     pub(crate) messages: Vec<Message>,
-    /// The definitions of the tools, where the text was a whole request that has them.
+    /// Tool definitions, if the text is a whole request that includes them.
     pub(crate) tools: Vec<Value>,
-    /// How many messages were found to be missing, cut off before.
+    /// How many messages are known to have been cut off before.
     pub(crate) missing: usize,
 }
 
-/// Reads a request. A text of no known form is what the user said.
+/// Reads a request. Text of unknown form becomes one message of the user.
 pub(crate) fn input(text: &str) -> Request {
     const ROLE: &str = "user";
     let (value, is_cut) = match parse(text) {
@@ -42,7 +42,7 @@ pub(crate) fn input(text: &str) -> Request {
     request
 }
 
-/// Reads an answer. A text of no known form is what the model said.
+/// Reads an answer. Text of unknown form becomes one message of the assistant.
 pub(crate) fn output(text: &str) -> Vec<Message> {
     const ROLE: &str = "assistant";
     let as_text = || vec![Message::text(ROLE, text)];
@@ -53,7 +53,7 @@ pub(crate) fn output(text: &str) -> Vec<Message> {
     }
 }
 
-/// Reads system instructions: a text, or a list of parts.
+/// Reads system instructions: plain text or a list of parts.
 pub(crate) fn instructions(text: &str) -> Vec<Part> {
     match parse(text) {
         Some((Value::Array(list), _))
@@ -83,7 +83,7 @@ impl Request {
     }
 }
 
-/// The text as JSON, if it is a list or an object; of a list that was cut off, the elements that are whole, and `true`.
+/// Parses a JSON list or object. Of a list that was cut off, returns the complete elements and `true`.
 fn parse(text: &str) -> Option<(Value, bool)> {
     let json = text.trim();
     if !json.starts_with(['[', '{']) {
@@ -105,7 +105,7 @@ fn parse(text: &str) -> Option<(Value, bool)> {
     }
 }
 
-/// Whether a text ends as the content policy ends one that it cut.
+/// Whether a text ends in the note that the content policy appends to a cut value.
 fn ends_in_note(text: &str) -> bool {
     text.ends_with(" bytes cut]")
 }
@@ -114,7 +114,7 @@ fn is_note(text: &str) -> bool {
     text.starts_with("… [") && ends_in_note(text)
 }
 
-/// The elements of a list that were read whole.
+/// The complete elements of a list that may be cut off; `rest` is what follows its opening bracket.
 pub(super) fn whole_elements(mut rest: &str) -> Vec<Value> {
     let mut elements = Vec::new();
     loop {
@@ -131,7 +131,7 @@ pub(super) fn whole_elements(mut rest: &str) -> Vec<Value> {
     }
 }
 
-/// A list of messages and how many notes stand in it for others; none if it is a list of something else.
+/// Reads a list of messages; also returns the number of notes about cut messages. `None` if it is another kind of list.
 fn message_list(list: Vec<Value>, role: &str) -> Option<(Vec<Message>, usize)> {
     let is_one = |value: &Value| match value {
         Value::Object(object) => is_message(object),
@@ -162,7 +162,7 @@ fn message_list(list: Vec<Value>, role: &str) -> Option<(Vec<Message>, usize)> {
     Some((messages, missing))
 }
 
-/// Whether a message has Gemini's parts, which have no type.
+/// Whether a message has Gemini's parts, which have no `type`.
 fn is_gemini(object: &Map<String, Value>) -> bool {
     object
         .get("parts")
@@ -170,7 +170,8 @@ fn is_gemini(object: &Map<String, Value>) -> bool {
         .is_some_and(|parts| parts.iter().any(|part| part.get("type").is_none()))
 }
 
-/// The answers of several tools in one message as a message each, before what else is in it: backends look for one.
+/// Splits the responses of several tools in one message into one message each, because backends show one response per
+/// message. Anything else in it follows.
 fn apart(message: Message) -> Vec<Message> {
     let answers_a_call = |part: &Part| matches!(part, Part::ToolResponse { .. });
     if message.parts.len() < 2 || !message.parts.iter().any(answers_a_call) {
@@ -190,7 +191,7 @@ fn apart(message: Message) -> Vec<Message> {
     messages
 }
 
-/// Whether an object is a message, or one of the items that stand for one with OpenAI.
+/// Whether an object is a message, or an item of OpenAI's Responses API that is equivalent to one.
 fn is_message(object: &Map<String, Value>) -> bool {
     const BODIES: [&str; 6] = [
         "content",
@@ -210,7 +211,7 @@ fn is_message(object: &Map<String, Value>) -> bool {
     }
 }
 
-/// Reads one message; `role` is whose it is where it does not say.
+/// Reads one message; `role` is the default for a message without one.
 fn message(mut object: Map<String, Value>, role: &str) -> Message {
     match object.get("type").and_then(Value::as_str) {
         Some("function_call") => {
@@ -262,7 +263,7 @@ fn message(mut object: Map<String, Value>, role: &str) -> Message {
         read.extend(take_text(&mut audio, &["transcript"]).map(Part::Text));
     }
     read.extend(take_text(&mut object, &[NOTE_KEY]).map(Part::Text));
-    // An answer that is nothing but a call has an empty text beside it.
+    // OpenAI sends an empty text beside tool calls.
     if has_calls {
         read.retain(|part| !matches!(part, Part::Text(text) if text.is_empty()));
     }
@@ -275,7 +276,7 @@ fn message(mut object: Map<String, Value>, role: &str) -> Message {
     }
 }
 
-/// The conventions' word for a role.
+/// Maps a provider's role to the conventions'.
 fn role_of(role: &str, parts: &[Part]) -> String {
     let answers_a_call = |part: &Part| matches!(part, Part::ToolResponse { .. });
     let role = match role {
@@ -283,14 +284,14 @@ fn role_of(role: &str, parts: &[Part]) -> String {
         "developer" => "system",
         "human" => "user",
         "function" => "tool",
-        // Anthropic and Gemini have the user answer for the tools.
+        // Anthropic and Gemini put tool responses in user messages.
         "user" if !parts.is_empty() && parts.iter().all(answers_a_call) => "tool",
         other => other,
     };
     role.to_owned()
 }
 
-/// A whole request to a provider, or one message.
+/// Reads a whole request body, or a single message.
 fn whole_request(mut object: Map<String, Value>) -> Option<Request> {
     if is_message(&object) {
         return Some(Request::of(vec![message(object, "user")]));
@@ -322,7 +323,7 @@ fn whole_request(mut object: Map<String, Value>) -> Option<Request> {
     })
 }
 
-/// A list that is an answer: messages, the parts of one, or its calls of tools.
+/// Reads a list as an answer: messages, parts of one message, or tool calls.
 fn answer_list(list: Vec<Value>) -> Option<Vec<Message>> {
     if list.is_empty() {
         return None;
@@ -345,7 +346,7 @@ fn answer_list(list: Vec<Value>) -> Option<Vec<Message>> {
     })
 }
 
-/// The items of one answer of OpenAI's, as one message.
+/// Joins consecutive items of the same role, as in an answer of OpenAI's Responses API.
 fn merged(messages: Vec<Message>) -> Vec<Message> {
     let mut merged: Vec<Message> = Vec::new();
     for message in messages {
@@ -357,7 +358,7 @@ fn merged(messages: Vec<Message>) -> Vec<Message> {
     merged
 }
 
-/// A whole response of a provider, one message, or one part of it.
+/// Reads a whole response body, a single message, or a single part.
 fn whole_response(mut object: Map<String, Value>) -> Option<Vec<Message>> {
     if is_message(&object) {
         return Some(vec![message(object, "assistant")]);
@@ -371,7 +372,7 @@ fn whole_response(mut object: Map<String, Value>) -> Option<Vec<Message>> {
     if let Some(Value::Array(items)) = object.get_mut("output") {
         return answer_list(std::mem::take(items));
     }
-    // A message without its role, as aggregated from a stream; or Ollama's, within its response.
+    // A message without a role, as aggregated from a stream.
     let calls = object.get("tool_calls").is_some_and(Value::is_array);
     let ended = ["stop_reason", "finish_reason"]
         .iter()
@@ -379,6 +380,7 @@ fn whole_response(mut object: Map<String, Value>) -> Option<Vec<Message>> {
     if calls || ended && object.contains_key("content") {
         return Some(vec![message(object, "assistant")]);
     }
+    // Ollama's response.
     if let Some(Value::Object(inner)) = object.get_mut("message") {
         let inner = std::mem::take(inner);
         return is_message(&inner).then(|| vec![message(inner, "assistant")]);
@@ -386,7 +388,7 @@ fn whole_response(mut object: Map<String, Value>) -> Option<Vec<Message>> {
     is_part(&object).then(|| vec![Message::of("assistant", part(object))])
 }
 
-/// OpenAI's choices or Gemini's candidates: each an answer of its own.
+/// Reads OpenAI's choices or Gemini's candidates, each as one answer.
 fn choices_of(choices: Vec<Value>, key: &str) -> Option<Vec<Message>> {
     let answers: Option<Vec<Message>> = choices
         .into_iter()

@@ -1,11 +1,11 @@
-//! The definitions of tools, from the form of whichever provider.
+//! Reads tool definitions in any provider's form.
 
 use serde_json::{Map, Value, json};
 
 use super::part::into_object;
 use super::read::whole_elements;
 
-/// Reads a list of tools; of one that was cut off, those that are whole. None if the text is no such list.
+/// Reads a list of tools; of a list that was cut off, the complete ones. `None` if the text is not a list of tools.
 pub(crate) fn definitions(text: &str) -> Option<Vec<Value>> {
     let json = text.trim();
     match serde_json::from_str(json) {
@@ -15,7 +15,7 @@ pub(crate) fn definitions(text: &str) -> Option<Vec<Value>> {
     }
 }
 
-/// The conventions' definitions: `type`, `name`, `description`, `parameters`.
+/// Converts to the conventions' definitions: `type`, `name`, `description`, `parameters`.
 pub(super) fn of_value(value: Value) -> Option<Vec<Value>> {
     let list = match value {
         Value::Array(list) => list,
@@ -31,7 +31,7 @@ pub(super) fn of_value(value: Value) -> Option<Vec<Value>> {
 }
 
 fn definition(mut tool: Map<String, Value>) -> Vec<Value> {
-    // Gemini declares several functions in one tool.
+    // Gemini: several functions in one tool.
     let declarations = ["functionDeclarations", "function_declarations"]
         .iter()
         .find_map(|key| tool.remove(*key));
@@ -42,7 +42,7 @@ fn definition(mut tool: Map<String, Value>) -> Vec<Value> {
             .map(function)
             .collect();
     }
-    // OpenAI's chat API wraps it.
+    // OpenAI's chat API.
     if let Some(Value::Object(inner)) = tool.get_mut("function") {
         return vec![function(std::mem::take(inner))];
     }
@@ -50,13 +50,13 @@ fn definition(mut tool: Map<String, Value>) -> Vec<Value> {
     if tool.get("name").is_some_and(Value::is_string) {
         return match kind {
             None | Some("function" | "custom") => vec![function(tool)],
-            // What a provider runs itself.
+            // A tool that the provider runs.
             Some(_) => vec![Value::Object(tool)],
         };
     }
     let name = match kind {
         Some(kind) => kind.to_owned(),
-        // Gemini's are called by their only key, such as `google_search`.
+        // Gemini's built-in tools have a single key, such as `google_search`.
         None => match tool.keys().next() {
             Some(key) => key.clone(),
             None => return Vec::new(),
@@ -76,7 +76,7 @@ fn function(mut function: Map<String, Value>) -> Value {
     Value::Object(function)
 }
 
-/// A definition as OpenAI's chat API has it, which backends read.
+/// A definition in the form of OpenAI's chat API.
 pub(crate) fn chat_definition(definition: &Value) -> Value {
     let mut function = definition.as_object().cloned().unwrap_or_default();
     match function.remove("type") {

@@ -1,4 +1,4 @@
-//! The conventions' form, as JSON. What tells a thing apart comes first in it, what may be long comes last.
+//! The conventions' form, as JSON. Identifying fields come first, long ones last.
 
 use serde_json::Value;
 
@@ -13,7 +13,7 @@ pub(super) fn message(message: &Message) -> String {
     json
 }
 
-/// A message up to its parts.
+/// A message up to and including the bracket that opens its parts.
 pub(super) fn frame(message: &Message) -> String {
     let mut object = Object::default();
     object.text("role", &message.role);
@@ -63,7 +63,7 @@ pub(super) fn part(part: &Part) -> String {
     object.end()
 }
 
-/// A definition of a tool.
+/// A tool definition.
 pub(super) fn definition(definition: &Value) -> String {
     let mut object = Object::default();
     let Some(fields) = definition.as_object() else {
@@ -88,7 +88,7 @@ pub(super) fn quoted(text: &str) -> String {
     Value::from(text).to_string()
 }
 
-/// An object that is being written.
+/// A JSON object under construction.
 #[derive(Default)]
 struct Object {
     json: String,

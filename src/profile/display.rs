@@ -1,4 +1,4 @@
-//! Names under which people find a span: `turn 7`, `chat gpt-4o-mini`, `execute_tool get_weather`, `stt deepgram nova-3`.
+//! Display names: `turn 7`, `chat gpt-4o-mini`, `execute_tool get_weather`, `stt deepgram nova-3`.
 
 use opentelemetry::Value;
 use opentelemetry_sdk::trace::SpanData;
@@ -6,7 +6,7 @@ use opentelemetry_sdk::trace::SpanData;
 use super::facts::{Kind, text_of, value_of};
 use crate::names;
 
-/// The name for people of a span that has the contract's name; any other name is the program's choice and stays.
+/// The display name of a span with one of the contract's names; `None` for names that the program chose.
 pub(super) fn name(span: &SpanData, kind: Kind) -> Option<String> {
     let text = |key| text_of(&span.attributes, key).filter(|text| !text.is_empty());
     let model = || text(names::GEN_AI_REQUEST_MODEL).or_else(|| text(names::GEN_AI_RESPONSE_MODEL));
@@ -16,7 +16,7 @@ pub(super) fn name(span: &SpanData, kind: Kind) -> Option<String> {
             Some(Value::I64(number)) => return Some(format!("turn {number}")),
             _ => return None,
         },
-        // The conventions' own rule for a span's name.
+        // The conventions' span names: `{gen_ai.operation.name} {gen_ai.request.model}`.
         (Kind::Llm, "llm") => (text(names::GEN_AI_OPERATION_NAME)?, [model(), None]),
         (Kind::Tool, "tool") => ("execute_tool", [text(names::GEN_AI_TOOL_NAME), None]),
         (Kind::Stt, "stt") => ("stt", [provider(), model()]),

@@ -1,4 +1,4 @@
-//! What every destination needs done, in front of any exporter.
+//! Translation in front of any exporter.
 
 use std::time::Duration;
 
@@ -9,10 +9,10 @@ use opentelemetry_sdk::trace::{SpanData, SpanExporter};
 use super::{Profile, Profiles, Translator};
 use crate::TraceMode;
 
-/// Wraps an exporter, so that spans leave as backends read them.
+/// Wraps an exporter and translates spans for the backend behind it.
 ///
-/// What a language model was given and answered leaves as OpenTelemetry's [GenAI conventions] have it, whatever form the
-/// service recorded it in: `gen_ai.input.messages`, `gen_ai.output.messages`, `gen_ai.system_instructions`,
+/// Requests and answers of language models are exported in the form of OpenTelemetry's [GenAI conventions], whichever
+/// provider's form the service recorded them in: `gen_ai.input.messages`, `gen_ai.output.messages`, `gen_ai.system_instructions`,
 /// `gen_ai.tool.definitions`. With a [`Profile`] spans carry what that backend reads as well.
 ///
 /// [`init`](crate::init) and [`Telemetry`](crate::Telemetry) do the same by themselves. In a program that brings its own
@@ -38,7 +38,7 @@ pub struct ConversationExporter<E> {
 }
 
 impl<E: SpanExporter> ConversationExporter<E> {
-    /// Passes rewritten spans on to `exporter`, with [`Profile::Default`].
+    /// Passes translated spans on to `exporter`, with [`Profile::Default`].
     pub fn new(exporter: E) -> Self {
         let profiles = Profiles::default();
         Self {
@@ -48,15 +48,16 @@ impl<E: SpanExporter> ConversationExporter<E> {
         }
     }
 
-    /// Adds what a backend reads. Called again, it adds that of another: for a collector that feeds several.
+    /// Adds a backend's profile. Call it several times for a collector that feeds several backends.
     #[must_use]
     pub fn with_profile(self, profile: Profile) -> Self {
         self.with(|profiles| profiles.and(profile))
     }
 
-    /// What is one trace: that which the layer is set to. Default: a conversation.
+    /// What is one trace; use the same value as for the layer. Default: [`TraceMode::Conversation`].
     ///
-    /// With [`TraceMode::Turn`] the conversation's own span has no session's id, lest a backend counts it as one turn more.
+    /// With [`TraceMode::Turn`] the conversation's own span carries no session id, because a backend would count its trace
+    /// as one more turn.
     #[must_use]
     pub fn with_trace_mode(self, trace_mode: TraceMode) -> Self {
         self.with(|profiles| profiles.with_trace_mode(trace_mode))
@@ -66,7 +67,7 @@ impl<E: SpanExporter> ConversationExporter<E> {
     /// [`ContentPolicy::with_max_value_bytes`](crate::ContentPolicy::with_max_value_bytes). Default: 64 KiB; the least is
     /// 64 bytes.
     ///
-    /// Of messages the oldest give way; `messages_cut` says how many did.
+    /// The oldest messages are dropped first; `messages_cut` is their number.
     #[must_use]
     pub fn with_max_value_bytes(self, bytes: usize) -> Self {
         self.with(|profiles| profiles.with_max_value_bytes(bytes))

@@ -1,4 +1,4 @@
-//! A finished span in the words of the contract.
+//! Reads a finished span by the names of the contract.
 
 use std::time::{Duration, SystemTime};
 
@@ -8,7 +8,7 @@ use opentelemetry_sdk::trace::SpanData;
 use super::words::Words;
 use crate::names;
 
-/// What kind of span it is.
+/// The kind of a span.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Kind {
     Conversation,
@@ -24,7 +24,8 @@ pub(super) enum Kind {
 }
 
 impl Kind {
-    /// By the operation that the contract's row of aliases has, else by what only turns and conversations carry.
+    /// Decided by `gen_ai.operation.name` and the contract's aliases, else by attributes that only turns and
+    /// conversations have.
     pub(super) fn of(attributes: &[KeyValue]) -> Self {
         match text_of(attributes, names::GEN_AI_OPERATION_NAME) {
             Some("stt" | "speech_to_text" | "transcription") => Self::Stt,
@@ -39,18 +40,18 @@ impl Kind {
         }
     }
 
-    /// Whether a language model works there, with messages and tools.
+    /// Whether spans of this kind record messages and tools.
     pub(super) fn has_messages(self) -> bool {
         matches!(self, Self::Llm | Self::Realtime | Self::Agent)
     }
 
-    /// Whether a model works there that is paid for.
+    /// Whether spans of this kind are a model's request, with usage and cost of their own.
     pub(super) fn is_model(self) -> bool {
         matches!(self, Self::Stt | Self::Llm | Self::Tts | Self::Realtime)
     }
 }
 
-/// The value of an attribute; the last one counts where a key was recorded again.
+/// The value of an attribute; of a repeated key, the last one.
 pub(super) fn value_of<'a>(attributes: &'a [KeyValue], key: &str) -> Option<&'a Value> {
     attributes
         .iter()
@@ -66,19 +67,18 @@ pub(super) fn text_of<'a>(attributes: &'a [KeyValue], key: &str) -> Option<&'a s
     }
 }
 
-/// Everything that a profile translates.
+/// What profiles translate.
 pub(super) struct Facts<'a> {
     pub(super) span: &'a SpanData,
     pub(super) kind: Kind,
     pub(super) words: &'a Words,
-    /// The name under which people find the span.
+    /// The display name.
     pub(super) name: String,
-    /// Whether it is the span of a conversation whose turns are traces of their own: no turn, and not to be counted as
-    /// one.
-    pub(super) stands_beside_its_turns: bool,
-    /// Whether it is the first turn of its trace in which the user said something.
+    /// Whether this is a conversation span whose turns are traces of their own; backends must not count it as a turn.
+    pub(super) is_outside_its_turns: bool,
+    /// Whether this is the first turn of its trace that has an input.
     pub(super) has_first_input: bool,
-    /// The longest that a value may be, in bytes.
+    /// Maximum length of a value in bytes.
     pub(super) limit: usize,
 }
 
@@ -113,14 +113,14 @@ impl<'a> Facts<'a> {
         self.value(key) == Some(&Value::Bool(true))
     }
 
-    /// Under what the backend groups the spans of a conversation.
+    /// The id under which a backend groups the spans of a conversation.
     pub(super) fn session(&self) -> Option<StringValue> {
-        (!self.stands_beside_its_turns)
+        (!self.is_outside_its_turns)
             .then(|| self.text(names::CONVERSATION_ID))
             .flatten()
     }
 
-    /// What went in, as text.
+    /// The input as text.
     pub(super) fn input(&self) -> Option<StringValue> {
         let key = match self.kind {
             Kind::Conversation => CONVERSATION_INPUT,
@@ -134,7 +134,7 @@ impl<'a> Facts<'a> {
         self.text(key)
     }
 
-    /// What came out, as text.
+    /// The output as text.
     pub(super) fn output(&self) -> Option<StringValue> {
         let key = match self.kind {
             Kind::Conversation => CONVERSATION_OUTPUT,
@@ -148,7 +148,7 @@ impl<'a> Facts<'a> {
         self.text(key)
     }
 
-    /// When the first output came. A transcription's figure is not counted from its span's start.
+    /// The time of the first output. Not for stt, whose `metrics.ttfb` is not measured from the span's start.
     pub(super) fn first_output(&self) -> Option<SystemTime> {
         if self.kind == Kind::Stt {
             return None;
@@ -163,43 +163,50 @@ impl<'a> Facts<'a> {
         self.span.parent_span_id == SpanId::INVALID
     }
 
-    /// Whether the user cut the turn short; a conversation that ends in the middle of one is none.
+    /// Whether the user interrupted the turn; the end of the conversation does not count.
     pub(super) fn is_interrupted_turn(&self) -> bool {
         self.kind == Kind::Turn
             && self.flag(names::TURN_WAS_INTERRUPTED)
             && !self.flag(names::TURN_ENDED_BY_CONVERSATION_END)
     }
 
-    /// Who the user is.
+    /// The user's id.
     pub(super) fn user(&self) -> Option<StringValue> {
-        // On a transcription, `user_id` is who spoke.
+        // On an stt span, `user_id` is the speaker.
         let is_whole = matches!(self.kind, Kind::Conversation | Kind::Turn);
         self.text("user.id")
             .or_else(|| self.text("enduser.id"))
             .or_else(|| is_whole.then(|| self.text("user_id")).flatten())
     }
 
-    /// The tags of the conversation: a list, or a text with commas.
-    pub(super) fn tags(&self) -> Vec<StringValue> {
+    /// The tags of the conversation, recorded as a list, a JSON list, or a text with commas.
+    pub(super) fn tags(&self) -> Option<Vec<StringValue>> {
         let value = self
             .value("conversation.tags")
             .or_else(|| self.value("tags"));
-        match value {
-            Some(Value::Array(Array::String(tags))) => tags.clone(),
-            Some(Value::String(text)) => {
-                if let Ok(tags) = serde_json::from_str::<Vec<String>>(text.as_str()) {
-                    return tags.into_iter().map(StringValue::from).collect();
+        let tags: Vec<StringValue> = match value? {
+            Value::Array(Array::String(tags)) => tags.clone(),
+            Value::String(text) => match serde_json::from_str::<Vec<String>>(text.as_str()) {
+                Ok(tags) => tags.into_iter().map(StringValue::from).collect(),
+                Err(_) => {
+                    let tags = text.as_str().split(',').map(str::trim);
+                    tags.filter(|tag| !tag.is_empty())
+                        .map(|tag| StringValue::from(tag.to_owned()))
+                        .collect()
                 }
-                let tags = text.as_str().split(',').map(str::trim);
-                tags.filter(|tag| !tag.is_empty())
-                    .map(|tag| StringValue::from(tag.to_owned()))
-                    .collect()
-            }
-            _ => Vec::new(),
-        }
+            },
+            _ => return None,
+        };
+        (!tags.is_empty()).then_some(tags)
     }
 
-    /// What the service itself cost, in US dollars. Totals of turns, conversations and agents would be counted twice.
+    /// The tags as an attribute's value.
+    pub(super) fn tag_list(&self) -> Option<Value> {
+        self.tags().map(|tags| Value::Array(Array::String(tags)))
+    }
+
+    /// The cost of a model's request in US dollars. Totals of turns, conversations and agents are left out, because
+    /// backends sum up costs themselves.
     pub(super) fn cost(&self) -> Option<f64> {
         self.kind
             .is_model()
@@ -208,12 +215,12 @@ impl<'a> Facts<'a> {
     }
 }
 
-/// The user's first words (contract).
+/// The user's first words, set by the layer.
 const CONVERSATION_INPUT: &str = "conversation.input";
-/// The bot's last words (contract).
+/// The bot's last words, set by the layer.
 const CONVERSATION_OUTPUT: &str = "conversation.output";
 
-/// The attributes to add.
+/// Attributes to add to a span.
 #[derive(Default)]
 pub(super) struct Added(pub(super) Vec<KeyValue>);
 

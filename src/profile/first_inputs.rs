@@ -1,11 +1,11 @@
-//! Which traces have had a turn in which the user said something.
+//! Tracks which traces have had a turn with an input.
 
 use std::collections::HashSet;
 use std::sync::{Mutex, PoisonError};
 
 use opentelemetry::trace::TraceId;
 
-/// As many traces are known at once; more than that, and all are forgotten.
+/// Maximum number of traces; when it is reached, all are forgotten.
 const MOST: usize = 65_536;
 
 /// Remembers traces from their first input to the end of their conversation.
@@ -15,7 +15,7 @@ pub(super) struct FirstInputs {
 }
 
 impl FirstInputs {
-    /// Whether this is the first time for a trace.
+    /// Returns whether the trace is new, and remembers it.
     pub(super) fn is_first(&self, trace: TraceId) -> bool {
         let mut traces = self.traces.lock().unwrap_or_else(PoisonError::into_inner);
         if traces.len() >= MOST {

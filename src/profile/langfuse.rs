@@ -2,7 +2,7 @@
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use opentelemetry::{Array, StringValue, Value};
+use opentelemetry::StringValue;
 use serde_json::{Map, json};
 
 use super::facts::{Added, Facts, Kind};
@@ -13,11 +13,7 @@ pub(super) fn translate(facts: &Facts<'_>, add: &mut Added) {
     add.put("langfuse.session.id", facts.session());
     add.put("session.id", facts.session());
     add.put("langfuse.user.id", facts.user());
-    let tags = facts.tags();
-    add.put(
-        "langfuse.trace.tags",
-        (!tags.is_empty()).then(|| Value::Array(Array::String(tags))),
-    );
+    add.put("langfuse.trace.tags", facts.tag_list());
     add.put(
         "langfuse.observation.type",
         match facts.kind {
@@ -32,7 +28,7 @@ pub(super) fn translate(facts: &Facts<'_>, add: &mut Added) {
         facts.span.status,
         opentelemetry::trace::Status::Error { .. }
     );
-    // A failed span is an `ERROR` by its status.
+    // Langfuse derives `ERROR` from the status.
     add.put(
         "langfuse.observation.level",
         (facts.is_interrupted_turn() && !is_failed).then_some("WARNING"),
@@ -52,13 +48,13 @@ pub(super) fn translate(facts: &Facts<'_>, add: &mut Added) {
         add.put("langfuse.trace.name", Some(facts.name.clone()));
     }
     match facts.kind {
-        // The root ends last, and what arrives last wins.
+        // The root span ends last, and the last value wins.
         Kind::Conversation if facts.is_root() => {
             add.put("langfuse.trace.input", facts.input());
             add.put("langfuse.trace.output", facts.output());
         }
         Kind::Turn => {
-            // Until then a trace of a whole conversation shows how it began and how far it is.
+            // Until the conversation ends, its trace shows the first input and the latest output.
             add.put(
                 "langfuse.trace.input",
                 facts.input().filter(|_| facts.has_first_input),
@@ -69,7 +65,7 @@ pub(super) fn translate(facts: &Facts<'_>, add: &mut Added) {
     }
 }
 
-/// Messages and tools as OpenAI has them, which it draws as a chat; of anything else the text.
+/// Messages and tools in OpenAI's form, which Langfuse renders as a chat; the text for other kinds of spans.
 fn input(facts: &Facts<'_>) -> Option<StringValue> {
     if !facts.kind.has_messages() {
         return facts.input();
@@ -94,7 +90,7 @@ fn output(facts: &Facts<'_>) -> Option<StringValue> {
     chat.map(Into::into).or_else(|| facts.output())
 }
 
-/// Usage under the keys that its prices know, each token under one of them; whole numbers only.
+/// Usage under the keys of Langfuse's prices. Each token is counted under exactly one key; values are integers.
 fn usage(facts: &Facts<'_>) -> Option<String> {
     let mut usage = Map::new();
     match facts.kind {
@@ -107,7 +103,7 @@ fn usage(facts: &Facts<'_>) -> Option<String> {
                 total = total.saturating_add(tokens);
                 let mut left = tokens;
                 for (detail, key) in *details {
-                    // Providers count a token under several of them, such as audio from a cache.
+                    // A provider may count a token in several details, such as cached audio.
                     let part = count(facts, detail).unwrap_or(0).min(left);
                     left -= part;
                     if part > 0 {
@@ -122,7 +118,7 @@ fn usage(facts: &Facts<'_>) -> Option<String> {
         }
         Kind::Stt => {
             let seconds = facts.float(names::METRICS_AUDIO_SECONDS)?;
-            // Whole ones are what it takes: one begun is one used.
+            // Langfuse accepts integers only; round up.
             if seconds >= 0.0 {
                 usage.insert("seconds".into(), json!(seconds.ceil() as u64));
             }
@@ -136,7 +132,7 @@ fn usage(facts: &Facts<'_>) -> Option<String> {
     (!usage.is_empty()).then(|| serde_json::Value::Object(usage).to_string())
 }
 
-/// A number of tokens, what is left of it under which key, and what is taken out of it under which.
+/// The attribute with all tokens, the key for the remainder, and the details with their keys.
 type Tokens = (
     &'static str,
     &'static str,
@@ -193,7 +189,7 @@ fn iso(time: SystemTime) -> String {
     )
 }
 
-/// The civil date of a day since 1970. Years are counted from March, so that the leap day comes last in one.
+/// The civil date of a day since 1970-01-01. Years start in March, so that the leap day is the last day of a year.
 fn date(days: u64) -> (u64, u64, u64) {
     let days = days + 719_468;
     let era = days / 146_097;

@@ -1,5 +1,6 @@
 //! LangSmith: run type and name, thread, messages, usage, tags.
 
+use opentelemetry::StringValue;
 use serde_json::{Map, Value, json};
 
 use super::facts::{Added, Facts, Kind};
@@ -16,7 +17,7 @@ pub(super) fn translate(facts: &Facts<'_>, add: &mut Added) {
     add.put("langsmith.span.kind", kind);
     add.put("langsmith.metadata.thread_id", facts.session());
     if matches!(facts.kind, Kind::Stt | Kind::Tts) {
-        // Its view of messages is made of the runs of models: what was heard and spoken would be in it twice.
+        // The messages view is built from model runs; transcripts and speech would appear in it twice.
         add.put("langsmith.metadata.ls_message_view_exclude", Some(true));
     }
     if facts.is_root() {
@@ -25,17 +26,17 @@ pub(super) fn translate(facts: &Facts<'_>, add: &mut Added) {
         add.put("langsmith.metadata.ls_modality", Some("audio"));
     }
     add.put("langsmith.metadata.user_id", facts.user());
-    let tags: Vec<String> = facts.tags().iter().map(ToString::to_string).collect();
-    add.put(
-        "langsmith.span.tags",
-        (!tags.is_empty()).then(|| tags.join(",")),
-    );
+    let tags = facts.tags().map(|tags| {
+        let tags: Vec<&str> = tags.iter().map(StringValue::as_str).collect();
+        tags.join(",")
+    });
+    add.put("langsmith.span.tags", tags);
     let (prompt, completion) = match facts.kind {
         Kind::Llm | Kind::Realtime | Kind::Agent => (
             facts.words.chat_input(Shape::Object, facts.limit),
             facts.words.chat_output(Shape::Object, facts.limit),
         ),
-        // A tool's run has its arguments and result as they are.
+        // Tool runs take arguments and result without messages.
         Kind::Tool => (
             facts.input().map(|text| text.to_string()),
             facts.output().map(|text| text.to_string()),
@@ -51,12 +52,12 @@ pub(super) fn translate(facts: &Facts<'_>, add: &mut Added) {
     };
     add.put("gen_ai.prompt", prompt);
     add.put("gen_ai.completion", completion);
-    // Its mapping knows the provider under the name that the conventions had until 2025.
+    // LangSmith reads the provider from the conventions' former name.
     add.put("gen_ai.system", facts.text(names::GEN_AI_PROVIDER_NAME));
     add.put("langsmith.usage_metadata", usage(facts));
 }
 
-/// `{"messages":[…]}` with the one message.
+/// `{"messages":[…]}` with a single message.
 fn message(role: &str, text: &str, limit: usize) -> Option<String> {
     let message = Message {
         role: role.to_owned(),
@@ -67,7 +68,7 @@ fn message(role: &str, text: &str, limit: usize) -> Option<String> {
     chat_messages(&[], &[message], &[], Shape::Object, limit)
 }
 
-/// Tokens with their details, which it knows in this form alone.
+/// Tokens with details, which LangSmith reads only in this form.
 fn usage(facts: &Facts<'_>) -> Option<String> {
     if !matches!(facts.kind, Kind::Llm | Kind::Realtime) {
         return None;
@@ -111,7 +112,7 @@ fn usage(facts: &Facts<'_>) -> Option<String> {
     for (key, names) in details {
         let known: Map<String, Value> = names
             .iter()
-            .filter_map(|(theirs, ours)| Some(((*theirs).into(), facts.integer(ours)?.into())))
+            .filter_map(|(key, name)| Some(((*key).into(), facts.integer(name)?.into())))
             .collect();
         if !known.is_empty() {
             usage.insert(key.into(), known.into());

@@ -1,4 +1,4 @@
-//! OpenInference: span kind, session, input and output values; of models messages, tools, parameters and token counts.
+//! OpenInference: span kind, session, input and output values; for models also messages, tools, parameters, token counts.
 
 use opentelemetry::{Array, StringValue, Value as Attribute};
 use serde_json::{Map, Value};
@@ -12,18 +12,14 @@ pub(super) fn translate(facts: &Facts<'_>, add: &mut Added) {
         Kind::Llm | Kind::Realtime => Some("LLM"),
         Kind::Tool => Some("TOOL"),
         Kind::Agent | Kind::Conversation => Some("AGENT"),
-        // It has no word for speech. As LLM they would be counted and priced as such.
+        // OpenInference has no kind for speech; as LLM, these spans would be counted and priced as model calls.
         Kind::Stt | Kind::Tts | Kind::Turn => Some("CHAIN"),
         Kind::Other => None,
     };
     add.put("openinference.span.kind", kind);
     add.put("session.id", facts.session());
     add.put("user.id", facts.user());
-    let tags = facts.tags();
-    add.put(
-        "tag.tags",
-        (!tags.is_empty()).then(|| Attribute::Array(Array::String(tags))),
-    );
+    add.put("tag.tags", facts.tag_list());
     put_text(add, "input.value", "input.mime_type", facts.input());
     put_text(add, "output.value", "output.mime_type", facts.output());
     if facts.kind.has_messages() {
@@ -66,7 +62,7 @@ fn put_model(facts: &Facts<'_>, add: &mut Added) {
             .zip(completion)
             .map(|(prompt, completion)| prompt.saturating_add(completion)),
     );
-    for (theirs, ours) in [
+    for (key, name) in [
         (
             "llm.token_count.prompt_details.cache_read",
             names::GEN_AI_USAGE_CACHE_READ_INPUT_TOKENS,
@@ -88,11 +84,11 @@ fn put_model(facts: &Facts<'_>, add: &mut Added) {
             names::GEN_AI_USAGE_AUDIO_OUTPUT_TOKENS,
         ),
     ] {
-        add.put(theirs, facts.integer(ours));
+        add.put(key, facts.integer(name));
     }
 }
 
-/// Its words for who runs a model and whose it is, where they differ from the conventions'.
+/// OpenInference's values of `llm.provider` and `llm.system` for a provider's name in the conventions.
 fn provider_and_system(provider: &str) -> (&str, Option<&'static str>) {
     match provider {
         "openai" => ("openai", Some("openai")),
@@ -109,7 +105,7 @@ fn provider_and_system(provider: &str) -> (&str, Option<&'static str>) {
     }
 }
 
-/// The request's parameters under OpenAI's names.
+/// Request parameters under OpenAI's names, as JSON.
 fn invocation_parameters(facts: &Facts<'_>) -> Option<String> {
     const NAMES: [(&str, &str); 9] = [
         ("gen_ai.request.temperature", "temperature"),
@@ -124,15 +120,15 @@ fn invocation_parameters(facts: &Facts<'_>) -> Option<String> {
     ];
     let mut parameters: Map<String, Value> = NAMES
         .iter()
-        .filter_map(|(ours, theirs)| {
-            let value = match facts.value(ours)? {
+        .filter_map(|(name, key)| {
+            let value = match facts.value(name)? {
                 Attribute::Bool(flag) => Value::from(*flag),
                 Attribute::I64(number) => Value::from(*number),
                 Attribute::F64(number) => Value::from(*number),
                 Attribute::String(text) => Value::from(text.as_str()),
                 _ => return None,
             };
-            Some(((*theirs).to_owned(), value))
+            Some(((*key).to_owned(), value))
         })
         .collect();
     if let Some(Attribute::Array(Array::String(stop))) =
@@ -144,8 +140,8 @@ fn invocation_parameters(facts: &Facts<'_>) -> Option<String> {
     (!parameters.is_empty()).then(|| Value::Object(parameters).to_string())
 }
 
-/// Instructions come first, as in the conversion that Phoenix itself does of the conventions' attributes: where both are
-/// there, they have to number messages alike.
+/// Instructions come first. Phoenix converts the conventions' attributes itself in the same order and keeps keys that are
+/// already present, so the message indices have to agree.
 fn put_messages(facts: &Facts<'_>, add: &mut Added) {
     let words = facts.words;
     let system = (!words.instructions.is_empty()).then(|| Message {
@@ -174,7 +170,7 @@ fn put_message(at: &str, message: &Message, add: &mut Added) {
     put("role", Some(message.role.clone()));
     put("name", message.name.clone());
     put("finish_reason", message.finish_reason.clone());
-    // A tool's answer has one text and nothing else.
+    // A message with a tool's response has no other content.
     for part in message.parts.iter().rev() {
         if let Part::ToolResponse { id, response } = part {
             put("tool_call_id", id.clone());
@@ -219,7 +215,7 @@ fn put_message(at: &str, message: &Message, add: &mut Added) {
     }
 }
 
-/// Where an image is, or the image itself as a URL.
+/// The URL of an image, or a data URL.
 fn image(fields: &Map<String, Value>) -> Option<String> {
     let of = |key| fields.get(key).and_then(Value::as_str);
     match (of("type")?, of("modality")?) {

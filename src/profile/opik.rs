@@ -1,34 +1,30 @@
-//! Opik: thread, input and output, provider, kinds, tags. What it has no rule for it takes for input.
+//! Opik: thread, input and output, provider, span types, tags. Opik treats attributes without a mapping rule as input.
 
-use opentelemetry::{Array, KeyValue, Value};
+use opentelemetry::KeyValue;
 
 use super::facts::{Added, Facts, Kind};
 use crate::names;
 
 pub(super) fn translate(facts: &Facts<'_>, add: &mut Added) {
     add.put("thread_id", facts.session());
-    // Of language models it takes the conventions' messages.
+    // Opik reads the conventions' messages of language models.
     if !facts.kind.has_messages() {
         add.put(names::INPUT, facts.input());
         add.put(names::OUTPUT, facts.output());
     }
-    // Its mapping knows the provider under the name that the conventions had until 2025, and takes a span that has one
-    // for a model's: so stt and tts are.
+    // All versions of Opik read the provider from the conventions' former name. It also makes the span an `llm` span,
+    // including stt and tts.
     add.put("gen_ai.system", facts.text(names::GEN_AI_PROVIDER_NAME));
     if facts.kind == Kind::Tool {
-        // What makes it a tool.
+        // Makes the span a `tool` span.
         add.put("tool.name", facts.text(names::GEN_AI_TOOL_NAME));
     }
-    let tags = facts.tags();
-    add.put(
-        "opik.tags",
-        (!tags.is_empty()).then(|| Value::Array(Array::String(tags))),
-    );
+    add.put("opik.tags", facts.tag_list());
     add.put("gen_ai.usage.cost", facts.cost());
 }
 
-/// Moves what is neither input nor output, nor anything else that Opik has a rule for, to its metadata.
-pub(super) fn put_aside(attributes: &mut [KeyValue]) {
+/// Renames attributes that Opik has no mapping rule for, so that they appear in its metadata and not in its input.
+pub(super) fn move_to_metadata(attributes: &mut [KeyValue]) {
     for pair in attributes {
         if !has_rule(pair.key.as_str()) {
             pair.key = format!("opik.metadata.{}", pair.key).into();
@@ -36,8 +32,7 @@ pub(super) fn put_aside(attributes: &mut [KeyValue]) {
     }
 }
 
-/// Whether one of Opik's rules puts the attribute where it belongs. Those that are only in some of its versions are not
-/// counted on.
+/// Whether Opik has a suitable mapping rule for the attribute. Rules that only some of its versions have do not count.
 fn has_rule(key: &str) -> bool {
     match key {
         "gen_ai.request.model"

@@ -30,8 +30,8 @@ fn llm(attributes: impl IntoIterator<Item = KeyValue>) -> SpanData {
     span("llm", [operation].into_iter().chain(attributes))
 }
 
-/// The span as it leaves.
-fn left(profile: Profile, mut span: SpanData) -> SpanData {
+/// The span as it is exported.
+fn exported(profile: Profile, mut span: SpanData) -> SpanData {
     Profiles::of([profile]).translator().apply(&mut span);
     span
 }
@@ -47,7 +47,7 @@ fn text(span: &SpanData, key: &str) -> Option<String> {
 fn a_recorded_conventional_form_leaves_byte_for_byte() {
     let messages = r#"[ {"parts": [{"content": "Hi", "type": "text"}], "role": "user"} ]"#;
     let answers = r#"[ {"parts": [{"content": "Hi", "type": "text"}], "role": "assistant", "finish_reason": "stop"} ]"#;
-    let left = left(
+    let exported = exported(
         Profile::Default,
         llm([
             KeyValue::new("gen_ai.input.messages", messages),
@@ -55,18 +55,18 @@ fn a_recorded_conventional_form_leaves_byte_for_byte() {
         ]),
     );
     assert_eq!(
-        text(&left, "gen_ai.input.messages").as_deref(),
+        text(&exported, "gen_ai.input.messages").as_deref(),
         Some(messages)
     );
     assert_eq!(
-        text(&left, "gen_ai.output.messages").as_deref(),
+        text(&exported, "gen_ai.output.messages").as_deref(),
         Some(answers)
     );
 }
 
 #[test]
 fn recorded_messages_win_over_input() {
-    let left = left(
+    let exported = exported(
         Profile::Default,
         llm([
             KeyValue::new("input", "the whole prompt"),
@@ -77,10 +77,10 @@ fn recorded_messages_win_over_input() {
         ]),
     );
     assert_eq!(
-        text(&left, "gen_ai.input.messages").as_deref(),
+        text(&exported, "gen_ai.input.messages").as_deref(),
         Some(r#"[{"role":"user","parts":[{"type":"text","content":"Hi"}]}]"#)
     );
-    assert_eq!(text(&left, "input"), None);
+    assert_eq!(text(&exported, "input"), None);
 }
 
 #[test]
@@ -127,7 +127,7 @@ fn messages_keep_to_the_limit_and_tell_how_many_are_missing() {
 fn an_interrupted_or_failed_answer_does_not_claim_to_have_stopped() {
     let reason = |span| {
         let messages =
-            text(&left(Profile::Default, span), "gen_ai.output.messages").expect("an answer");
+            text(&exported(Profile::Default, span), "gen_ai.output.messages").expect("an answer");
         let messages: serde_json::Value = serde_json::from_str(&messages).expect("JSON");
         messages[0]["finish_reason"].as_str().map(str::to_owned)
     };
@@ -144,12 +144,12 @@ fn an_interrupted_or_failed_answer_does_not_claim_to_have_stopped() {
 
 #[test]
 fn what_cannot_be_read_as_tools_stays() {
-    let left = left(
+    let exported = exported(
         Profile::Default,
         llm([KeyValue::new("tools", "weather, clock")]),
     );
-    assert_eq!(text(&left, "tools").as_deref(), Some("weather, clock"));
-    assert_eq!(text(&left, "gen_ai.tool.definitions"), None);
+    assert_eq!(text(&exported, "tools").as_deref(), Some("weather, clock"));
+    assert_eq!(text(&exported, "gen_ai.tool.definitions"), None);
 }
 
 #[test]
@@ -159,9 +159,9 @@ fn spans_of_other_kinds_keep_input_and_tools() {
             "my_step",
             [KeyValue::new("input", "a"), KeyValue::new("tools", "b")],
         );
-        let left = left(profile, span);
-        assert_eq!(text(&left, "input").as_deref(), Some("a"));
-        assert_eq!(text(&left, "tools").as_deref(), Some("b"));
+        let exported = exported(profile, span);
+        assert_eq!(text(&exported, "input").as_deref(), Some("a"));
+        assert_eq!(text(&exported, "tools").as_deref(), Some("b"));
     }
 }
 
@@ -175,9 +175,9 @@ fn realtime_spans_have_messages_too() {
             KeyValue::new("output", "Hi."),
         ],
     );
-    let left = left(Profile::Default, span);
-    assert!(text(&left, "gen_ai.input.messages").is_some());
-    assert!(text(&left, "gen_ai.output.messages").is_some());
+    let exported = exported(Profile::Default, span);
+    assert!(text(&exported, "gen_ai.input.messages").is_some());
+    assert!(text(&exported, "gen_ai.output.messages").is_some());
 }
 
 #[test]
@@ -187,7 +187,7 @@ fn no_token_is_counted_twice_for_langfuse() {
             .iter()
             .map(|(key, tokens)| KeyValue::new(*key, *tokens));
         text(
-            &left(Profile::Langfuse, llm(figures)),
+            &exported(Profile::Langfuse, llm(figures)),
             "langfuse.observation.usage_details",
         )
     };
@@ -229,7 +229,7 @@ fn names_are_for_people_where_the_program_chose_none() {
                 KeyValue::new("gen_ai.tool.name", "weather"),
             ],
         );
-        left(profile, span).name.into_owned()
+        exported(profile, span).name.into_owned()
     };
     for profile in [
         Profile::Langfuse,
@@ -256,7 +256,7 @@ fn names_are_for_people_where_the_program_chose_none() {
 fn tags_are_a_list_or_a_text_with_commas() {
     let tags = |value: Value| {
         let span = span("conversation", [KeyValue::new("tags", value)]);
-        text(&left(Profile::LangSmith, span), "langsmith.span.tags")
+        text(&exported(Profile::LangSmith, span), "langsmith.span.tags")
     };
     assert_eq!(tags(" a, b,,".into()).as_deref(), Some("a,b"));
     assert_eq!(tags(r#"["a","b"]"#.into()).as_deref(), Some("a,b"));
@@ -278,11 +278,11 @@ fn a_key_of_the_programs_own_gives_way_only_to_one_below_it() {
             ],
         )
     };
-    let phoenix = left(Profile::OpenInference, program());
+    let phoenix = exported(Profile::OpenInference, program());
     assert_eq!(text(&phoenix, "session.id").as_deref(), Some("c1"));
     assert_eq!(text(&phoenix, "session"), None);
     assert_eq!(text(&phoenix, "customer").as_deref(), Some("ann"));
-    let collector = left(Profile::Default, program());
+    let collector = exported(Profile::Default, program());
     assert_eq!(text(&collector, "session").as_deref(), Some("mine"));
 }
 
@@ -296,7 +296,7 @@ fn a_profile_never_changes_a_value_that_is_there() {
         ],
     );
     assert_eq!(
-        text(&left(Profile::OpenInference, span), "session.id").as_deref(),
+        text(&exported(Profile::OpenInference, span), "session.id").as_deref(),
         Some("mine")
     );
 }
@@ -354,9 +354,9 @@ fn cache_writes_have_both_names_of_the_conventions() {
     const RELEASED: &str = "gen_ai.usage.cache_creation.input_tokens";
     const NEXT: &str = "gen_ai.usage.cache_write.input_tokens";
     for recorded in [RELEASED, NEXT] {
-        let left = left(Profile::Default, llm([KeyValue::new(recorded, 7)]));
-        assert_eq!(text(&left, RELEASED).as_deref(), Some("7"));
-        assert_eq!(text(&left, NEXT).as_deref(), Some("7"));
+        let exported = exported(Profile::Default, llm([KeyValue::new(recorded, 7)]));
+        assert_eq!(text(&exported, RELEASED).as_deref(), Some("7"));
+        assert_eq!(text(&exported, NEXT).as_deref(), Some("7"));
     }
 }
 

@@ -1,4 +1,4 @@
-//! Rewrites finished spans for where they go.
+//! Applies profiles to finished spans.
 
 use std::borrow::Cow;
 
@@ -11,7 +11,7 @@ use super::words::Words;
 use super::{Profile, display, langfuse, langsmith, openinference, opik};
 use crate::{ContentPolicy, TraceMode, names};
 
-/// What one destination wants.
+/// The profiles and limits of one destination.
 #[derive(Debug, Clone)]
 pub(crate) struct Profiles {
     chosen: Vec<Profile>,
@@ -67,7 +67,7 @@ impl Profiles {
     }
 }
 
-/// Rewrites the spans of one destination, in the order in which they end.
+/// Translates the spans of one destination, in the order in which they end.
 #[derive(Debug)]
 pub(crate) struct Translator {
     profiles: Profiles,
@@ -84,7 +84,7 @@ impl Translator {
         let kind = Kind::of(&span.attributes);
         let with_pipecat = chosen.contains(&Profile::Pipecat);
         let words = Words::convert(span, kind, *limit, with_pipecat);
-        name_cache_writes_both_ways(&mut span.attributes);
+        add_both_names_of_cache_writes(&mut span.attributes);
         let backends: Vec<Profile> = chosen
             .iter()
             .copied()
@@ -97,7 +97,7 @@ impl Translator {
             kind,
             words: &words,
             name: display::name(span, kind).unwrap_or_else(|| span.name.to_string()),
-            stands_beside_its_turns: kind == Kind::Conversation && *trace_mode == TraceMode::Turn,
+            is_outside_its_turns: kind == Kind::Conversation && *trace_mode == TraceMode::Turn,
             has_first_input: self.has_first_input(span, kind),
             limit: *limit,
             span,
@@ -112,16 +112,16 @@ impl Translator {
                 Profile::Default | Profile::Pipecat => {}
             }
         }
-        let leaves_session_off = facts.stands_beside_its_turns;
+        let drops_session = facts.is_outside_its_turns;
         let name = facts.name;
         merge(&mut span.attributes, added.0);
-        if leaves_session_off {
-            // Every backend takes it for a session's id as well.
+        if drops_session {
+            // Backends use it as the session's id, too.
             span.attributes
                 .retain(|pair| pair.key.as_str() != names::GEN_AI_CONVERSATION_ID);
         }
         if backends == [Profile::Opik] {
-            opik::put_aside(&mut span.attributes);
+            opik::move_to_metadata(&mut span.attributes);
         }
         if name != span.name {
             span.name = Cow::Owned(name);
@@ -144,8 +144,9 @@ impl Translator {
     }
 }
 
-/// Adds what is not there yet. Backends nest dotted keys, so that a key and another below it lose each other: of such a
-/// pair the longer stays, which is what a backend reads.
+/// Adds attributes whose keys are not present yet. Backends nest dotted keys, so a key such as `input` and another below it
+/// such as `input.value` would hide each other: of such a pair only the longer is kept, which is the one that backends
+/// read.
 fn merge(attributes: &mut Vec<KeyValue>, added: Vec<KeyValue>) {
     for pair in added {
         let key = pair.key.as_str();
@@ -159,15 +160,15 @@ fn merge(attributes: &mut Vec<KeyValue>, added: Vec<KeyValue>) {
     }
 }
 
-/// Whether a dotted key is above another: `input` is above `input.value`.
+/// Whether a key is a dotted prefix of another: `input` is above `input.value`.
 fn is_above(key: &str, other: &str) -> bool {
     other
         .strip_prefix(key)
         .is_some_and(|rest| rest.starts_with('.'))
 }
 
-/// The conventions call it `cache_creation` in their releases, `cache_write` in what comes next.
-fn name_cache_writes_both_ways(attributes: &mut Vec<KeyValue>) {
+/// Released conventions say `cache_creation`, their development version says `cache_write`. Exports both.
+fn add_both_names_of_cache_writes(attributes: &mut Vec<KeyValue>) {
     const NEXT: &str = "gen_ai.usage.cache_write.input_tokens";
     const RELEASED: &str = names::GEN_AI_USAGE_CACHE_CREATION_INPUT_TOKENS;
     let integer = |key| match value_of(attributes, key) {

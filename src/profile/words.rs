@@ -1,4 +1,4 @@
-//! The words of a language model's span, in the conventions' form instead of the one in which they were recorded.
+//! Converts the messages, instructions and tools that a language model's span records to the conventions' form.
 
 use opentelemetry::trace::Status;
 use opentelemetry::{Array, KeyValue, StringValue, Value};
@@ -14,10 +14,10 @@ const INSTRUCTIONS: &str = "gen_ai.system_instructions";
 const DEFINITIONS: &str = "gen_ai.tool.definitions";
 const FINISH_REASONS: &str = "gen_ai.response.finish_reasons";
 const TOOLS: &str = "tools";
-/// How many of the oldest messages there was no room for.
+/// How many of the oldest messages were dropped to keep to the limit.
 const MESSAGES_CUT: &str = "messages_cut";
 
-/// What a language model was given and what it answered.
+/// The request and the answers of a language model.
 #[derive(Debug, Default)]
 pub(super) struct Words {
     pub(super) instructions: Vec<Part>,
@@ -29,8 +29,7 @@ pub(super) struct Words {
 }
 
 impl Words {
-    /// Converts what the span records; of `input` and `tools` in their provider's form nothing is left, except for
-    /// `with_pipecat`.
+    /// Converts what the span records. Removes `input` and `tools` in their provider's form unless `with_pipecat`.
     pub(super) fn convert(
         span: &mut SpanData,
         kind: Kind,
@@ -60,7 +59,7 @@ impl Words {
     fn convert_input(&mut self, record: &mut Record<'_>, with_pipecat: bool) {
         let given = record.take(names::INPUT);
         let given_tools = record.take(TOOLS);
-        // An empty request is none.
+        // An empty request has no messages.
         let source = record.take(INPUT_MESSAGES).or_else(|| given.clone());
         let source = source.filter(|text| !text.as_str().is_empty());
         let mut missing = 0;
@@ -96,7 +95,7 @@ impl Words {
         if let Some(text) = &definitions {
             match messages::definitions(text.as_str()) {
                 Some(tools) => self.tools = tools,
-                // What cannot be read is not for us to drop.
+                // Unreadable definitions are kept as they are.
                 None => {
                     let key = recorded.as_ref().map_or(TOOLS, |_| DEFINITIONS);
                     record.put(key, text.clone());
@@ -120,7 +119,7 @@ impl Words {
         }
     }
 
-    /// Pipecat's form of messages and tools is OpenAI's.
+    /// Sets `input` and `tools`. Pipecat uses OpenAI's form of messages and tools.
     fn put_pipecat(
         &self,
         record: &mut Record<'_>,
@@ -154,7 +153,7 @@ impl Words {
             record.take(names::OUTPUT);
             record.put(names::OUTPUT, policy.bound(text.as_str().to_owned()).into());
         }
-        // An empty answer is none.
+        // An empty answer has no messages.
         let answer = given.filter(|text| !text.as_str().is_empty());
         if let Some(source) = record.take(OUTPUT_MESSAGES).or(answer) {
             self.output = messages::output(source.as_str());
@@ -170,27 +169,27 @@ impl Words {
             .or_else(|| text(OUTPUT_MESSAGES));
     }
 
-    /// The request as it was recorded, else its messages as JSON.
+    /// The request as recorded, else `gen_ai.input.messages`.
     pub(super) fn input_text(&self) -> Option<StringValue> {
         self.input_text.clone()
     }
 
-    /// The answer as it was recorded, else its messages as JSON.
+    /// The answer as recorded, else `gen_ai.output.messages`.
     pub(super) fn output_text(&self) -> Option<StringValue> {
         self.output_text.clone()
     }
 
-    /// The request as OpenAI's chat API has it.
+    /// The request in the form of OpenAI's chat API.
     pub(super) fn chat_input(&self, shape: Shape, limit: usize) -> Option<String> {
         messages::chat_messages(&self.instructions, &self.input, &self.tools, shape, limit)
     }
 
-    /// The answers likewise.
+    /// The answers in the form of OpenAI's chat API.
     pub(super) fn chat_output(&self, shape: Shape, limit: usize) -> Option<String> {
         messages::chat_messages(&[], &self.output, &[], shape, limit)
     }
 
-    /// The one answer, if it is nothing but text.
+    /// The answer's text, if there is one answer that consists of one text.
     pub(super) fn only_text(&self) -> Option<&str> {
         match self.output.as_slice() {
             [Message { parts, .. }] => match parts.as_slice() {
@@ -202,14 +201,14 @@ impl Words {
     }
 }
 
-/// The attributes of a span that is being rewritten.
+/// Attributes of the span under conversion.
 struct Record<'a> {
     attributes: &'a mut Vec<KeyValue>,
     limit: usize,
 }
 
 impl Record<'_> {
-    /// Takes an attribute that is a text; one of another type stays as it is.
+    /// Removes and returns a string attribute. Attributes of other types are kept.
     fn take(&mut self, key: &str) -> Option<StringValue> {
         let text = text_of(self.attributes, key).map(owned)?;
         self.attributes.retain(|pair| pair.key.as_str() != key);
@@ -229,7 +228,8 @@ fn owned(text: &str) -> StringValue {
     text.to_owned().into()
 }
 
-/// The text itself where it says in the conventions' form what `json` says.
+/// The recorded text if it is equal to `json`, else `json`: what is in the conventions' form already is exported
+/// unchanged.
 fn as_recorded(text: &StringValue, json: String) -> StringValue {
     let parse = serde_json::from_str::<serde_json::Value>;
     match (parse(text.as_str()), parse(&json)) {

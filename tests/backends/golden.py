@@ -1,4 +1,4 @@
-"""The golden files of tests/profiles as OTLP requests: what leaves for a backend, sent to the real one."""
+"""Turns the golden files of tests/profiles into OTLP requests for the real backends."""
 
 import base64
 import json

@@ -1,7 +1,7 @@
-//! What leaves for each backend: one reference conversation, for every profile and trace mode, beside golden files; and
-//! what holds for any choice of profiles.
+//! Exports one reference conversation with every profile and trace mode and compares it with golden files; checks
+//! properties of every combination of profiles.
 //!
-//! `UPDATE_GOLDEN=1 cargo test --test profiles` writes the files anew.
+//! `UPDATE_GOLDEN=1 cargo test --test profiles` rewrites the files.
 
 #![cfg(feature = "console")]
 #![allow(
@@ -51,7 +51,7 @@ impl Write for Written {
     }
 }
 
-/// Keeps what it is given.
+/// Records exported spans.
 #[derive(Debug, Clone, Default)]
 struct Kept(Arc<Mutex<Vec<SpanData>>>);
 
@@ -79,7 +79,7 @@ fn export<E: SpanExporter>(
         .unwrap();
 }
 
-/// What leaves of the reference conversation.
+/// The exported spans of the reference conversation.
 fn exported(profiles: &[Profile], mode: TraceMode) -> Vec<SpanData> {
     let kept = Kept::default();
     export(kept.clone(), profiles, mode, reference::spans(mode));
@@ -99,7 +99,7 @@ fn otlp_json(profile: Profile, mode: TraceMode) -> String {
     for (index, span) in spans.iter().enumerate() {
         let mut head = span.as_object().unwrap().clone();
         let attributes = head.remove("attributes").unwrap();
-        // What says nothing.
+        // Empty fields.
         let nothing = [
             json!([]),
             json!(0),
@@ -126,7 +126,7 @@ fn otlp_json(profile: Profile, mode: TraceMode) -> String {
 }
 
 #[test]
-fn the_reference_conversation_leaves_as_the_golden_files_have_it() {
+fn reference_conversation_matches_golden_files() {
     for (profile_name, profile) in PROFILES {
         for (mode_name, mode) in MODES {
             let path = format!(
@@ -160,7 +160,7 @@ fn every_choice() -> impl Iterator<Item = (Vec<Profile>, TraceMode)> {
 }
 
 #[test]
-fn no_key_leaves_twice_or_above_another() {
+fn no_key_is_repeated_or_a_prefix_of_another() {
     for (profiles, mode) in every_choice() {
         for span in exported(&profiles, mode) {
             let mut keys: Vec<&str> = span
@@ -184,14 +184,14 @@ fn no_key_leaves_twice_or_above_another() {
 }
 
 #[test]
-fn every_span_of_a_conversation_has_its_id() {
+fn every_span_carries_the_conversation_id() {
     for (profiles, mode) in every_choice() {
         let is_of_a_backend =
             |profile: &Profile| !matches!(profile, Profile::Default | Profile::Pipecat);
-        let leaves_one_off = mode == TraceMode::Turn && profiles.iter().any(is_of_a_backend);
+        let drops_session = mode == TraceMode::Turn && profiles.iter().any(is_of_a_backend);
         for span in exported(&profiles, mode) {
             let id = value(&span, "gen_ai.conversation.id");
-            if leaves_one_off && span.name == "conversation" {
+            if drops_session && span.name == "conversation" {
                 assert_eq!(id, None, "{profiles:?}");
                 for session in [
                     "session.id",
@@ -209,7 +209,7 @@ fn every_span_of_a_conversation_has_its_id() {
 }
 
 #[test]
-fn input_and_tools_in_their_providers_form_leave_for_pipecat_alone() {
+fn input_in_its_providers_form_is_exported_for_pipecat_only() {
     for (profiles, mode) in every_choice() {
         for span in exported(&profiles, mode) {
             if value(&span, "gen_ai.operation.name") != Some(&"chat".into()) {
@@ -232,10 +232,10 @@ fn input_and_tools_in_their_providers_form_leave_for_pipecat_alone() {
 }
 
 #[test]
-fn exporting_what_was_exported_changes_nothing() {
+fn translation_is_idempotent() {
     for (_, profile) in PROFILES {
         if profile == Profile::Opik {
-            // What it put aside has another key.
+            // It renames attributes.
             continue;
         }
         for (_, mode) in MODES {

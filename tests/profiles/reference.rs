@@ -1,5 +1,5 @@
-//! One conversation with everything in it that backends differ about: a greeting, a call of a tool, an interruption, a
-//! failed request, tokens of audio. As the layer hands its spans over; ids and times are chosen.
+//! A reference conversation: a greeting, a tool call, an interruption, a failed request, audio tokens. Spans as the layer
+//! passes them to an exporter, with fixed ids and times.
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -18,11 +18,11 @@ pub fn spans(mode: TraceMode) -> Vec<SpanData> {
     let mut spans = vec![
         greeting(),
         turn(1, 0x10, 0.0..3.0, None, "Hello! How can I help?"),
-        heard(2, 0x21, 5.0, "What is the weather in Bern?"),
+        transcription(2, 0x21, 5.0, "What is the weather in Bern?"),
         asked_for_a_tool(),
         tool(),
         answered(),
-        spoken(),
+        speech(),
         interrupted(turn(
             2,
             0x20,
@@ -30,14 +30,14 @@ pub fn spans(mode: TraceMode) -> Vec<SpanData> {
             Some("What is the weather in Bern?"),
             "It is clear and",
         )),
-        heard(3, 0x31, 10.0, "Stop, please."),
+        transcription(3, 0x31, 10.0, "Stop, please."),
         request(),
         failed(),
         ended_with_the_conversation(turn(3, 0x30, 9.0..12.0, Some("Stop, please."), "")),
         conversation(),
     ];
     for span in &mut spans {
-        place(span, mode);
+        set_trace(span, mode);
     }
     spans
 }
@@ -102,8 +102,8 @@ fn service(
     )
 }
 
-/// Puts a span into its trace: that of the conversation, or of its turn.
-fn place(span: &mut SpanData, mode: TraceMode) {
+/// Sets a span's trace: that of the conversation, or of its turn.
+fn set_trace(span: &mut SpanData, mode: TraceMode) {
     let id = span.span_context.span_id().to_bytes()[7];
     let trace = match mode {
         TraceMode::Turn => (id & 0xf0).max(CONVERSATION),
@@ -192,7 +192,7 @@ fn greeting() -> SpanData {
     )
 }
 
-fn heard(turn: u8, id: u8, start: f64, text: &'static str) -> SpanData {
+fn transcription(turn: u8, id: u8, start: f64, text: &'static str) -> SpanData {
     with(
         service("stt", id, start..start + 1.0, "stt"),
         [
@@ -304,7 +304,7 @@ fn answered() -> SpanData {
     )
 }
 
-fn spoken() -> SpanData {
+fn speech() -> SpanData {
     with(
         service("tts", 0x25, 7.0..9.0, "tts"),
         [
