@@ -56,8 +56,8 @@ impl<E: SpanExporter> ConversationExporter<E> {
 
     /// What is one trace; use the same value as for the layer. Default: [`TraceMode::Conversation`].
     ///
-    /// With [`TraceMode::Turn`] the conversation's own span carries no session id, because a backend would count its trace
-    /// as one more turn.
+    /// With [`TraceMode::Turn`] spans outside turns, such as the conversation's own, carry no session id, because a backend
+    /// would count their trace as one more turn.
     #[must_use]
     pub fn with_trace_mode(self, trace_mode: TraceMode) -> Self {
         self.with(|profiles| profiles.with_trace_mode(trace_mode))

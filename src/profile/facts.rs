@@ -74,8 +74,9 @@ pub(super) struct Facts<'a> {
     pub(super) words: &'a Words,
     /// The display name.
     pub(super) name: String,
-    /// Whether this is a conversation span whose turns are traces of their own; backends must not count it as a turn.
-    pub(super) is_outside_its_turns: bool,
+    /// Whether turns are traces of their own and the span is in none of them: it is in the trace of its conversation,
+    /// which backends must not count as a turn.
+    pub(super) is_outside_turns: bool,
     /// Whether this is the first turn of its trace that has an input.
     pub(super) has_first_input: bool,
     /// Maximum length of a value in bytes.
@@ -115,7 +116,7 @@ impl<'a> Facts<'a> {
 
     /// The id under which a backend groups the spans of a conversation.
     pub(super) fn session(&self) -> Option<StringValue> {
-        (!self.is_outside_its_turns)
+        (!self.is_outside_turns)
             .then(|| self.text(names::CONVERSATION_ID))
             .flatten()
     }

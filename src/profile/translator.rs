@@ -97,7 +97,9 @@ impl Translator {
             kind,
             words: &words,
             name: display::name(span, kind).unwrap_or_else(|| span.name.to_string()),
-            is_outside_its_turns: kind == Kind::Conversation && *trace_mode == TraceMode::Turn,
+            is_outside_turns: *trace_mode == TraceMode::Turn
+                && value_of(&span.attributes, names::CONVERSATION_ID).is_some()
+                && value_of(&span.attributes, names::TURN_NUMBER).is_none(),
             has_first_input: self.has_first_input(span, kind),
             limit: *limit,
             span,
@@ -112,7 +114,7 @@ impl Translator {
                 Profile::Default | Profile::Pipecat => {}
             }
         }
-        let drops_session = facts.is_outside_its_turns;
+        let drops_session = facts.is_outside_turns;
         let name = facts.name;
         merge(&mut span.attributes, added.0);
         if drops_session {

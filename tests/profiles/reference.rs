@@ -18,6 +18,7 @@ pub fn spans(mode: TraceMode) -> Vec<SpanData> {
     let mut spans = vec![
         greeting(),
         turn(1, 0x10, 0.0..3.0, None, "Hello! How can I help?"),
+        span("save", 0x02, CONVERSATION, 3.0..3.5),
         transcription(2, 0x21, 5.0, "What is the weather in Bern?"),
         asked_for_a_tool(),
         tool(),
@@ -106,7 +107,13 @@ fn service(
 fn set_trace(span: &mut SpanData, mode: TraceMode) {
     let id = span.span_context.span_id().to_bytes()[7];
     let trace = match mode {
-        TraceMode::Turn => (id & 0xf0).max(CONVERSATION),
+        TraceMode::Turn => {
+            if id < 0x10 {
+                CONVERSATION
+            } else {
+                id & 0xf0
+            }
+        }
         _ => CONVERSATION,
     };
     let context = |trace: u8, id: SpanId| {
