@@ -13,6 +13,7 @@
 
 mod reference;
 
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::io::Write;
 use std::sync::{Arc, Mutex};
@@ -87,6 +88,29 @@ fn exported(profiles: &[Profile], mode: TraceMode) -> Vec<SpanData> {
     spans.clone()
 }
 
+/// Sorts the keys of objects, also within texts that are JSON: whether `serde_json` sorts them depends on the features that
+/// other crates of a build select.
+fn canonical(value: &serde_json::Value) -> serde_json::Value {
+    use serde_json::Value;
+    match value {
+        Value::Object(fields) => {
+            let sorted: BTreeMap<_, _> = fields
+                .iter()
+                .map(|(key, value)| (key.clone(), canonical(value)))
+                .collect();
+            Value::Object(sorted.into_iter().collect())
+        }
+        Value::Array(list) => list.iter().map(canonical).collect(),
+        Value::String(text) => match serde_json::from_str(text) {
+            Ok(inner @ (Value::Object(_) | Value::Array(_))) => {
+                Value::from(canonical(&inner).to_string())
+            }
+            _ => value.clone(),
+        },
+        other => other.clone(),
+    }
+}
+
 /// OTLP/JSON with a span's head on one line and each attribute on another.
 fn otlp_json(profile: Profile, mode: TraceMode) -> String {
     let written = Written::default();
@@ -107,11 +131,12 @@ fn otlp_json(profile: Profile, mode: TraceMode) -> String {
             json!({"code": 0, "message": ""}),
         ];
         head.retain(|_, value| !nothing.contains(value));
-        let mut head = serde_json::Value::Object(head).to_string();
+        let mut head = canonical(&serde_json::Value::Object(head)).to_string();
         assert_eq!(head.pop(), Some('}'));
         writeln!(text, "{head},\"attributes\":[").unwrap();
         let attributes = attributes.as_array().unwrap();
         for (index, attribute) in attributes.iter().enumerate() {
+            let attribute = canonical(attribute);
             let comma = if index + 1 < attributes.len() {
                 ","
             } else {
