@@ -36,6 +36,11 @@ pub(crate) struct Arguments {
     #[arg(long, num_args = 2, value_names = ["BEFORE", "AFTER"])]
     pub(crate) compare: Option<Vec<PathBuf>>,
 
+    /// With --compare: a difference counts if it is larger than its error, than 20 ms where it is a time, and than this share of
+    /// the figure before
+    #[arg(long, value_name = "SHARE", default_value = "5%", value_parser = share)]
+    pub(crate) least_change: f64,
+
     /// Exit with status 1 if this holds: FIGURE, one of > >= < <=, VALUE with its unit. With --compare it is about AFTER;
     /// `worse` holds if any figure is worse by more than its error. May be given several times
     #[arg(long, value_name = "CONDITION")]
@@ -48,6 +53,17 @@ pub(crate) struct Arguments {
     /// Print one call as a tree instead: its conversation id or its trace id
     #[arg(long, value_name = "ID", conflicts_with_all = ["compare", "fail_if", "format"])]
     pub(crate) tree: Option<String>,
+}
+
+fn share(text: &str) -> Result<f64, String> {
+    let (number, scale) = match text.trim().strip_suffix('%') {
+        Some(number) => (number, 0.01),
+        None => (text, 1.0),
+    };
+    let share = number.trim().parse::<f64>().ok().map(|it| it * scale);
+    share
+        .filter(|share| (0.0..=1.0).contains(share))
+        .ok_or_else(|| "a share is a number from 0% to 100%, or from 0 to 1".to_owned())
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, ValueEnum)]

@@ -12,6 +12,8 @@ const OPEN: NonZeroUsize = NonZeroUsize::MIN.saturating_add(65_535);
 /// What is known about a call.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Call {
+    /// The file that its last span was in.
+    pub(crate) run: u64,
     /// Conversation spans: more than one if an id was opened again.
     pub(crate) conversations: u64,
     /// What its spans say.

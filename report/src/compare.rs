@@ -12,7 +12,10 @@ use crate::samples::{Figure, Samples};
 /// two-sided 99.9 %. With thirty figures in a table, three comparisons in a hundred show one that is none.
 const Z: f64 = 3.2905;
 
-/// With fewer calls in either input it is turns that are resampled.
+/// With fewer files in either input it is calls that are resampled.
+const RUNS_TO_RESAMPLE: u64 = 5;
+
+/// With fewer calls in either input it is turns.
 const CALLS_TO_RESAMPLE: u64 = 5;
 
 /// With fewer values in either input a mean or median is not compared.
@@ -21,12 +24,17 @@ const LEAST_VALUES: u64 = 5;
 /// A quantile needs so many values above it.
 const VALUES_ABOVE: f64 = 2.0;
 
+/// Differences in time below this are inaudible in a conversation, and count as none.
+const LEAST_SECONDS: f64 = 0.02;
+
 #[derive(Debug, Serialize)]
 pub(crate) struct Comparison {
     /// Whether any figure is worse by more than its error.
     pub(crate) worse: bool,
     pub(crate) confidence: f64,
-    /// What was resampled: `call` or `turn`.
+    /// Smaller differences count as none, as a share of the figure before.
+    pub(crate) least_change: f64,
+    /// What was resampled: `run`, `call` or `turn`.
     pub(crate) resampled: &'static str,
     pub(crate) figures: Vec<Difference>,
     pub(crate) before: Report,
@@ -52,23 +60,39 @@ pub(crate) enum Verdict {
     Worse,
     /// Changed, but neither is better.
     Differs,
-    /// The difference is smaller than its error.
+    /// The difference is smaller than its error, or than what counts.
     Same,
     /// Too few values on one side.
     Unknown,
 }
 
 impl Comparison {
-    pub(crate) fn new(before: (Report, Samples), after: (Report, Samples)) -> Self {
-        let fewest_calls = before.0.calls.min(after.0.calls);
-        let unit = if fewest_calls < CALLS_TO_RESAMPLE {
-            Unit::Turn
-        } else {
+    /// `least_change`: the share of a figure that it has to change by. Two runs of one build differ by what the machine,
+    /// the network and the providers did at the time, which all calls of a run have in common and no resampling of them
+    /// reveals.
+    pub(crate) fn new(
+        before: (Report, Samples),
+        after: (Report, Samples),
+        least_change: f64,
+    ) -> Self {
+        let both = [&before.0, &after.0];
+        let runs = both.map(|report| report.input.lines.files);
+        let calls = both.map(|report| report.calls);
+        let unit = if runs.iter().all(|runs| *runs >= RUNS_TO_RESAMPLE) {
+            Unit::Run
+        } else if calls.iter().all(|calls| *calls >= CALLS_TO_RESAMPLE) {
             Unit::Call
+        } else {
+            Unit::Turn
         };
         let mut compared = Compared {
             unit,
-            calls: fewest_calls,
+            units: match unit {
+                Unit::Run => runs,
+                Unit::Call => calls,
+                Unit::Turn => [u64::MAX; 2],
+            },
+            least_change,
             differences: Vec::new(),
         };
         compared.latency(&before.1, &after.1);
@@ -91,7 +115,9 @@ impl Comparison {
                 .iter()
                 .any(|it| it.verdict == Verdict::Worse),
             confidence: 0.999,
+            least_change,
             resampled: match unit {
+                Unit::Run => "run",
                 Unit::Call => "call",
                 Unit::Turn => "turn",
             },
@@ -136,7 +162,9 @@ impl Named {
 
 struct Compared {
     unit: Unit,
-    calls: u64,
+    /// How many there are before and after.
+    units: [u64; 2],
+    least_change: f64,
     differences: Vec<Difference>,
 }
 
@@ -177,19 +205,25 @@ impl Compared {
             if fewest < least {
                 return None;
             }
-            let units = match self.unit {
-                Unit::Call => fewest.min(self.calls),
-                Unit::Turn => fewest,
-            };
             let error = |it: Estimate| match named.measure {
                 Measure::Share => it.standard_error.max(error_of_share(it)),
                 _ => it.standard_error,
             };
-            Some(error(before).hypot(error(after)) * critical(units) + off)
+            let sides = [
+                (before, self.units[0].min(before.count)),
+                (after, self.units[1].min(after.count)),
+            ];
+            Some(error_of_difference(sides.map(|(it, units)| (error(it), units))) + off)
         });
         let verdict = match (difference, error) {
             (Some(difference), Some(error)) => {
-                if difference.abs() <= error.max(named.measure.resolution()) {
+                let least = before.map_or(0.0, |before| before.value * self.least_change);
+                let least = match named.measure {
+                    Measure::Seconds => least.max(LEAST_SECONDS),
+                    // What rounding makes of sums.
+                    _ => least.max(1e-12),
+                };
+                if difference.abs() <= error.max(least) {
                     Verdict::Same
                 } else if !named.less_is_better {
                     Verdict::Differs
@@ -213,17 +247,33 @@ impl Compared {
     }
 }
 
-/// How many standard errors of a mean of `units` values make 99.9 %: Student's t with `units` − 1 degrees of freedom by its
-/// expansion around the normal distribution, and the little by which a bootstrap of few values is too sure.
-fn critical(units: u64) -> f64 {
-    let freedom = units.saturating_sub(1).max(1) as f64;
-    let z = Z;
-    let t = z
-        + (z.powi(3) + z) / (4.0 * freedom)
-        + (5.0 * z.powi(5) + 16.0 * z.powi(3) + 3.0 * z) / (96.0 * freedom.powi(2))
-        + (3.0 * z.powi(7) + 19.0 * z.powi(5) + 17.0 * z.powi(3) - 15.0 * z)
-            / (384.0 * freedom.powi(3));
-    t * (units as f64 / freedom).sqrt()
+/// How far off the difference of two figures may be at 99.9 %, each of which has a standard error from so many units: Welch's
+/// interval.
+fn error_of_difference(sides: [(f64, u64); 2]) -> f64 {
+    // A bootstrap of few units is too sure by a little.
+    let sides = sides.map(|(error, units)| {
+        let freedom = units.saturating_sub(1).max(1) as f64;
+        (error.powi(2) * (freedom + 1.0) / freedom, freedom)
+    });
+    let variance: f64 = sides.iter().map(|(variance, _)| variance).sum();
+    let shares = sides
+        .iter()
+        .map(|(variance, freedom)| variance.powi(2) / freedom);
+    let freedom = variance.powi(2) / shares.sum::<f64>();
+    if freedom.is_finite() {
+        variance.sqrt() * students_t(freedom)
+    } else {
+        // Neither varies.
+        0.0
+    }
+}
+
+/// The two-sided 99.9 % quantile of Student's t, by its expansion around the normal distribution.
+fn students_t(freedom: f64) -> f64 {
+    Z + (Z.powi(3) + Z) / (4.0 * freedom)
+        + (5.0 * Z.powi(5) + 16.0 * Z.powi(3) + 3.0 * Z) / (96.0 * freedom.powi(2))
+        + (3.0 * Z.powi(7) + 19.0 * Z.powi(5) + 17.0 * Z.powi(3) - 15.0 * Z)
+            / (384.0 * freedom.powi(3))
 }
 
 /// The standard error of a share where all values may be the same, so that resamples do not vary: Agresti and Coull's, with

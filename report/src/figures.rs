@@ -16,14 +16,6 @@ pub(crate) enum Unit {
 }
 
 impl Unit {
-    /// Differences up to this are none: half of what the layer measures to.
-    pub(crate) fn resolution(self) -> f64 {
-        match self {
-            Self::Seconds => 0.000_5,
-            Self::Share | Self::Count | Self::Dollars => 1e-12,
-        }
-    }
-
     /// `value` from 0 up, as a reader wants it.
     pub(crate) fn show(self, value: f64) -> String {
         match self {

@@ -5,6 +5,7 @@ mod worst;
 
 use crate::calls::{Call, Calls};
 use crate::distribution::Distribution;
+use crate::input::Reader;
 use crate::otlp::{Span, Value};
 use crate::resamples::{Origin, hash};
 use crate::samples::{Figure, Samples};
@@ -63,6 +64,7 @@ pub(crate) struct Totals {
     pub(crate) worst: Worst,
     /// Kept for a comparison only.
     pub(crate) samples: Option<Samples>,
+    run: u64,
     open: Calls,
     deduplication: Deduplication,
 }
@@ -75,7 +77,7 @@ impl Totals {
         }
     }
 
-    pub(crate) fn add(&mut self, span: &Span<'_>) {
+    fn add(&mut self, span: &Span<'_>) {
         self.spans += 1;
         let kind = Kind::of(span);
         let conversation = span.conversation_id();
@@ -126,7 +128,7 @@ impl Totals {
 
     fn turn(&mut self, span: &Span<'_>, conversation: &str, call: u64) {
         self.deduplication.forget(span);
-        let origin = origin(span, call);
+        let origin = self.origin(span, call);
         self.turns += 1;
         let interrupted = vocabulary::end_reason(span) == Some("interrupted");
         self.interruptions += u64::from(interrupted);
@@ -176,7 +178,7 @@ impl Totals {
     }
 
     fn service(&mut self, span: &Span<'_>, call: u64) {
-        let origin = origin(span, call);
+        let origin = self.origin(span, call);
         let (used, unusable) = Usage::of_service(span);
         self.unusable += unusable;
         let used = self.deduplication.counted(span, used);
@@ -236,7 +238,10 @@ impl Totals {
         if let Some((hash, call)) = pushed_out {
             self.complete(hash, call);
         }
-        self.open.touch(call, |_, _| {})
+        let run = hash(&self.run.to_le_bytes());
+        let call = self.open.touch(call, |_, _| {});
+        call.run = run;
+        call
     }
 
     fn complete(&mut self, hash: u64, call: Call) {
@@ -246,6 +251,7 @@ impl Totals {
         let usage = call.usage();
         self.usage.add(&usage);
         let origin = Origin {
+            run: call.run,
             call: hash,
             turn: hash,
         };
@@ -254,6 +260,18 @@ impl Totals {
         }
         if let Some(cost) = usage.cost_usd {
             self.sample(Figure::Cost, cost, origin);
+        }
+    }
+
+    /// What a span belongs to; the whole call where its turn is not known.
+    fn origin(&self, span: &Span<'_>, call: u64) -> Origin {
+        let number = span.get("turn.number").and_then(Value::count);
+        Origin {
+            run: hash(&self.run.to_le_bytes()),
+            call,
+            turn: number.map_or(call, |number| {
+                hash(&[call.to_le_bytes(), number.to_le_bytes()].concat())
+            }),
         }
     }
 
@@ -274,22 +292,21 @@ impl Totals {
     }
 }
 
+impl Reader for Totals {
+    fn start_file(&mut self) {
+        self.run += 1;
+    }
+
+    fn span(&mut self, span: &Span<'_>) {
+        self.add(span);
+    }
+}
+
 fn sum(total: Option<f64>, more: Option<f64>) -> Option<f64> {
     match (total, more) {
         // Each value is in range, their sum need not be, but it stays finite.
         (Some(total), Some(more)) => Some((total + more).min(f64::MAX)),
         (total, more) => total.or(more),
-    }
-}
-
-/// The call and turn that a span belongs to; the whole call where the turn is not known.
-fn origin(span: &Span<'_>, call: u64) -> Origin {
-    let number = span.get("turn.number").and_then(Value::count);
-    Origin {
-        call,
-        turn: number.map_or(call, |number| {
-            hash(&[call.to_le_bytes(), number.to_le_bytes()].concat())
-        }),
     }
 }
 

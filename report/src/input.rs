@@ -50,29 +50,38 @@ pub(crate) struct BadLine {
     pub(crate) reason: String,
 }
 
-/// Hands every span in `paths` to `each`: files, all files of folders that end in `.jsonl`, `.json` or `.ndjson`, and
+/// What reads the input.
+pub(crate) trait Reader {
+    /// The spans that follow are from the next file.
+    fn start_file(&mut self) {}
+
+    fn span(&mut self, span: &Span<'_>);
+}
+
+/// Hands every span in `paths` to `reader`: files, all files of folders that end in `.jsonl`, `.json` or `.ndjson`, and
 /// standard input for `-` or for no path at all.
 ///
 /// # Errors
 ///
 /// A path cannot be read, or a folder has nothing to read in it.
-pub(crate) fn read(paths: &[PathBuf], mut each: impl FnMut(&Span<'_>)) -> Result<Input, Failure> {
+pub(crate) fn read(paths: &[PathBuf], reader: &mut impl Reader) -> Result<Input, Failure> {
     let sources = sources(paths)?;
     let progress = Progress::over(sources.iter().map(size));
     let mut input = Input::default();
     for source in &sources {
         input.files += 1;
+        reader.start_file();
         match source {
             Source::StandardInput => {
                 let lines = Lines::new(BufReader::new(progress.watch(io::stdin().lock())));
-                input.take("standard input", lines, &mut each)?;
+                input.take("standard input", lines, reader)?;
             }
             Source::File(path) => {
                 let name = name(path);
                 let file = File::open(path)
                     .map_err(|error| Failure(format!("{name}: cannot be opened: {error}")))?;
-                let reader = BufReader::with_capacity(1 << 17, progress.watch(file));
-                input.take(&name, Lines::new(reader), &mut each)?;
+                let lines = BufReader::with_capacity(1 << 17, progress.watch(file));
+                input.take(&name, Lines::new(lines), reader)?;
             }
         }
     }
@@ -85,7 +94,7 @@ impl Input {
         &mut self,
         name: &str,
         mut lines: Lines<BufReader<R>>,
-        each: &mut impl FnMut(&Span<'_>),
+        reader: &mut impl Reader,
     ) -> Result<(), Failure> {
         loop {
             let number = lines.number() + 1;
@@ -106,7 +115,7 @@ impl Input {
             };
             self.lines += 1;
             match spans {
-                Ok(request) => request.into_spans().for_each(|span| each(&span)),
+                Ok(request) => request.into_spans().for_each(|span| reader.span(&span)),
                 Err(reason) => {
                     self.bad_lines += 1;
                     if self.bad.len() < DESCRIBED {

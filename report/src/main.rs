@@ -51,7 +51,7 @@ fn main() -> ExitCode {
 fn run(arguments: &Arguments) -> Result<ExitCode, Failure> {
     if let Some(id) = &arguments.tree {
         let mut tree = Tree::of(id);
-        let input = input::read(&arguments.paths, |span| tree.add(span))?;
+        let input = input::read(&arguments.paths, &mut tree)?;
         complain_of_lines(&input);
         print(&tree.print()?)?;
         return Ok(ExitCode::SUCCESS);
@@ -63,7 +63,11 @@ fn run(arguments: &Arguments) -> Result<ExitCode, Failure> {
     }
     let (report, worse, text) = match arguments.compare.as_deref() {
         Some([before, after]) => {
-            let comparison = Comparison::new(sampled(before, 1)?, sampled(after, 2)?);
+            let comparison = Comparison::new(
+                sampled(before, 1)?,
+                sampled(after, 2)?,
+                arguments.least_change,
+            );
             let text = match arguments.format {
                 Format::Json => json(&comparison)?,
                 Format::Text => view::text(&view::comparison(&comparison)),
@@ -87,7 +91,7 @@ fn run(arguments: &Arguments) -> Result<ExitCode, Failure> {
 
 /// Reads `paths` into `totals`.
 fn reported(paths: &[PathBuf], mut totals: Totals) -> Result<(Report, Totals), Failure> {
-    let input = input::read(paths, |span| totals.add(span))?;
+    let input = input::read(paths, &mut totals)?;
     totals.finish();
     complain_of_lines(&input);
     let report = Report::new(&totals, input);

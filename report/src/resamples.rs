@@ -17,6 +17,8 @@ type Weights = [u8; RESAMPLES];
 /// What a value belongs to, by hashes.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Origin {
+    /// A file.
+    pub(crate) run: u64,
     pub(crate) call: u64,
     /// A turn, or the call again for what is said of calls.
     pub(crate) turn: u64,
@@ -25,34 +27,37 @@ pub(crate) struct Origin {
 /// What is taken or not as a whole.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) enum Unit {
+    Run,
     Call,
     Turn,
 }
+
+const UNITS: usize = 3;
 
 /// Draws the weights of calls and turns; the same for the same id and seed.
 #[derive(Debug)]
 pub(crate) struct Draw {
     seed: u64,
-    call: (u64, Weights),
-    turn: (u64, Weights),
+    /// The last run, call and turn, whose weights are likely to be needed again.
+    last: [(u64, Weights); UNITS],
 }
 
 impl Draw {
     pub(crate) fn new(seed: u64) -> Self {
         Self {
             seed,
-            call: (0, poisson(seed)),
-            turn: (0, poisson(seed)),
+            last: [(0, poisson(seed)); UNITS],
         }
     }
 
-    fn weights(&mut self, origin: Origin) -> [&Weights; 2] {
-        for (last, wanted) in [(&mut self.call, origin.call), (&mut self.turn, origin.turn)] {
+    fn weights(&mut self, origin: Origin) -> impl Iterator<Item = &Weights> {
+        let wanted = [origin.run, origin.call, origin.turn];
+        self.last.iter_mut().zip(wanted).map(|(last, wanted)| {
             if last.0 != wanted {
                 *last = (wanted, poisson(self.seed ^ wanted));
             }
-        }
-        [&self.call.1, &self.turn.1]
+            &last.1
+        })
     }
 }
 
@@ -61,17 +66,16 @@ impl Draw {
 pub(crate) struct Mean {
     count: u64,
     sum: f64,
-    /// Sum and count by resample, for calls and for turns.
-    resamples: [Box<[(f64, u64); RESAMPLES]>; 2],
+    /// Sum and count by resample, for each unit.
+    resamples: [Box<[(f64, u64); RESAMPLES]>; UNITS],
 }
 
 impl Default for Mean {
     fn default() -> Self {
-        let resamples = || Box::new([(0.0, 0); RESAMPLES]);
         Self {
             count: 0,
             sum: 0.0,
-            resamples: [resamples(), resamples()],
+            resamples: std::array::from_fn(|_| Box::new([(0.0, 0); RESAMPLES])),
         }
     }
 }
@@ -105,8 +109,8 @@ impl Mean {
 /// The quantiles of a figure in each resample; its memory is bounded as that of a distribution.
 #[derive(Debug, Default)]
 pub(crate) struct Quantiles {
-    /// For calls and for turns: how often each bucket occurs in each resample.
-    buckets: [BTreeMap<i16, Box<[u32; RESAMPLES]>>; 2],
+    /// For each unit, how often each bucket occurs in each resample.
+    buckets: [BTreeMap<i16, Box<[u32; RESAMPLES]>>; UNITS],
 }
 
 impl Quantiles {
@@ -210,6 +214,7 @@ mod tests {
 
     fn origin(call: u64, turn: u64) -> Origin {
         Origin {
+            run: 1,
             call: hash(&call.to_le_bytes()),
             turn: hash(&[call.to_le_bytes(), turn.to_le_bytes()].concat()),
         }

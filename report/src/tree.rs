@@ -10,6 +10,7 @@ use self::node::Node;
 use crate::clean::{clean, cut, width, wrap};
 use crate::failure::Failure;
 use crate::figures::{count, seconds};
+use crate::input::Reader;
 use crate::otlp::Span;
 use crate::vocabulary::Kind;
 
@@ -49,7 +50,7 @@ impl Tree {
         }
     }
 
-    pub(crate) fn add(&mut self, span: &Span<'_>) {
+    fn add(&mut self, span: &Span<'_>) {
         let conversation = span.conversation_id();
         let is_trace = || {
             let trace = span.trace_id.map(|id| format!("{id:032x}"));
@@ -100,6 +101,12 @@ impl Tree {
             .iter()
             .map(|line| line.trim_end().to_owned() + "\n")
             .collect())
+    }
+}
+
+impl Reader for Tree {
+    fn span(&mut self, span: &Span<'_>) {
+        self.add(span);
     }
 }
 

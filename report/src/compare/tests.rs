@@ -1,6 +1,6 @@
 use super::*;
 use crate::gather::Totals;
-use crate::input::Input;
+use crate::input::{Input, Reader as _};
 use crate::otlp;
 
 #[path = "../../tests/made/mod.rs"]
@@ -12,7 +12,7 @@ fn sampled(seed: u64, slower: f64, calls: u64) -> (Report, Samples) {
     for _ in 0..calls {
         let line = made::line(&made.next());
         let request = otlp::read(line.trim().as_bytes()).unwrap();
-        request.into_spans().for_each(|span| totals.add(&span));
+        request.into_spans().for_each(|span| totals.span(&span));
     }
     totals.finish();
     let report = Report::new(&totals, Input::default());
@@ -29,7 +29,7 @@ fn verdicts(comparison: &Comparison, verdict: Verdict) -> Vec<&str> {
 
 #[test]
 fn a_known_delay_is_found_where_it_is_and_nowhere_else() {
-    let comparison = Comparison::new(sampled(1, 0.0, 400), sampled(2, 0.2, 400));
+    let comparison = Comparison::new(sampled(1, 0.0, 400), sampled(2, 0.2, 400), 0.0);
     assert_eq!(
         verdicts(&comparison, Verdict::Worse),
         [
@@ -58,7 +58,7 @@ fn a_known_delay_is_found_where_it_is_and_nowhere_else() {
         );
         assert!(error < 0.15, "{name}: ± {error}");
     }
-    let back = Comparison::new(sampled(2, 0.2, 400), sampled(1, 0.0, 400));
+    let back = Comparison::new(sampled(2, 0.2, 400), sampled(1, 0.0, 400), 0.0);
     assert_eq!(verdicts(&back, Verdict::Worse), [""; 0]);
     assert_eq!(verdicts(&back, Verdict::Better).len(), 7);
     assert!(!back.worse);
@@ -72,8 +72,11 @@ fn two_samples_of_the_same_differ_in_nothing() {
     for (calls, pairs) in [(60, 10), (10, 40), (3, 60)] {
         for pair in 0..pairs {
             let seed = 1_000 * calls + 2 * pair;
-            let comparison =
-                Comparison::new(sampled(seed, 0.0, calls), sampled(seed + 1, 0.0, calls));
+            let comparison = Comparison::new(
+                sampled(seed, 0.0, calls),
+                sampled(seed + 1, 0.0, calls),
+                0.0,
+            );
             figures += comparison
                 .figures
                 .iter()
@@ -92,7 +95,7 @@ fn two_samples_of_the_same_differ_in_nothing() {
 
 #[test]
 fn an_input_compared_with_itself_differs_in_nothing() {
-    let comparison = Comparison::new(sampled(1, 0.0, 50), sampled(1, 0.0, 50));
+    let comparison = Comparison::new(sampled(1, 0.0, 50), sampled(1, 0.0, 50), 0.0);
     assert!(
         comparison
             .figures
@@ -102,20 +105,80 @@ fn an_input_compared_with_itself_differs_in_nothing() {
 }
 
 #[test]
+fn a_change_that_is_too_small_to_count_counts_for_nothing() {
+    let small = |least| Comparison::new(sampled(1, 0.0, 400), sampled(2, 0.2, 400), least);
+    assert!(small(0.05).worse);
+    // 0.2 s are 45 % of the language model's, 18 % of the whole.
+    assert_eq!(
+        verdicts(&small(0.3), Verdict::Worse),
+        [
+            "llm_inference, mean",
+            "time to first byte of llm openai gpt-4o, mean",
+            "time to first byte of llm openai gpt-4o-mini, mean",
+        ]
+    );
+    let imperceptible = Comparison::new(sampled(1, 0.0, 20), sampled(1, 0.019, 20), 0.0);
+    assert!(!imperceptible.worse);
+}
+
+/// Several runs, in each of which everything takes longer by as much as `shared` says.
+fn runs(seed: u64, slower: f64, shared: f64, runs: u64) -> (Report, Samples) {
+    let mut totals = Totals::with_samples(Samples::new(seed));
+    let mut random = made::Random(seed);
+    for run in 0..runs {
+        totals.start_file();
+        let shared = random.share() * shared;
+        let mut made = made::Calls::new(1_000 * seed + run, slower + shared);
+        for _ in 0..10 {
+            let line = made::line(&made.next());
+            let request = otlp::read(line.trim().as_bytes()).unwrap();
+            request.into_spans().for_each(|span| totals.span(&span));
+        }
+    }
+    totals.finish();
+    let input = Input {
+        files: runs,
+        ..Input::default()
+    };
+    let report = Report::new(&totals, input);
+    (report, totals.samples.unwrap())
+}
+
+#[test]
+fn what_the_calls_of_a_run_have_in_common_is_no_difference_between_builds() {
+    let same = Comparison::new(runs(1, 0.0, 0.5, 6), runs(2, 0.0, 0.5, 6), 0.0);
+    assert_eq!(same.resampled, "run");
+    assert_eq!(verdicts(&same, Verdict::Worse), [""; 0]);
+    assert_eq!(verdicts(&same, Verdict::Better), [""; 0]);
+    let slower = Comparison::new(runs(1, 0.0, 0.5, 6), runs(2, 1.0, 0.5, 6), 0.0);
+    assert!(verdicts(&slower, Verdict::Worse).contains(&"user-bot latency, mean"));
+    // One run of each is found to differ, because nothing in it says how runs vary.
+    let one = Comparison::new(runs(1, 0.0, 0.0, 1), runs(2, 0.5, 0.0, 1), 0.0);
+    assert_eq!((one.resampled, one.worse), ("call", true));
+}
+
+#[test]
 fn students_t_is_approximated() {
-    // The 99.95 % quantiles of Student's t with so many degrees of freedom, from a table.
+    // From a table.
     for (freedom, t) in [
-        (4, 8.610),
-        (9, 4.781),
-        (19, 3.883),
-        (59, 3.463),
-        (1_000, 3.300),
+        (4.0, 8.610),
+        (9.0, 4.781),
+        (19.0, 3.883),
+        (59.0, 3.463),
+        (1_000.0, 3.300),
     ] {
-        let units = freedom + 1;
-        let exact = t * (units as f64 / freedom as f64).sqrt();
-        let ratio = critical(units) / exact;
+        let ratio = students_t(freedom) / t;
         assert!((0.95..1.01).contains(&ratio), "{freedom}: {ratio}");
     }
+}
+
+#[test]
+fn the_error_of_a_difference_is_welchs() {
+    // Equal variances of ten units each have eighteen degrees of freedom: t is 3.922.
+    let error = error_of_difference([(0.3, 10), (0.3, 10)]);
+    let welch = (2.0 * 0.09 * 10.0 / 9.0_f64).sqrt() * 3.922;
+    assert!((error / welch - 1.0).abs() < 0.01, "{error} for {welch}");
+    assert_eq!(error_of_difference([(0.0, 10), (0.0, 10)]), 0.0);
 }
 
 #[test]

@@ -29,20 +29,27 @@ pub(crate) fn comparison(comparison: &Comparison) -> Vec<Block> {
         .filter(|it| !matches!(it.verdict, Verdict::Same | Verdict::Unknown))
         .count();
     let what = match found {
-        0 => "No figure differs by more than its error.".to_owned(),
-        1 => "1 figure differs by more than its error.".to_owned(),
-        found => format!("{found} figures differ by more than their error."),
+        0 => "No figure differs.".to_owned(),
+        1 => "1 figure differs.".to_owned(),
+        found => format!("{found} figures differ."),
     };
     let how = match comparison.resampled {
-        "call" => "calls, taken as a whole",
+        "run" => "runs (a file each)",
+        "call" => {
+            "calls. What the calls of one run have in common, such as a busy machine, is not in it: for that, compare folders of at least five runs, a file each"
+        }
         _ => {
-            "turns, because there are too few calls: turns of one call that resemble each other make it look surer than it is"
+            "turns, because there are fewer than five calls. What the turns of one call have in common is not in it"
         }
     };
     vec![
         Block::Facts(facts),
         Block::Table(table),
         Block::Note(what),
+        Block::Note(format!(
+            "A difference counts if it is larger than its error, than {} % of the figure before and, of times, than 20 ms.",
+            comparison.least_change * 100.0,
+        )),
         Block::Note(format!(
             "The error is that of the difference at {} % confidence, from {} Poisson bootstrap resamples of {how}.",
             comparison.confidence * 100.0,

@@ -103,6 +103,16 @@ fn worse_holds_for_a_delay_and_not_for_the_same() {
             "conversation-report: --fail-if worse: AFTER is worse than BEFORE\n"
         )
     );
+    let (code, _) = status(&[
+        "--compare",
+        &before,
+        &slower,
+        "--fail-if",
+        "worse",
+        "--least-change",
+        "100%",
+    ]);
+    assert_eq!(code, Some(0));
     let (code, _) = status(&["--compare", &before, &slower, "--fail-if", "p50 > 1.2s"]);
     assert_eq!(code, Some(1));
 }
@@ -114,6 +124,7 @@ fn contradicting_arguments_give_2() {
         vec!["--compare", "a", "b", "c"],
         vec!["--tree", "x", "--format", "json"],
         vec!["--format", "yaml"],
+        vec!["--least-change", "much"],
     ] {
         assert_eq!(run(&arguments, b"").status.code(), Some(2), "{arguments:?}");
     }
