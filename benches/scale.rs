@@ -13,7 +13,7 @@
 mod programs;
 
 use opentelemetry::Context;
-use opentelemetry::trace::{Span as _, TraceContextExt as _, Tracer as _, TracerProvider as _};
+use opentelemetry::trace::{TraceContextExt as _, Tracer as _, TracerProvider as _};
 use opentelemetry_sdk::error::OTelSdkResult;
 use opentelemetry_sdk::trace::{SdkTracerProvider, SpanData, SpanProcessor};
 use programs::{Words, turn_by_hand_live, turn_of_ours};
@@ -126,10 +126,16 @@ fn memory(words: &Words) {
         };
         turns(2);
         let (past, ()) = growth(|| turns(200));
-        println!("memory | a past turn, of the last 256 | {} bytes", past / 200);
+        println!(
+            "memory | a past turn, of the last 256 | {} bytes",
+            past / 200
+        );
         turns(256);
         let (more, ()) = growth(|| turns(1_000));
-        println!("memory | a past turn beyond the last 256 | {} bytes", more / 1_000);
+        println!(
+            "memory | a past turn beyond the last 256 | {} bytes",
+            more / 1_000
+        );
     });
 }
 

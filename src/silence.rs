@@ -5,9 +5,7 @@
 //! is alive anywhere, `tracing` leaves its fast path in the whole program. So the thread is marked, and the layer
 //! looks at the mark.
 
-use std::cell::Cell;
-#[cfg(feature = "setup")]
-use std::marker::PhantomData;
+use std::{cell::Cell, marker::PhantomData};
 
 thread_local! {
     // Without a destructor: it can be read until the very end of a thread.

@@ -20,10 +20,10 @@ use tracing_subscriber::{Layer, registry::LookupSpan};
 use crate::{
     Conversations,
     environment::SetupError,
+    export::{Delivered, Delivery, Reporter, deadline},
     layer::ConversationLayer,
     recording::ConversationProcessor,
     settings::LayerSettings,
-    export::{Delivered, Delivery, Reporter, deadline},
 };
 pub use builder::Builder;
 use filter::ConversationFilter;

@@ -247,7 +247,7 @@ fn integers_of_ordinary_spans_inside_a_conversation_are_exported_as_integers() {
     assert_eq!(of("size"), Value::I64(7));
     assert_eq!(of("late"), Value::I64(8));
     assert_eq!(of("huge"), Value::String("18446744073709551615".into()));
-    assert_each_key_once(&[post.clone()]);
+    assert_each_key_once(std::slice::from_ref(&post));
 }
 
 /// A transcription that opens in the first turn and whose first transcript arrives in the second, with an ordinary and a

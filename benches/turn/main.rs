@@ -9,7 +9,8 @@
 //! drops spans, and export the same attributes. `subscribers.rs` says under what a program runs, `programs.rs` what it
 //! does.
 
-#![allow(missing_docs)] // the harness's macros make public items
+#![allow(missing_docs, reason = "the harness's macros make public items")]
+#![allow(clippy::expect_used, reason = "a benchmark may fail")]
 
 mod programs;
 mod subscribers;

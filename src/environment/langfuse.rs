@@ -35,7 +35,8 @@ pub(super) fn settings(
             "unset, as long as this program is built without the feature `http` of tracing-conversation",
         ));
     }
-    if let Some(protocol) = set(PROTOCOL)?.filter(|protocol| protocol.eq_ignore_ascii_case("grpc")) {
+    if let Some(protocol) = set(PROTOCOL)?.filter(|protocol| protocol.eq_ignore_ascii_case("grpc"))
+    {
         return Err(SetupError::variable(
             PROTOCOL[1],
             &protocol,
