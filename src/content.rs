@@ -337,7 +337,10 @@ pub(crate) fn is_content(key: &str) -> bool {
                 | "err"
         ),
         Some(b'p') => matches!(key, "prompt" | "prompts"),
-        Some(b'c') => matches!(key, "content" | "completion"),
+        Some(b'c') => matches!(
+            key,
+            "content" | "completion" | "conversation.input" | "conversation.output"
+        ),
         Some(b'm') => matches!(key, "message" | "messages"),
         Some(b'q') => key == "query",
         Some(b'a') => key == "arguments",

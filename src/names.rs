@@ -10,6 +10,10 @@ pub const TURN: &str = "turn";
 pub const CONVERSATION_ID: &str = "conversation.id";
 /// Attribute of a conversation: what kind it is, `voice` unless set.
 pub const CONVERSATION_TYPE: &str = "conversation.type";
+/// Attribute of a conversation: the user's first words.
+pub const CONVERSATION_INPUT: &str = "conversation.input";
+/// Attribute of a conversation: the bot's last words.
+pub const CONVERSATION_OUTPUT: &str = "conversation.output";
 /// Field that addresses an event to the layer; its value is one of [`event`].
 pub const CONVERSATION_EVENT: &str = "conversation.event";
 /// Attribute: the conversation's id under OpenTelemetry's GenAI conventions.

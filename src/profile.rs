@@ -15,8 +15,6 @@ mod words;
 pub use exporter::ConversationExporter;
 pub(crate) use translator::{Profiles, Translator};
 
-use opentelemetry_sdk::trace::SpanData;
-
 /// Whose names a span carries besides those of the contract.
 ///
 /// A profile adds no information to a span: without content in the span there is none in what is added. `docs/backends`
@@ -78,15 +76,6 @@ impl Profile {
     /// Whether it is a backend's, beyond the conventions that any collector reads.
     fn is_of_a_backend(self) -> bool {
         !matches!(self, Self::Default | Self::Pipecat)
-    }
-
-    /// Adds to a finished span what the backend reads; does nothing for [`Default`](Self::Default).
-    ///
-    /// For [`ConversationProcessor`](crate::ConversationProcessor), which runs on the program's threads.
-    pub(crate) fn apply(&self, span: &mut SpanData) {
-        if *self != Self::Default {
-            Profiles::of([*self]).translator().apply(span);
-        }
     }
 }
 

@@ -88,7 +88,7 @@ fn expected() -> Vec<String> {
         llm(3),
         post,
         turn(3, "conversation_ended", true) + " turn.ended_by_conversation_end=true",
-        "conversation conversation.id=c1 conversation.type=voice gen_ai.conversation.id=c1 tier=premium"
+        "conversation conversation.id=c1 conversation.output=Yes. conversation.type=voice gen_ai.conversation.id=c1 tier=premium"
             .to_owned(),
     ]
 }

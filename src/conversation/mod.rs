@@ -213,6 +213,19 @@ impl ActiveConversation {
             self.identity.for_each_mark(None, |mark| all.insert(mark));
             let kind = self.shared.settings.conversation_type.clone();
             all.set(names::CONVERSATION_TYPE, kind);
+            let (input, output) = {
+                let mut state = lock(&self.state);
+                (state.first_input.take(), state.last_output.take())
+            };
+            let words = [
+                (names::CONVERSATION_INPUT, input),
+                (names::CONVERSATION_OUTPUT, output),
+            ];
+            for (key, words) in words {
+                if let Some(words) = words {
+                    all.set(key, words);
+                }
+            }
             all.extend(attributes);
             let ended = Ended {
                 attributes: all.into_parts().0,
@@ -395,6 +408,22 @@ impl ActiveConversation {
         lock(&self.state).interruptions
     }
 
+    /// Keeps what was said in a turn, for the conversation's span.
+    fn keep_words(&self, turn: &AttributeList) {
+        let text = |key| match turn.get(key) {
+            Some(Value::String(text)) => Some(text.clone()),
+            _ => None,
+        };
+        let (input, output) = (text(names::TURN_INPUT), text(names::TURN_OUTPUT));
+        let mut state = lock(&self.state);
+        if state.first_input.is_none() {
+            state.first_input = input;
+        }
+        if output.is_some() {
+            state.last_output = output;
+        }
+    }
+
     #[inline(never)]
     fn export_turn(&self, ended: EndedTurn) {
         let EndedTurn {
@@ -423,6 +452,7 @@ impl ActiveConversation {
         // What the program annotated may be anything.
         let bounds = facts.attributes.is_empty().then(|| content.bounds());
         facts.add_to(&mut attributes, content);
+        self.keep_words(&attributes);
         let (mut attributes, dropped) = attributes.into_parts();
         let time = self.wall + at;
         let extras = facts.extras.take();

@@ -9,7 +9,7 @@ use crate::latency::{FirstByte, Latency, MeasuredFrom};
 use crate::service_kind::ServiceKind;
 use crate::settings::TraceMode;
 use crate::turns::{Change, EndReason, Speech, Turns};
-use opentelemetry::{Key, KeyValue, Value};
+use opentelemetry::{Key, KeyValue, StringValue, Value};
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
@@ -24,6 +24,9 @@ pub(super) struct State {
     past: VecDeque<PastTurn>,
     pub(super) interruptions: u64,
     pub(super) attributes: AttributeList,
+    /// The user's first words and the bot's last, of turns that have ended.
+    pub(super) first_input: Option<StringValue>,
+    pub(super) last_output: Option<StringValue>,
     /// When something happened last, from the conversation's start.
     pub(super) last_event: Duration,
     pub(super) deadline_is_set: bool,
@@ -47,6 +50,8 @@ impl State {
             past: VecDeque::new(),
             interruptions: 0,
             attributes: AttributeList::default(),
+            first_input: None,
+            last_output: None,
             last_event: Duration::ZERO,
             deadline_is_set: false,
             ended: false,

@@ -124,7 +124,7 @@ impl<'a> Facts<'a> {
     /// The input as text.
     pub(super) fn input(&self) -> Option<StringValue> {
         let key = match self.kind {
-            Kind::Conversation => CONVERSATION_INPUT,
+            Kind::Conversation => names::CONVERSATION_INPUT,
             Kind::Turn => names::TURN_INPUT,
             Kind::Tts => names::TEXT,
             Kind::Tool => "gen_ai.tool.call.arguments",
@@ -138,7 +138,7 @@ impl<'a> Facts<'a> {
     /// The output as text.
     pub(super) fn output(&self) -> Option<StringValue> {
         let key = match self.kind {
-            Kind::Conversation => CONVERSATION_OUTPUT,
+            Kind::Conversation => names::CONVERSATION_OUTPUT,
             Kind::Turn => names::TURN_OUTPUT,
             Kind::Stt => names::TRANSCRIPT,
             Kind::Tool => names::GEN_AI_TOOL_CALL_RESULT,
@@ -215,11 +215,6 @@ impl<'a> Facts<'a> {
             .flatten()
     }
 }
-
-/// The user's first words, set by the layer.
-const CONVERSATION_INPUT: &str = "conversation.input";
-/// The bot's last words, set by the layer.
-const CONVERSATION_OUTPUT: &str = "conversation.output";
 
 /// Attributes to add to a span.
 #[derive(Default)]

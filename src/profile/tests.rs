@@ -1,3 +1,4 @@
+use opentelemetry_sdk::trace::SpanData;
 use std::time::{Duration, UNIX_EPOCH};
 
 use opentelemetry::trace::{SpanContext, SpanId, SpanKind, Status};

@@ -5,7 +5,6 @@ use crate::attribute_list::{AttributeList, fingerprint};
 use crate::clock::lock;
 use crate::content::{Bounds, ContentPolicy};
 use crate::names;
-use crate::profile::Profile;
 use opentelemetry::trace::{Span as _, SpanId, Status};
 use opentelemetry::{Array, Context, KeyValue, Value};
 use opentelemetry_sdk::Resource;
@@ -67,7 +66,6 @@ enum Correction {
 struct Inner {
     processors: Vec<Box<dyn SpanProcessor>>,
     content: ContentPolicy,
-    profile: Profile,
     limits: SpanLimits,
 }
 
@@ -81,7 +79,6 @@ impl ConversationProcessor {
             inner: RwLock::new(Inner {
                 processors: vec![Box::new(processor)],
                 content: ContentPolicy::default(),
-                profile: Profile::default(),
                 limits: limits_from_environment(),
             }),
             corrections: Mutex::default(),
@@ -114,15 +111,6 @@ impl ConversationProcessor {
     #[must_use]
     pub fn with_limits(self, limits: SpanLimits) -> Self {
         self.write().limits = limits;
-        self
-    }
-
-    /// Whose names spans carry besides those of the contract. Default: nobody's.
-    ///
-    /// [`Telemetry`](crate::Telemetry) has no need of it: it adds them on its export thread.
-    #[must_use]
-    pub fn with_profile(self, profile: Profile) -> Self {
-        self.write().profile = profile;
         self
     }
 
@@ -227,8 +215,7 @@ impl Inner {
         self.pass_on(span);
     }
 
-    fn pass_on(&self, mut span: SpanData) {
-        self.profile.apply(&mut span);
+    fn pass_on(&self, span: SpanData) {
         if let Some((last, others)) = self.processors.split_last() {
             for processor in others {
                 processor.on_end(span.clone());
@@ -347,7 +334,6 @@ impl std::fmt::Debug for ConversationProcessor {
         f.debug_struct("ConversationProcessor")
             .field("processors", &inner.processors)
             .field("content", &inner.content)
-            .field("profile", &inner.profile)
             .field("limits", &inner.limits)
             .finish()
     }
