@@ -97,7 +97,7 @@ fn reported(paths: &[PathBuf], mut totals: Totals) -> Result<(Report, Totals), F
     let report = Report::new(&totals, input);
     if report.is_empty() {
         return Err(Failure(format!(
-            "no conversation in {}: {} lines, {} of them not readable, {} spans; each span of a conversation has the attribute conversation.id",
+            "no conversation in {} (lines: {}, not readable: {}, spans: {}); each span of a conversation has the attribute conversation.id",
             named(paths),
             report.input.lines.lines,
             report.input.lines.bad_lines,

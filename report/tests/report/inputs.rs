@@ -40,6 +40,34 @@ fn other_signals_of_a_collectors_file_are_passed_over() {
     assert_eq!(counted(&[], input.as_bytes()), (2, 1));
 }
 
+/// A collector's file exporter leaves out what is empty, and writes a root's parent as an empty text.
+#[test]
+fn a_collectors_lines_give_the_same_report() {
+    let ours = calls(1, 0.0, 5);
+    let theirs = ours.lines().map(|line| {
+        let mut line: serde_json::Value = serde_json::from_str(line).unwrap();
+        let resource = &mut line["resourceSpans"][0];
+        resource["schemaUrl"] = "https://opentelemetry.io/schemas/1.37.0".into();
+        for span in resource["scopeSpans"][0]["spans"].as_array_mut().unwrap() {
+            let span = span.as_object_mut().unwrap();
+            for key in ["events", "links", "traceState", "flags"] {
+                span.remove(key);
+            }
+            span.entry("parentSpanId").or_insert("".into());
+            if span["status"]["code"] == 0 {
+                span.insert("status".into(), serde_json::json!({}));
+            }
+        }
+        line.to_string() + "\n"
+    });
+    let theirs: String = theirs.collect();
+    assert_ne!(ours, theirs);
+    assert_eq!(
+        printed(&[], ours.as_bytes()),
+        printed(&[], theirs.as_bytes())
+    );
+}
+
 #[test]
 fn what_cannot_be_read_says_what_can_be_done() {
     let folder = folder("unreadable");
@@ -69,7 +97,7 @@ fn what_cannot_be_read_says_what_can_be_done() {
         ),
         (
             &logs,
-            "log.jsonl: 1 lines, 1 of them not readable, 0 spans; each span of a conversation has",
+            "log.jsonl (lines: 1, not readable: 1, spans: 0); each span of a conversation has",
         ),
     ] {
         let output = run(&[path], b"");
