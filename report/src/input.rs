@@ -101,7 +101,7 @@ impl Input {
             let line = lines.next().map_err(|error| {
                 Failure(format!("{name}: line {number}: cannot be read: {error}"))
             })?;
-            let spans = match line {
+            let read = match line {
                 Line::End => return Ok(()),
                 Line::Whole([]) => continue,
                 Line::Whole(line) if number == 1 && compression(line).is_some() => {
@@ -110,21 +110,18 @@ impl Input {
                         "{name}: is compressed; decompress it first: {with} {name} | conversation-report -"
                     )));
                 }
-                Line::Whole(line) => otlp::read(line),
+                Line::Whole(line) => otlp::read(line, |span| reader.span(span)),
                 Line::TooLong => Err(format!("is longer than {} MiB", lines::MOST >> 20)),
             };
             self.lines += 1;
-            match spans {
-                Ok(request) => request.into_spans().for_each(|span| reader.span(&span)),
-                Err(reason) => {
-                    self.bad_lines += 1;
-                    if self.bad.len() < DESCRIBED {
-                        self.bad.push(BadLine {
-                            file: name.to_owned(),
-                            line: number,
-                            reason: clean(&reason, 300),
-                        });
-                    }
+            if let Err(reason) = read {
+                self.bad_lines += 1;
+                if self.bad.len() < DESCRIBED {
+                    self.bad.push(BadLine {
+                        file: name.to_owned(),
+                        line: number,
+                        reason: clean(&reason, 300),
+                    });
                 }
             }
         }

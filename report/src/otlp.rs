@@ -7,22 +7,43 @@ use std::borrow::Cow;
 use std::fmt;
 
 use serde::Deserialize;
-use serde::de::{Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
+use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 
-/// Reads one line.
+/// How many bytes a line may have of which all spans are held at once. A span of two bytes takes a hundred times as much.
+const HELD: usize = 1 << 20;
+
+/// How many attributes of a span are kept; the SDK's own limit is 128.
+const ATTRIBUTES: usize = 1_024;
+
+/// Hands each span of a line to `each`, if the whole line can be read.
 ///
 /// # Errors
 ///
-/// Says what is wrong with the line and, where the parser knows it, at which column.
-pub(crate) fn read(line: &[u8]) -> Result<Request<'_>, String> {
-    let request: Request<'_> = serde_json::from_slice(line).map_err(|error| reason(&error))?;
-    if request.resource_spans.is_none()
-        && request.resource_metrics.is_none()
-        && request.resource_logs.is_none()
-    {
+/// What is wrong with the line and, where the parser knows it, at which column.
+pub(crate) fn read(line: &[u8], mut each: impl FnMut(&Span<'_>)) -> Result<(), String> {
+    if line.len() <= HELD {
+        let mut spans = Vec::new();
+        parse(line, &mut |span| spans.push(span))?;
+        spans.iter().for_each(each);
+        Ok(())
+    } else {
+        // Twice, so that nothing of a line is counted that turns out to be broken, and nothing has to be held.
+        parse(line, &mut |_| ())?;
+        parse(line, &mut |span| each(&span))
+    }
+}
+
+fn parse<'a>(line: &'a [u8], each: &mut dyn FnMut(Span<'a>)) -> Result<(), String> {
+    let mut parser = serde_json::Deserializer::from_slice(line);
+    let request = Object { path: &PATH, each };
+    let is_export = request
+        .deserialize(&mut parser)
+        .and_then(|is_export| parser.end().map(|()| is_export))
+        .map_err(|error| reason(&error))?;
+    if !is_export {
         return Err("is JSON, but has no `resourceSpans`".to_owned());
     }
-    Ok(request)
+    Ok(())
 }
 
 /// The message of a parser that was given one line: its line number would always be 1.
@@ -34,38 +55,103 @@ fn reason(error: &serde_json::Error) -> String {
     format!("{what} (column {})", error.column())
 }
 
-#[derive(Debug, Deserialize)]
-#[serde(expecting = "an OTLP/JSON export request")]
-pub(crate) struct Request<'a> {
-    #[serde(borrow, rename = "resourceSpans", alias = "resource_spans")]
-    resource_spans: Option<Vec<ResourceSpans<'a>>>,
-    // What a collector's file exporter writes for other signals: understood, and not used.
-    #[serde(rename = "resourceMetrics", alias = "resource_metrics")]
-    resource_metrics: Option<IgnoredAny>,
-    #[serde(rename = "resourceLogs", alias = "resource_logs")]
-    resource_logs: Option<IgnoredAny>,
+/// The lists of an export request, each in the objects of the one before it; the last one has the spans. Each name as in
+/// OTLP/JSON, and as in the protocol's definition, which JSON parsers of protobuf messages accept too.
+const PATH: [[&str; 2]; 3] = [
+    ["resourceSpans", "resource_spans"],
+    ["scopeSpans", "scope_spans"],
+    ["spans", "spans"],
+];
+
+/// What a collector's file exporter writes for other signals: understood, and not used.
+const OTHER_SIGNALS: [&str; 2] = ["resourceMetrics", "resourceLogs"];
+
+/// An object that has a list of the path; whether it has one, or another signal's, is its value.
+struct Object<'f, 'a> {
+    path: &'f [[&'static str; 2]],
+    each: &'f mut dyn FnMut(Span<'a>),
 }
 
-impl<'a> Request<'a> {
-    pub(crate) fn into_spans(self) -> impl Iterator<Item = Span<'a>> {
-        let resource_spans = self.resource_spans.into_iter().flatten();
-        let scope_spans = resource_spans.flat_map(|it| it.scope_spans.into_iter().flatten());
-        scope_spans
-            .flat_map(|it| it.spans.into_iter().flatten())
-            .map(Span::from)
+impl<'de> DeserializeSeed<'de> for Object<'_, 'de> {
+    type Value = bool;
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<bool, D::Error> {
+        deserializer.deserialize_map(self)
     }
 }
 
-#[derive(Debug, Deserialize)]
-struct ResourceSpans<'a> {
-    #[serde(borrow, rename = "scopeSpans", alias = "scope_spans")]
-    scope_spans: Option<Vec<ScopeSpans<'a>>>,
+impl<'de> Visitor<'de> for Object<'_, 'de> {
+    type Value = bool;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an object of an OTLP/JSON export request")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<bool, A::Error> {
+        let mut found = false;
+        while let Some(key) = map.next_key::<Value<'de>>()? {
+            let key = key.text().unwrap_or_default();
+            match self.path {
+                [names, rest @ ..] if names.contains(&key) => {
+                    found = true;
+                    map.next_value_seed(List {
+                        path: rest,
+                        each: &mut *self.each,
+                    })?;
+                }
+                _ => {
+                    found |= OTHER_SIGNALS.contains(&key);
+                    map.next_value::<IgnoredAny>()?;
+                }
+            }
+        }
+        Ok(found)
+    }
 }
 
-#[derive(Debug, Deserialize)]
-struct ScopeSpans<'a> {
-    #[serde(borrow)]
-    spans: Option<Vec<RawSpan<'a>>>,
+/// A list of objects that lie further down the path or, at its end, of spans.
+struct List<'f, 'a> {
+    path: &'f [[&'static str; 2]],
+    each: &'f mut dyn FnMut(Span<'a>),
+}
+
+impl<'de> DeserializeSeed<'de> for List<'_, 'de> {
+    type Value = ();
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
+        deserializer.deserialize_any(self)
+    }
+}
+
+impl<'de> Visitor<'de> for List<'_, 'de> {
+    type Value = ();
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a list")
+    }
+
+    fn visit_unit<E>(self) -> Result<(), E> {
+        Ok(())
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<(), A::Error> {
+        if self.path.is_empty() {
+            while let Some(span) = list.next_element::<RawSpan<'de>>()? {
+                (self.each)(span.into());
+            }
+        } else {
+            loop {
+                let next = Object {
+                    path: self.path,
+                    each: &mut *self.each,
+                };
+                if list.next_element_seed(next)?.is_none() {
+                    break;
+                }
+            }
+        }
+        Ok(())
+    }
 }
 
 #[derive(Debug, Deserialize)]
@@ -84,7 +170,7 @@ struct RawSpan<'a> {
     #[serde(borrow, rename = "endTimeUnixNano", alias = "end_time_unix_nano")]
     end: Value<'a>,
     #[serde(borrow)]
-    attributes: Option<Vec<KeyValue<'a>>>,
+    attributes: Attributes<'a>,
     #[serde(borrow)]
     status: Option<Status<'a>>,
 }
@@ -98,9 +184,45 @@ impl Default for RawSpan<'_> {
             name: Value::Other,
             start: Value::Other,
             end: Value::Other,
-            attributes: None,
+            attributes: Attributes::default(),
             status: None,
         }
+    }
+}
+
+/// The first attributes of a span.
+#[derive(Debug, Default)]
+struct Attributes<'a>(Vec<(Cow<'a, str>, Value<'a>)>);
+
+impl<'de: 'a, 'a> Deserialize<'de> for Attributes<'a> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct AList;
+
+        impl<'de> Visitor<'de> for AList {
+            type Value = Attributes<'de>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a list of attributes")
+            }
+
+            fn visit_unit<E>(self) -> Result<Self::Value, E> {
+                Ok(Attributes::default())
+            }
+
+            fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Self::Value, A::Error> {
+                let mut attributes = Vec::new();
+                while let Some(KeyValue { key, value }) = list.next_element::<KeyValue<'de>>()? {
+                    if let Some(key) = owned_text(key)
+                        && attributes.len() < ATTRIBUTES
+                    {
+                        attributes.push((key, value.map_or(Value::Other, Value::from)));
+                    }
+                }
+                Ok(Attributes(attributes))
+            }
+        }
+
+        deserializer.deserialize_any(AList)
     }
 }
 
@@ -313,7 +435,6 @@ impl Span<'_> {
 
 impl<'a> From<RawSpan<'a>> for Span<'a> {
     fn from(raw: RawSpan<'a>) -> Self {
-        let attributes = raw.attributes.into_iter().flatten();
         let (failed, failure) = match raw.status {
             None => (false, None),
             Some(status) => (
@@ -334,11 +455,7 @@ impl<'a> From<RawSpan<'a>> for Span<'a> {
             end: raw.end.count(),
             failed,
             failure,
-            attributes: attributes
-                .filter_map(|KeyValue { key, value }| {
-                    Some((owned_text(key)?, value.map_or(Value::Other, Value::from)))
-                })
-                .collect(),
+            attributes: raw.attributes.0,
         }
     }
 }
@@ -364,7 +481,9 @@ mod tests {
     use super::*;
 
     fn spans(line: &str) -> Vec<Span<'_>> {
-        read(line.as_bytes()).unwrap().into_spans().collect()
+        let mut spans = Vec::new();
+        parse(line.as_bytes(), &mut |span| spans.push(span)).unwrap();
+        spans
     }
 
     fn span(span: &str) -> String {
@@ -436,13 +555,35 @@ mod tests {
             (r#"{"level":"info"}"#, "has no `resourceSpans`"),
             ("hello", "expected value (column 1)"),
             (r#"{"resourceSpans":[{"#, "EOF while parsing"),
-            (r#"{"resourceSpans":5}"#, "expected a sequence"),
-            ("5", "expected an OTLP/JSON export request"),
+            (r#"{"resourceSpans":5}"#, "expected a list"),
+            ("5", "of an OTLP/JSON export request"),
+            (r#"{"resourceSpans":[]} {}"#, "trailing characters"),
             (&span(r#"{"endTimeUnixNano":1e999}"#), "number out of range"),
-            (&"[".repeat(100_000), "EOF while parsing"),
+            (&"[".repeat(100_000), "invalid type: sequence"),
+            (
+                &format!("{{\"a\":{}", "[".repeat(100_000)),
+                "EOF while parsing",
+            ),
         ] {
-            let error = read(line.as_bytes()).unwrap_err();
+            let error = read(line.as_bytes(), |_| panic!("{line}")).unwrap_err();
             assert!(error.contains(why), "{why}: {error}");
         }
+    }
+
+    #[test]
+    fn nothing_of_a_long_line_is_read_before_its_end_is_known() {
+        let long = span(&vec!["{}"; HELD / 2].join(","));
+        let mut spans = 0;
+        read(long.as_bytes(), |_| spans += 1).unwrap();
+        assert_eq!(spans, HELD / 2);
+        let half = &long.as_bytes()[..long.len() - 3];
+        assert!(read(half, |_| panic!("a span of half a line")).is_err());
+    }
+
+    #[test]
+    fn the_number_of_attributes_is_bounded() {
+        let attributes = vec![r#"{"key":"a"}"#; ATTRIBUTES + 10].join(",");
+        let line = span(&format!(r#"{{"attributes":[{attributes}]}}"#));
+        assert_eq!(spans(&line)[0].attributes().count(), ATTRIBUTES);
     }
 }

@@ -11,8 +11,7 @@ fn sampled(seed: u64, slower: f64, calls: u64) -> (Report, Samples) {
     let mut made = made::Calls::new(seed, slower);
     for _ in 0..calls {
         let line = made::line(&made.next());
-        let request = otlp::read(line.trim().as_bytes()).unwrap();
-        request.into_spans().for_each(|span| totals.span(&span));
+        otlp::read(line.trim().as_bytes(), |span| totals.span(span)).unwrap();
     }
     totals.finish();
     let report = Report::new(&totals, Input::default());
@@ -131,8 +130,7 @@ fn runs(seed: u64, slower: f64, shared: f64, runs: u64) -> (Report, Samples) {
         let mut made = made::Calls::new(1_000 * seed + run, slower + shared);
         for _ in 0..10 {
             let line = made::line(&made.next());
-            let request = otlp::read(line.trim().as_bytes()).unwrap();
-            request.into_spans().for_each(|span| totals.span(&span));
+            otlp::read(line.trim().as_bytes(), |span| totals.span(span)).unwrap();
         }
     }
     totals.finish();

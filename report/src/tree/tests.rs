@@ -22,8 +22,7 @@ fn printed(id: &str, spans: &[String]) -> Result<String, String> {
         spans.join(",")
     )
     .replace('\n', "");
-    let request = otlp::read(line.as_bytes())?;
-    request.into_spans().for_each(|span| tree.add(&span));
+    otlp::read(line.as_bytes(), |span| tree.span(span))?;
     tree.print().map_err(|failure| failure.to_string())
 }
 
