@@ -72,6 +72,7 @@ waiting = 2
 dropped_queue_full = 0
 rejected = 0
 failed = 0
+restarts = 0
 problem = \"503 Service Unavailable\"
 "
             )]

@@ -41,8 +41,10 @@ fn two_turns_after_a_greeting() {
 fn conversation_carries_the_first_words_of_the_user_and_the_last_of_the_bot() {
     let stage = Stage::new();
     stage.play(two_turns_after_a_greeting);
+    let mut tree = stage.tree(&[KEYS[0], KEYS[1], "turn.input", "turn.output"]);
+    tree.retain(|line| line.contains("conversation") || line.contains("turn"));
     assert_eq!(
-        stage.tree(&[KEYS[0], KEYS[1], "turn.input", "turn.output"])[..4],
+        tree,
         [
             "conversation conversation.input=one conversation.output=Two.",
             "  turn turn.output=Hello.",

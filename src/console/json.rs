@@ -21,7 +21,7 @@ use crate::export::to_json;
 ///
 /// ```
 /// use opentelemetry_sdk::trace::SdkTracerProvider;
-/// use tracing_conversation::JsonLinesExporter;
+/// use tracing_conversation::console::JsonLinesExporter;
 ///
 /// let provider = SdkTracerProvider::builder().with_simple_exporter(JsonLinesExporter::stdout()).build();
 /// # drop(provider);

@@ -4,8 +4,8 @@ use super::standing::Standing;
 use super::table::{Found, Opening};
 use super::tracked::TrackedSpan;
 use super::{ConversationLayer, LayerState, stack};
+use crate::conversation::ActiveConversation;
 use crate::conversation::service::{ServiceSpan, exported_value};
-use crate::conversation::{ActiveConversation, Transition};
 use crate::field::{FieldValue, FieldVisitor, SelectedFields};
 use crate::latency::FirstByte;
 use crate::names;
@@ -164,13 +164,19 @@ where
                 ),
             };
         }
+        if fields.conversation.is_none()
+            && let Some(conversation) = standing.as_ref().and_then(Standing::conversation)
+            && self.apply(conversation, boundary, &fields, event)
+        {
+            return;
+        }
         let found = self.conversation(
             fields.conversation.as_ref(),
             standing.as_ref(),
             boundary.opening(),
         );
         if let Found::Open(conversation) = found {
-            self.apply(&conversation, boundary, fields, event);
+            self.apply(&conversation, boundary, &fields, event);
         }
     }
 
@@ -209,14 +215,15 @@ where
         service.first_byte(self.state.now().saturating_sub(fields.ago), what);
     }
 
+    /// Applies an event to a conversation. Returns whether that has not ended.
     #[inline]
     fn apply(
         &self,
         conversation: &Arc<ActiveConversation>,
         boundary: Boundary,
-        fields: BoundaryFields,
+        fields: &BoundaryFields,
         event: &Event<'_>,
-    ) {
+    ) -> bool {
         // Formatted before the conversation is locked: it may ask for the conversation.
         let annotation = if boundary == Boundary::Annotate {
             self.annotation(event)
@@ -224,34 +231,33 @@ where
             Vec::new()
         };
         let at = self.state.now().saturating_sub(fields.ago);
-        let stop = fields.stop;
-        let reason = fields.reason.filter(|_| boundary.ends_conversation());
-        conversation.act(at, |transition| {
-            match boundary {
-                Boundary::ClientConnected => transition.client_connected(),
-                Boundary::UserStarted => transition.user_started(),
-                Boundary::UserStopped => transition.user_stopped(),
-                Boundary::VadStarted => transition.vad_started(),
-                Boundary::VadStopped => transition.vad_stopped(stop),
-                Boundary::BotStarted => transition.bot_started(),
-                Boundary::BotStopped => transition.bot_stopped(),
-                Boundary::Interruption => transition.interrupted(),
-                Boundary::Annotate => {
-                    for (field, value) in annotation {
-                        transition.annotate(field.into(), value);
-                    }
+        let applied = conversation.act(at, |transition| match boundary {
+            Boundary::ClientConnected => transition.client_connected(),
+            Boundary::UserStarted => transition.user_started(),
+            Boundary::UserStopped => transition.user_stopped(),
+            Boundary::VadStarted => transition.vad_started(),
+            Boundary::VadStopped => transition.vad_stopped(fields.stop),
+            Boundary::BotStarted => transition.bot_started(),
+            Boundary::BotStopped => transition.bot_stopped(),
+            Boundary::Interruption => transition.interrupted(),
+            Boundary::Annotate => {
+                for (field, value) in annotation {
+                    transition.annotate(field.into(), value);
                 }
-                Boundary::ConversationStarted
-                | Boundary::ConversationEnded
-                | Boundary::ClientDisconnected
-                | Boundary::FirstByte => {}
             }
-            describe_end(transition, reason);
+            Boundary::ConversationEnded | Boundary::ClientDisconnected => {
+                if let Some(reason) = &fields.reason {
+                    let reason = reason.clone();
+                    transition.describe([KeyValue::new(names::CONVERSATION_END_REASON, reason)]);
+                }
+            }
+            Boundary::ConversationStarted | Boundary::FirstByte => {}
         });
-        if boundary.ends_conversation() {
+        if applied.is_some() && boundary.ends_conversation() {
             self.state
                 .end(conversation, EndReason::ConversationEnded, fields.ago);
         }
+        applied.is_some()
     }
 
     #[inline(never)]
@@ -266,12 +272,6 @@ where
             },
         ));
         annotation
-    }
-}
-
-fn describe_end(transition: &mut Transition<'_>, reason: Option<String>) {
-    if let Some(reason) = reason {
-        transition.describe([KeyValue::new(names::CONVERSATION_END_REASON, reason)]);
     }
 }
 

@@ -207,6 +207,7 @@ impl ConversationProcessor {
 }
 
 impl Inner {
+    #[inline]
     fn export(&self, mut span: SpanData, bounds: Option<Bounds>) {
         span.end_time = span.end_time.max(span.start_time);
         if !self.is_sound(&span, bounds) {
@@ -215,6 +216,7 @@ impl Inner {
         self.pass_on(span);
     }
 
+    #[inline]
     fn pass_on(&self, span: SpanData) {
         if let Some((last, others)) = self.processors.split_last() {
             for processor in others {

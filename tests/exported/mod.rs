@@ -104,7 +104,14 @@ fn is_told(span: &str, line: &str) -> bool {
     let told = ["turn.input", "turn.output", "turn.was_interrupted=true"];
     match span {
         "turn" => told.iter().any(|told| line.starts_with(told)),
-        "conversation" => !line.starts_with("conversation.type") && !line.starts_with("gen_ai."),
+        "conversation" => ![
+            "conversation.type",
+            "conversation.input",
+            "conversation.output",
+            "gen_ai.",
+        ]
+        .iter()
+        .any(|derived| line.starts_with(derived)),
         _ => ![
             "conversation.id",
             "gen_ai.conversation.id",

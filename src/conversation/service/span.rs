@@ -2,6 +2,7 @@
 
 use super::{Effects, ServiceRecord};
 use crate::clock::{Time, lock};
+use crate::content::Bounds;
 use crate::conversation::{ActiveConversation, Parent, Shared, Transition, Turn, child_of};
 use crate::field::FieldValue;
 use crate::latency::FirstByte;
@@ -65,6 +66,13 @@ pub(crate) struct ServiceSpan {
     record: Mutex<Option<ServiceRecord>>,
 }
 
+/// A service span at its end.
+struct Finished {
+    span: SpanData,
+    /// What all its attributes keep to, where that is certain.
+    bounds: Option<Bounds>,
+}
+
 struct Moved {
     parent: SpanContext,
     /// Whether somebody may have sent its first context along.
@@ -83,6 +91,7 @@ struct Started {
 }
 
 impl ServiceSpan {
+    #[inline]
     pub(crate) fn new(new: NewService) -> Arc<Self> {
         let started = new.record.started;
         let start = match &new.conversation {
@@ -201,17 +210,29 @@ impl ServiceSpan {
     /// What contexts below it carry besides the span.
     fn base(&self) -> Context {
         let base = self.started().base.as_ref().unwrap_or(&self.parent.base);
-        match self.marks() {
-            Some(marks) if marks.pending.is_some() => base.with_value(marks),
+        let conversation = self.conversation.as_ref();
+        match (conversation, self.pending()) {
+            (Some(conversation), Some(pending)) => {
+                base.with_value(self.marks_in(conversation, Some(pending)))
+            }
             _ => base.clone(),
         }
     }
 
     /// What marks a span below it.
     pub(crate) fn marks(&self) -> Option<Marks> {
-        let mut marks = Marks::new(&self.conversation.as_ref()?.identity, self.turn());
-        marks.pending = self.pending();
-        Some(marks)
+        let conversation = self.conversation.as_ref()?;
+        Some(self.marks_in(conversation, self.pending()))
+    }
+
+    fn marks_in(
+        &self,
+        conversation: &ActiveConversation,
+        pending: Option<Arc<PendingTurn>>,
+    ) -> Marks {
+        let mut marks = Marks::new(&conversation.identity, self.turn());
+        marks.pending = pending;
+        marks
     }
 
     fn context_span(self: &Arc<Self>) -> ContextSpan {
@@ -402,45 +423,68 @@ impl ServiceSpan {
                     record.kind.is_interruptible() && interruptions > record.interruptions;
             }
         }
-        let record = lock(&self.record).take();
+        let mut guard = lock(&self.record);
+        let Some(record) = guard.as_mut() else {
+            return;
+        };
+        let turn_is_known = record.turn_is_known;
+        let finished = started
+            .is_recording
+            .then(|| self.finished(started, record, now));
+        *guard = None;
+        drop(guard);
         // What waits for a conversation that has ended meanwhile waits no longer.
-        if let Some(pending) = self.pending.get()
-            && record.as_ref().is_some_and(|record| !record.turn_is_known)
-        {
+        if let Some(pending) = self.pending.get().filter(|_| !turn_is_known) {
             self.export_waiting(pending.decide(Decision {
                 turn: self.turn(),
                 trace: None,
             }));
         }
-        if let Some(record) = record.filter(|_| started.is_recording) {
-            self.export(started, record, now);
+        // Not under the lock: processors run.
+        let processor = &self.shared.processor;
+        match (finished, &started.root) {
+            (None, _) => {}
+            (Some(finished), Some(root)) => {
+                let SpanData {
+                    attributes,
+                    status,
+                    end_time,
+                    events,
+                    links,
+                    name,
+                    ..
+                } = finished.span;
+                root.add(SpanExtras {
+                    events,
+                    links,
+                    status: Status::Unset,
+                    name: Some(name),
+                });
+                let ended = Ended {
+                    attributes,
+                    status,
+                    time: end_time,
+                };
+                guarded(|| processor.end_root(root, ended));
+            }
+            (Some(finished), None) => {
+                let pending = self.pending_above.as_deref();
+                guarded(|| processor.export(finished.span, finished.bounds, pending));
+            }
         }
     }
 
+    /// The span as it is exported.
     #[inline(never)]
-    fn export(&self, started: &Started, mut record: ServiceRecord, now: Time) {
+    fn finished(&self, started: &Started, record: &mut ServiceRecord, now: Time) -> Finished {
         let content = &self.shared.content;
         let status = record.finish(content);
         let bounds = (!record.is_set_from_outside).then(|| content.bounds());
-        let mut extras = record
-            .extras
-            .take()
-            .map_or_else(SpanExtras::default, |extras| *extras);
+        let extras = record.extras.take();
+        let mut extras = extras.map_or_else(SpanExtras::default, |extras| *extras);
         extras.set_status(status);
-        let (mut attributes, dropped_attributes) = record.attributes.into_parts();
-        let end_time = match &self.conversation {
-            Some(conversation) => conversation.wall(now),
-            None => self.shared.clock.wall(),
-        };
-        if let Some(root) = &started.root {
-            let ended = Ended {
-                attributes,
-                status: extras.status.clone(),
-                time: end_time,
-            };
-            root.add(extras);
-            return guarded(|| self.shared.processor.end_root(root, ended));
-        }
+        let (mut attributes, dropped_attributes) =
+            std::mem::take(&mut record.attributes).into_parts();
         let mut span_context = started.span_context.clone();
         let mut parent_span_id = started.parent_span_id;
         if let Some(Moved {
@@ -459,23 +503,27 @@ impl ServiceSpan {
             }
         }
         let limit = self.shared.limits.max_attributes_per_span;
-        let span = SpanData {
-            span_context,
-            parent_span_id,
-            parent_span_is_remote: started.parent_is_remote,
-            span_kind: self.kind.clone(),
-            name: extras.name.unwrap_or_else(|| self.name.clone()),
-            start_time: self.start,
-            end_time,
-            dropped_attributes_count: dropped_attributes + truncate(&mut attributes, limit),
-            attributes,
-            events: extras.events,
-            links: extras.links,
-            status: extras.status,
-            instrumentation_scope: self.shared.instrumentation_scope(),
-        };
-        let pending = self.pending_above.as_deref();
-        guarded(|| self.shared.processor.export(span, bounds, pending));
+        Finished {
+            bounds,
+            span: SpanData {
+                span_context,
+                parent_span_id,
+                parent_span_is_remote: started.parent_is_remote,
+                span_kind: self.kind.clone(),
+                name: extras.name.unwrap_or_else(|| self.name.clone()),
+                start_time: self.start,
+                end_time: match &self.conversation {
+                    Some(conversation) => conversation.wall(now),
+                    None => self.shared.clock.wall(),
+                },
+                dropped_attributes_count: dropped_attributes + truncate(&mut attributes, limit),
+                attributes,
+                events: extras.events,
+                links: extras.links,
+                status: extras.status,
+                instrumentation_scope: self.shared.instrumentation_scope(),
+            },
+        }
     }
 
     /// Adds to what the program has set on the span.
