@@ -27,9 +27,9 @@ RATE = 16_000
 
 
 def microphone(path):
-    """What the user says: silence while the bot greets, a question, silence for the answer, goodbye, silence."""
+    """What the user says: silence while the bot greets, a question, silence. The rest is said by the page's buttons."""
     sound = bytearray()
-    for part in (6.0, "weather", 9.0, "goodbye", 30.0):
+    for part in (6.0, "weather", 90.0):
         if isinstance(part, float):
             sound += bytes([128]) * int(part * RATE)
         else:
@@ -105,6 +105,10 @@ class Browser:
         result = self.ask("Runtime.evaluate", expression=expression, returnByValue=True)["result"]
         return result.get("value")
 
+    def press(self, phrase):
+        buttons = "[...document.querySelectorAll('#phrases button')]"
+        self.evaluate(f"{buttons}.find((button) => button.textContent.startsWith({json.dumps(phrase)})).click()")
+
     def wait(self, what, expression, seconds):
         deadline = time.monotonic() + seconds
         while time.monotonic() < deadline:
@@ -115,9 +119,32 @@ class Browser:
         raise RuntimeError(f"within {seconds} s: no {what}. The page says:\n{page}")
 
 
+class Screenshots:
+    """Pictures of the page for somebody to look at."""
+
+    SIZES = {"desk": (1000, 1000, False), "phone": (390, 844, True)}
+
+    def __init__(self, browser, directory):
+        self.browser, self.directory = browser, directory
+        if directory:
+            directory.mkdir(parents=True, exist_ok=True)
+
+    def take(self, moment):
+        if not self.directory:
+            return
+        for size, (width, height, mobile) in self.SIZES.items():
+            metrics = {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": mobile}
+            self.browser.ask("Emulation.setDeviceMetricsOverride", **metrics)
+            for scheme in ("light", "dark"):
+                features = [{"name": "prefers-color-scheme", "value": scheme}]
+                self.browser.ask("Emulation.setEmulatedMedia", features=features)
+                shot = self.browser.ask("Page.captureScreenshot", format="png")
+                (self.directory / f"{moment}-{size}-{scheme}.png").write_bytes(base64.b64decode(shot["data"]))
+
+
 def main():
     parser = argparse.ArgumentParser()
-    parser.add_argument("--screenshot", type=pathlib.Path)
+    parser.add_argument("--screenshots", type=pathlib.Path, help="a directory: three moments, on a desk and on a phone, light and dark")
     parser.add_argument("program", nargs="?", default="target/debug/voice_agent")
     given = parser.parse_args()
     chromium = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
@@ -147,26 +174,49 @@ def main():
             browser.ask("Page.enable")
             browser.ask("Page.navigate", url=address)
             browser.wait("page", "document.readyState === 'complete' && !!document.getElementById('call')", 20)
+            shots = Screenshots(browser, given.screenshots)
+            browser.wait("phrases", "document.querySelectorAll('#phrases button').length === 4", 20)
             browser.evaluate("document.getElementById('call').click()")
-            says = "[...document.querySelectorAll('.turn')].map((turn) => turn.innerText)"
+            says = "[...document.querySelectorAll('#turns .turn')].map((turn) => turn.innerText)"
+            state = "document.getElementById('state').textContent"
+            now = "document.getElementById('now').innerText"
             browser.wait("greeting", f"{says}.some((turn) => /travel assistant/.test(turn))", 40)
+            browser.wait("hearing of the user", f"{state} === 'You are speaking'", 40)
+            browser.wait("part that grows", f"/language model/.test({now})", 40)
+            browser.wait("words before the turn is over", f"/What is the weather/.test({now}) && ({now}.match(/degrees/g) ?? []).length === 1", 40)
+            browser.wait("speaking bot", f"{state} === 'Speaking'", 40)
+            shots.take("speaking")
             browser.wait("answer about the weather", f"{says}.some((turn) => /get_weather/.test(turn) && /degrees/.test(turn))", 40)
+            browser.press("What should I see")
+            browser.wait("long answer", f"{state} === 'Speaking' && /old town/.test({now})", 40)
+            time.sleep(2)  # As long as somebody listens before they interrupt.
+            browser.press("Sorry to interrupt")
+            browser.wait("words that nobody heard", "/dinner/.test(document.querySelector('#turns s')?.textContent)", 40)
+            shots.take("interrupted")
+            browser.wait("answer to the interruption", f"/river at sunset/.test({now}) && {state} === 'Listening'", 40)
+            browser.press("That is all")
             browser.wait("goodbye", f"{says}.some((turn) => /Have a good trip/.test(turn))", 40)
-            if given.screenshot:
-                shot = browser.ask("Page.captureScreenshot", format="png", captureBeyondViewport=True)
-                given.screenshot.write_bytes(base64.b64decode(shot["data"]))
+            browser.wait("strip of four latencies", "document.querySelectorAll('#strip li').length === 4", 10)
             browser.evaluate("document.getElementById('call').click()")
             browser.wait("end of the conversation", "document.getElementById('turns').dataset.ended === 'true'", 10)
+            shots.take("ended")
             turns = browser.evaluate(says)
-            if len(turns) < 3:
-                raise RuntimeError(f"{len(turns)} turns instead of at least 3: {turns}")
+            if browser.evaluate("document.getElementById('problem').textContent"):
+                raise RuntimeError("the page complains: " + browser.evaluate("document.getElementById('problem').textContent"))
+            agent.kill()
+            agent.wait()
+            browser.evaluate("document.getElementById('call').click()")
+            browser.wait("complaint that the server is gone", "/does not answer/.test(document.getElementById('problem').textContent)", 20)
+
+            if len(turns) != 5:
+                raise RuntimeError(f"{len(turns)} turns instead of 5: {turns}")
             print(f"web page: ok, {len(turns)} turns, the tree appeared")
             return 0
         except (RuntimeError, StopIteration) as error:
             print(f"web page: FAILED, {error}")
             return 1
         finally:
-            agent.terminate()
+            agent.kill()
             agent.wait()
             if browser:
                 browser.process.terminate()

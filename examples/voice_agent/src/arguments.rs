@@ -17,7 +17,8 @@ they end. Keys in the environment or in .env (see .env.example) put real provide
   --serve ADDRESS  a browser is the caller: open http://ADDRESS, e.g. 127.0.0.1:8080
   --stand-ins ADDRESS
                    serve the stand-ins to other programs, e.g. at 127.0.0.1:9000, and hold no conversation
-  --record FILE    write the first conversation to a WAV file, the user left, the bot right
+  --record FILE    write the first conversation to a WAV file, the user left, the bot right; with --serve every call, the
+                   second to FILE-2 and so on
   --calls N        N conversations at once (1)
   --fast           run 8 times as fast; every figure in the traces is an eighth
   --speed X        run X times as fast

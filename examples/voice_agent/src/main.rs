@@ -10,6 +10,7 @@ mod arguments;
 mod audio;
 mod context;
 mod frames;
+mod live;
 mod pace;
 mod pipeline;
 mod secret;
@@ -31,9 +32,9 @@ use settings::Settings;
 use stand_in::{Behaviour, StandIns};
 use std::error::Error;
 use std::process::ExitCode;
-use telemetry::Live;
 use tokio::net::TcpListener;
 use tokio::sync::broadcast;
+use transport::web::Served;
 use transport::{caller, record, wav, web};
 
 fn main() -> ExitCode {
@@ -69,22 +70,30 @@ async fn run(arguments: &Arguments) -> Result<(), Box<dyn Error>> {
     if let User::Nobody(address) = &arguments.user {
         return stand_in(address, arguments).await;
     }
-    let live =
-        matches!(arguments.user, User::Browser(_)).then(|| Live(broadcast::Sender::new(1024)));
-    let telemetry = telemetry::start(live.clone())?;
+    let updates = matches!(arguments.user, User::Browser(_)).then(|| broadcast::Sender::new(1024));
+    let telemetry = telemetry::start(updates.clone())?;
     // Ctrl-c in the middle of a call loses nothing of it.
     telemetry.exit_on_signal()?;
-    let agent = prepare(arguments).await?;
-    match (&arguments.user, live) {
-        (User::Browser(address), Some(live)) => serve(address, agent, live).await,
+    let (agent, stood_in) = prepare(arguments).await?;
+    match (&arguments.user, updates) {
+        (User::Browser(address), Some(updates)) => {
+            let served = Served {
+                agent,
+                updates,
+                record: arguments.record.clone(),
+                stood_in,
+            };
+            serve(address, served).await
+        }
         _ => talk(arguments, &agent).await,
     }
 }
 
-async fn prepare(arguments: &Arguments) -> Result<Agent, Box<dyn Error>> {
+/// The agent, and the names of the keys that it has to do without.
+async fn prepare(arguments: &Arguments) -> Result<(Agent, Vec<&'static str>), Box<dyn Error>> {
     let settings = Settings::load()?;
     let pace = Pace::times(arguments.speed);
-    let missing: Vec<&str> = [
+    let missing: Vec<_> = [
         (settings.deepgram.is_none(), "DEEPGRAM_API_KEY"),
         (settings.openai.is_none(), "OPENAI_API_KEY"),
         (settings.cartesia.is_none(), "CARTESIA_API_KEY"),
@@ -101,7 +110,7 @@ async fn prepare(arguments: &Arguments) -> Result<Agent, Box<dyn Error>> {
         ));
     }
     let all_stood_in = missing.len() == 3;
-    Ok(Agent {
+    let agent = Agent {
         http: http_client()?,
         weather: if all_stood_in {
             stand_ins.weather()
@@ -113,7 +122,8 @@ async fn prepare(arguments: &Arguments) -> Result<Agent, Box<dyn Error>> {
         cartesia: settings.cartesia.unwrap_or_else(|| stand_ins.cartesia()),
         patience: Patience::default(),
         pace,
-    })
+    };
+    Ok((agent, missing))
 }
 
 fn behaviour(arguments: &Arguments) -> Behaviour {
@@ -146,13 +156,13 @@ fn http_client() -> reqwest::Result<reqwest::Client> {
 }
 
 /// Answers browsers until ctrl-c.
-async fn serve(address: &str, agent: Agent, live: Live) -> Result<(), Box<dyn Error>> {
+async fn serve(address: &str, served: Served) -> Result<(), Box<dyn Error>> {
     let listener = bind(address).await?;
     say(&format!(
         "Open http://{} and press Call; ctrl-c ends.",
         listener.local_addr()?
     ));
-    Ok(web::serve(listener, agent, live.0).await?)
+    Ok(web::serve(listener, served).await?)
 }
 
 /// Holds the calls that the arguments ask for.

@@ -1,18 +1,26 @@
 //! The only part of the agent that knows where its traces go.
 
+use crate::live::Live;
 use crate::transport::web::Update;
 use opentelemetry::Value;
 use opentelemetry_sdk::error::OTelSdkResult;
 use opentelemetry_sdk::trace::{SpanData, SpanExporter};
 use serde_json::{Map, json};
+use std::error::Error;
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 use tokio::sync::broadcast;
-use tracing_conversation::{Console, SetupError, Telemetry};
+use tracing_conversation::{Console, Telemetry};
+use tracing_subscriber::EnvFilter;
+use tracing_subscriber::filter::LevelFilter;
+use tracing_subscriber::prelude::*;
 
 /// Sets telemetry up from the environment. What this program adds: without any `OTEL_*` variable, turns are printed as
-/// trees; without `RUST_LOG`, only warnings are logged beside them; `live` gets every span as well.
-pub(crate) fn start(live: Option<Live>) -> Result<Telemetry, SetupError> {
+/// trees; without `RUST_LOG`, only warnings are logged beside them; the pages that follow `updates` get every span as well,
+/// and what happens until it ends.
+pub(crate) fn start(
+    updates: Option<broadcast::Sender<Arc<Update>>>,
+) -> Result<Telemetry, Box<dyn Error>> {
     let mut builder = Telemetry::builder();
     if std::env::var_os("OTEL_SERVICE_NAME").is_none() {
         builder = builder.service_name("voice_agent");
@@ -20,20 +28,38 @@ pub(crate) fn start(live: Option<Live>) -> Result<Telemetry, SetupError> {
     if !std::env::vars_os().any(|(name, _)| name.to_string_lossy().starts_with("OTEL_")) {
         builder = builder.console(Some(Console::Tree));
     }
-    if std::env::var_os("RUST_LOG").is_none() {
-        builder = builder.variable("RUST_LOG", "warn");
-    }
-    if let Some(live) = live {
-        builder = builder.exporter(live);
-    }
-    builder.init()
+    let Some(updates) = updates else {
+        if std::env::var_os("RUST_LOG").is_none() {
+            builder = builder.variable("RUST_LOG", "warn");
+        }
+        return Ok(builder.init()?);
+    };
+    let telemetry = builder.exporter(Finished(updates.clone())).build()?;
+    let log = EnvFilter::builder()
+        .with_default_directive(LevelFilter::WARN.into())
+        .from_env()?;
+    let words = !std::env::var(CAPTURE)
+        .is_ok_and(|value| ["false", "no_content"].contains(&value.to_lowercase().as_str()));
+    tracing_subscriber::registry()
+        .with(telemetry.layer())
+        .with(Live { updates, words })
+        .with(
+            tracing_subscriber::fmt::layer()
+                .with_writer(std::io::stderr)
+                .with_filter(log),
+        )
+        .try_init()?;
+    Ok(telemetry)
 }
+
+/// Where content is not to leave the process, the page gets none either.
+const CAPTURE: &str = "OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT";
 
 /// Shows spans to the web page as they end.
 #[derive(Clone, Debug)]
-pub(crate) struct Live(pub(crate) broadcast::Sender<Arc<Update>>);
+struct Finished(broadcast::Sender<Arc<Update>>);
 
-impl SpanExporter for Live {
+impl SpanExporter for Finished {
     async fn export(&self, batch: Vec<SpanData>) -> OTelSdkResult {
         for span in batch {
             // Fails when no page is open.

@@ -1,27 +1,35 @@
 //! A browser as the user: a page with a microphone, and beside it what is traced of the call.
 
-use super::{Playback, line};
+use super::{Playback, caller, line, record};
 use crate::agent::Agent;
 use crate::audio;
-use axum::Router;
-use axum::extract::State;
 use axum::extract::ws::{Message, WebSocket, WebSocketUpgrade};
+use axum::extract::{Path, State};
+use axum::http::header::{CONTENT_TYPE, HOST, ORIGIN};
+use axum::http::{HeaderMap, StatusCode};
 use axum::response::{Html, IntoResponse, Response};
 use axum::routing::get;
+use axum::{Json, Router};
 use futures_util::stream::SplitSink;
 use futures_util::{SinkExt, StreamExt};
-use serde_json::json;
+use serde_json::{Value, json};
+use std::ffi::OsStr;
 use std::io;
+use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 use tokio::net::TcpListener;
 use tokio::sync::broadcast;
 use tokio::time::timeout;
+use tracing::warn;
 
 /// The longest message that a page sends: a second of sound.
 const LONGEST: usize = 64 * 1024;
 /// After the end of a call, this long for its last spans to come.
 const AFTERWARDS: Duration = Duration::from_secs(2);
+/// How long a page may take nothing of what it is sent.
+const STALLED: Duration = Duration::from_secs(5);
 
 /// Something that was traced, for the page of the conversation that it is part of.
 #[derive(Debug)]
@@ -31,40 +39,116 @@ pub(crate) struct Update {
     pub(crate) json: String,
 }
 
+/// What the pages are served with.
 #[derive(Clone)]
-struct Served {
-    agent: Agent,
-    updates: broadcast::Sender<Arc<Update>>,
+pub(crate) struct Served {
+    pub(crate) agent: Agent,
+    pub(crate) updates: broadcast::Sender<Arc<Update>>,
+    /// Where calls are recorded: the first at this path, later ones beside it.
+    pub(crate) record: Option<PathBuf>,
+    /// The names of the keys that there are not.
+    pub(crate) stood_in: Vec<&'static str>,
 }
 
 /// Serves the page on `listener` until the task is dropped; each page is a call of its own.
-pub(crate) async fn serve(
-    listener: TcpListener,
-    agent: Agent,
-    updates: broadcast::Sender<Arc<Update>>,
-) -> io::Result<()> {
-    let router = Router::new()
-        .route("/", get(async || Html(include_str!("page.html"))))
-        .route("/call", get(call))
-        .with_state(Served { agent, updates });
-    axum::serve(listener, router).await
+pub(crate) async fn serve(listener: TcpListener, served: Served) -> io::Result<()> {
+    axum::serve(listener, router(served)).await
 }
 
-async fn call(State(served): State<Served>, upgrade: WebSocketUpgrade) -> Response {
+fn router(served: Served) -> Router {
+    let shared = Arc::new(Shared {
+        served,
+        calls: AtomicU64::new(0),
+    });
+    Router::new()
+        .route("/", get(async || Html(include_str!("page.html"))))
+        .route("/about", get(about))
+        .route("/speech/{number}", get(speech))
+        .route("/call", get(call))
+        .with_state(shared)
+}
+
+struct Shared {
+    served: Served,
+    calls: AtomicU64,
+}
+
+/// What the page tells the user: who is stood in for, and what can be said to them.
+async fn about(State(shared): State<Arc<Shared>>) -> Json<Value> {
+    let phrases = caller::script().map(|line| line.says);
+    Json(json!({"phrases": phrases, "stood_in": shared.served.stood_in}))
+}
+
+/// The recording of a phrase.
+async fn speech(Path(number): Path<usize>) -> Response {
+    match caller::script().get(number) {
+        Some(line) => ([(CONTENT_TYPE, "audio/wav")], line.recording).into_response(),
+        None => StatusCode::NOT_FOUND.into_response(),
+    }
+}
+
+async fn call(
+    State(shared): State<Arc<Shared>>,
+    headers: HeaderMap,
+    upgrade: WebSocketUpgrade,
+) -> Response {
+    if is_foreign(&headers) {
+        let why = "calls are for the page of this server only";
+        return (StatusCode::FORBIDDEN, why).into_response();
+    }
     upgrade
         .max_message_size(LONGEST)
-        .on_upgrade(async move |socket| talk(served, socket).await)
-        .into_response()
+        .on_upgrade(async move |socket| talk(shared, socket).await)
 }
 
-async fn talk(served: Served, socket: WebSocket) {
+/// Whether another site's page asks: any page may open a WebSocket to anywhere, and would listen in with our keys.
+fn is_foreign(headers: &HeaderMap) -> bool {
+    let text = |name| {
+        headers
+            .get(name)
+            .map(|value| value.to_str().unwrap_or_default())
+    };
+    let Some(origin) = text(ORIGIN) else {
+        // No browser.
+        return false;
+    };
+    let host = origin.split_once("://").map(|(_, host)| host);
+    host.is_none() || host != text(HOST)
+}
+
+/// Where the `number`th call is recorded: `call.wav`, `call-2.wav`, …
+fn numbered(path: &std::path::Path, number: u64) -> PathBuf {
+    if number == 1 {
+        return path.to_owned();
+    }
+    let part = |part: Option<&OsStr>| part.unwrap_or_default().to_string_lossy().into_owned();
+    let name = format!("{}-{number}", part(path.file_stem()));
+    let mut numbered = path.with_file_name(name);
+    if let Some(extension) = path.extension() {
+        numbered.set_extension(extension);
+    }
+    numbered
+}
+
+async fn talk(shared: Arc<Shared>, socket: WebSocket) {
+    let served = &shared.served;
     let id = crate::fresh_id();
     let mut updates = served.updates.subscribe();
-    let (mut page, mut from_page) = socket.split();
-    let (connection, said, mut heard) = line();
-    let greeting = json!({"type": "conversation", "id": id}).to_string();
-    if page.send(Message::Text(greeting.into())).await.is_err() {
-        return;
+    let (page, mut from_page) = socket.split();
+    let mut page = Page(page);
+    let (mut connection, said, mut heard) = line();
+    if let Some(path) = &served.record {
+        let path = numbered(path, 1 + shared.calls.fetch_add(1, Ordering::Relaxed));
+        connection = match record::tap(connection, &path, served.agent.pace) {
+            Ok(tapped) => tapped,
+            Err(error) => {
+                let why = format!("{}: {error}", path.display());
+                warn!(why, "the call cannot be recorded");
+                let message = json!({"type": "failed", "why": why}).to_string();
+                page.send(Message::Text(message.into())).await;
+                return;
+            }
+        };
     }
     let microphone = async {
         // Ends when the page hangs up or is gone; with it the line to the agent.
@@ -80,6 +164,7 @@ async fn talk(served: Served, socket: WebSocket) {
             }
         }
         drop(said);
+        std::future::pending().await
     };
     let speaker = async {
         loop {
@@ -88,20 +173,52 @@ async fn talk(served: Served, socket: WebSocket) {
                     Some(playback) => page.send(message(&playback)).await,
                     None => break,
                 },
-                update = updates.recv() => forward(&mut page, update, &id).await,
+                update = updates.recv() => page.forward(update, &id).await,
             };
-            if sent.is_err() {
-                break;
+            if sent.is_none() {
+                // With the line the conversation ends.
+                drop(heard);
+                return;
             }
         }
         let _ = timeout(AFTERWARDS, async {
-            while forward(&mut page, updates.recv().await, &id).await.is_ok() {}
+            while page.forward(updates.recv().await, &id).await.is_some() {}
         })
         .await;
-        let _ = page.close().await;
+        let _ = timeout(STALLED, page.0.close()).await;
     };
     let conversation = served.agent.converse(id.clone(), "web", connection);
-    tokio::join!(microphone, speaker, conversation);
+    let spoken = async { tokio::join!(speaker, conversation) };
+    // The call is over when the conversation is: a page that has stalled may never say that it hangs up.
+    tokio::select! {
+        () = microphone => {}
+        _ = spoken => {}
+    }
+}
+
+/// The way to the page.
+struct Page(SplitSink<WebSocket, Message>);
+
+impl Page {
+    /// None when the page is gone, or takes nothing for too long.
+    async fn send(&mut self, message: Message) -> Option<()> {
+        timeout(STALLED, self.0.send(message)).await.ok()?.ok()
+    }
+
+    async fn forward(
+        &mut self,
+        update: Result<Arc<Update>, broadcast::error::RecvError>,
+        id: &str,
+    ) -> Option<()> {
+        match update {
+            Ok(update) if update.conversation == id => {
+                self.send(Message::Text(update.json.as_str().into())).await
+            }
+            // A page that does not keep up misses some; the traces do not.
+            Ok(_) | Err(broadcast::error::RecvError::Lagged(_)) => Some(()),
+            Err(broadcast::error::RecvError::Closed) => None,
+        }
+    }
 }
 
 fn message(playback: &Playback) -> Message {
@@ -112,17 +229,42 @@ fn message(playback: &Playback) -> Message {
     }
 }
 
-async fn forward(
-    page: &mut SplitSink<WebSocket, Message>,
-    update: Result<Arc<Update>, broadcast::error::RecvError>,
-    id: &str,
-) -> Result<(), axum::Error> {
-    match update {
-        Ok(update) if update.conversation == id => {
-            page.send(Message::Text(update.json.as_str().into())).await
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn headers(host: &str, origin: Option<&str>) -> HeaderMap {
+        let mut headers = HeaderMap::new();
+        headers.insert(HOST, host.parse().unwrap());
+        if let Some(origin) = origin {
+            headers.insert(ORIGIN, origin.parse().unwrap());
         }
-        // A page that does not keep up misses some; the traces do not.
-        Ok(_) | Err(broadcast::error::RecvError::Lagged(_)) => Ok(()),
-        Err(error @ broadcast::error::RecvError::Closed) => Err(axum::Error::new(error)),
+        headers
+    }
+
+    #[test]
+    fn calls_from_pages_of_other_sites_are_refused() {
+        let host = "127.0.0.1:8080";
+        for origin in [
+            None,
+            Some("http://127.0.0.1:8080"),
+            Some("https://127.0.0.1:8080"),
+        ] {
+            assert!(!is_foreign(&headers(host, origin)), "{origin:?}");
+        }
+        for origin in ["http://evil.example", "http://127.0.0.1:8081", "null", ""] {
+            assert!(is_foreign(&headers(host, Some(origin))), "{origin}");
+        }
+    }
+
+    #[test]
+    fn later_calls_are_recorded_beside_the_first() {
+        for (number, path) in [
+            (1, "a/call.wav"),
+            (2, "a/call-2.wav"),
+            (10, "a/call-10.wav"),
+        ] {
+            assert_eq!(numbered("a/call.wav".as_ref(), number), PathBuf::from(path));
+        }
     }
 }
