@@ -39,11 +39,23 @@ pub(crate) fn from_bytes(bytes: &[u8]) -> Vec<i16> {
 }
 
 /// Reads a WAV file's content: 8 or 16 bits, any number of channels (the first is taken), any rate (resampled linearly).
-pub(crate) fn read_wav(bytes: &[u8]) -> Result<Samples, hound::Error> {
-    let mut reader = hound::WavReader::new(Cursor::new(bytes))?;
+///
+/// `Err` says what is allowed.
+pub(crate) fn read_wav(bytes: &[u8]) -> Result<Samples, String> {
+    let refused = |what: String| {
+        format!(
+            "{what}; allowed is a WAV file of 8 or 16 bit integers, of any rate and number of channels"
+        )
+    };
+    let mut reader =
+        hound::WavReader::new(Cursor::new(bytes)).map_err(|error| refused(error.to_string()))?;
     let spec = reader.spec();
     if spec.sample_format != hound::SampleFormat::Int || !matches!(spec.bits_per_sample, 8 | 16) {
-        return Err(hound::Error::Unsupported);
+        let kind = match spec.sample_format {
+            hound::SampleFormat::Int => "integers",
+            hound::SampleFormat::Float => "floating-point numbers",
+        };
+        return Err(refused(format!("{} bit {kind}", spec.bits_per_sample)));
     }
     let shift = 16 - spec.bits_per_sample;
     let channels = usize::from(spec.channels.max(1));
@@ -51,7 +63,8 @@ pub(crate) fn read_wav(bytes: &[u8]) -> Result<Samples, hound::Error> {
         .samples::<i16>()
         .step_by(channels)
         .map(|sample| sample.map(|value| value << shift))
-        .collect::<Result<_, _>>()?;
+        .collect::<Result<_, _>>()
+        .map_err(|error| refused(error.to_string()))?;
     Ok(resample(&first, spec.sample_rate).into())
 }
 
@@ -70,4 +83,29 @@ fn resample(samples: &[i16], rate: u32) -> Vec<i16> {
             (a + (b - a) * share) as i16
         })
         .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn refused_audio_says_what_is_allowed() {
+        let allowed =
+            "; allowed is a WAV file of 8 or 16 bit integers, of any rate and number of channels";
+        let mut bytes = Vec::new();
+        let spec = hound::WavSpec {
+            channels: 1,
+            sample_rate: 8_000,
+            bits_per_sample: 32,
+            sample_format: hound::SampleFormat::Float,
+        };
+        let mut writer = hound::WavWriter::new(Cursor::new(&mut bytes), spec).unwrap();
+        writer.write_sample(0.5f32).unwrap();
+        writer.finalize().unwrap();
+        let error = read_wav(&bytes).unwrap_err();
+        assert_eq!(error, format!("32 bit floating-point numbers{allowed}"));
+        let error = read_wav(b"OggS").unwrap_err();
+        assert!(error.ends_with(allowed), "{error}");
+    }
 }

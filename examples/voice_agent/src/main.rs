@@ -27,7 +27,8 @@ mod vad;
 use agent::Agent;
 use arguments::{Arguments, User};
 use pace::Pace;
-use services::Patience;
+use services::openai::OpenAi;
+use services::{Patience, cartesia, deepgram};
 use settings::Settings;
 use stand_in::{Behaviour, StandIns};
 use std::error::Error;
@@ -110,8 +111,10 @@ async fn prepare(arguments: &Arguments) -> Result<(Agent, Vec<&'static str>), Bo
         ));
     }
     let all_stood_in = missing.len() == 3;
+    let http = http_client()?;
+    check(&settings, &http).await?;
     let agent = Agent {
-        http: http_client()?,
+        http,
         weather: if all_stood_in {
             stand_ins.weather()
         } else {
@@ -124,6 +127,47 @@ async fn prepare(arguments: &Arguments) -> Result<(Agent, Vec<&'static str>), Bo
         pace,
     };
     Ok((agent, missing))
+}
+
+/// Sees whether the providers take their keys: a wrong one would show in the middle of a call otherwise.
+async fn check(settings: &Settings, http: &reqwest::Client) -> Result<(), String> {
+    let patience = Patience::default();
+    let deepgram = async {
+        match &settings.deepgram {
+            Some(config) => deepgram::check(config, patience).await,
+            None => Ok(()),
+        }
+    };
+    let openai = async {
+        match &settings.openai {
+            Some(config) => {
+                OpenAi::new(http.clone(), config.clone(), patience)
+                    .check()
+                    .await
+            }
+            None => Ok(()),
+        }
+    };
+    let cartesia = async {
+        match &settings.cartesia {
+            Some(config) => cartesia::check(config, patience).await,
+            None => Ok(()),
+        }
+    };
+    let (deepgram, openai, cartesia) = tokio::join!(deepgram, openai, cartesia);
+    for (name, key, checked) in [
+        ("Deepgram", "DEEPGRAM_API_KEY", deepgram),
+        ("OpenAI", "OPENAI_API_KEY", openai),
+        ("Cartesia", "CARTESIA_API_KEY", cartesia),
+    ] {
+        match checked {
+            Err(error) if error.unauthorized => return Err(format!("{key} is refused: {error}")),
+            // It may be back by the time it is needed.
+            Err(error) => say(&format!("{name} cannot be reached: {error}")),
+            Ok(()) => {}
+        }
+    }
+    Ok(())
 }
 
 fn behaviour(arguments: &Arguments) -> Behaviour {

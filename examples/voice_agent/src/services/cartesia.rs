@@ -137,17 +137,24 @@ async fn incoming(socket: &mut Option<Socket>) -> Incoming {
     }
 }
 
+async fn connect(config: &Config, patience: Patience) -> Result<Socket, ServiceError> {
+    let url = format!("{}/tts/websocket", config.url);
+    let headers = [
+        ("authorization", format!("Bearer {}", config.key.expose())),
+        ("cartesia-version", VERSION.to_owned()),
+    ];
+    Socket::open(&url, &headers, &config.key, patience).await
+}
+
+/// Whether the provider can be reached with the key.
+pub(crate) async fn check(config: &Config, patience: Patience) -> Result<(), ServiceError> {
+    connect(config, patience).await?.close().await;
+    Ok(())
+}
+
 impl Synthesiser {
     async fn connect(&self) -> Result<Socket, ServiceError> {
-        let url = format!("{}/tts/websocket", self.config.url);
-        let headers = [
-            (
-                "authorization",
-                format!("Bearer {}", self.config.key.expose()),
-            ),
-            ("cartesia-version", VERSION.to_owned()),
-        ];
-        Socket::open(&url, &headers, &self.config.key, self.patience).await
+        connect(&self.config, self.patience).await
     }
 
     async fn sentence(&mut self, sentence: Sentence) {
@@ -398,6 +405,7 @@ impl Synthesiser {
                     message: said.join(": "),
                     transient: status == 429 || status >= 500,
                     retry_after: None,
+                    unauthorized: false,
                 })
                 .await;
             }

@@ -146,6 +146,15 @@ fn connect(config: &Config, conversation: &str, patience: Patience, after: Durat
     })
 }
 
+/// Whether the provider can be reached with the key.
+pub(crate) async fn check(config: &Config, patience: Patience) -> Result<(), ServiceError> {
+    connect(config, "check", patience, Duration::ZERO)
+        .await?
+        .close()
+        .await;
+    Ok(())
+}
+
 enum Event {
     Connected(Box<Result<Socket, ServiceError>>),
     Incoming(Incoming),

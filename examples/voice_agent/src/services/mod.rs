@@ -48,6 +48,8 @@ pub(crate) struct ServiceError {
     pub(crate) transient: bool,
     /// Seconds the provider asks to wait before that.
     pub(crate) retry_after: Option<f64>,
+    /// Whether it is the key that is refused.
+    pub(crate) unauthorized: bool,
 }
 
 /// Characters of an error that are shown at most: some providers answer with a whole page.
@@ -60,6 +62,7 @@ impl ServiceError {
             message: what.to_string(),
             transient: true,
             retry_after: None,
+            unauthorized: false,
         }
     }
 
@@ -70,6 +73,7 @@ impl ServiceError {
             message,
             transient: true,
             retry_after: None,
+            unauthorized: false,
         }
     }
 
@@ -79,6 +83,7 @@ impl ServiceError {
             message: what.to_string(),
             transient: true,
             retry_after: None,
+            unauthorized: false,
         }
     }
 
@@ -115,6 +120,7 @@ impl ServiceError {
             message: format!("HTTP {status}: {}", said.trim()),
             transient: status == 429 || status == 408 || status >= 500,
             retry_after: None,
+            unauthorized: status == 401 || status == 403,
         }
     }
 

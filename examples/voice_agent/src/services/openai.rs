@@ -62,6 +62,34 @@ impl OpenAi {
         }
     }
 
+    /// Whether the provider can be reached with the key. A server that does not list models may answer all the same.
+    pub(crate) async fn check(&self) -> Result<(), ServiceError> {
+        let url = format!("{}/models", self.config.base_url.trim_end_matches('/'));
+        let asked = timeout(
+            self.patience.connect,
+            self.authorised(self.http.get(url)).send(),
+        );
+        let error = match asked.await {
+            Ok(Ok(answered)) if [401, 403].contains(&answered.status().as_u16()) => {
+                let status = answered.status().as_u16();
+                let explained = timeout(self.patience.connect, answered.text()).await;
+                let explained = explained.ok().and_then(Result::ok).unwrap_or_default();
+                ServiceError::status(status, &explained)
+            }
+            Ok(Ok(_)) => return Ok(()),
+            Ok(Err(error)) => ServiceError::lost(plain(&error)),
+            Err(_) => ServiceError::timeout("connecting", self.patience.connect),
+        };
+        Err(error.redacted(&self.config.key))
+    }
+
+    fn authorised(&self, request: reqwest::RequestBuilder) -> reqwest::RequestBuilder {
+        match self.config.key.expose() {
+            "" => request,
+            key => request.bearer_auth(key),
+        }
+    }
+
     /// Asks once. Text goes to `words` as it comes. `user` is the conversation's id: OpenAI asks for one, to tell users
     /// apart.
     pub(crate) async fn chat(
@@ -224,6 +252,7 @@ impl OpenAi {
                 ),
                 transient: false,
                 retry_after: None,
+                unauthorized: false,
             });
         }
         Ok(answer)
@@ -254,10 +283,7 @@ impl OpenAi {
             "{}/chat/completions",
             self.config.base_url.trim_end_matches('/')
         );
-        let mut request = self.http.post(&url).json(body);
-        if !self.config.key.expose().is_empty() {
-            request = request.bearer_auth(self.config.key.expose());
-        }
+        let request = self.authorised(self.http.post(&url).json(body));
         let span = info_span!(
             "POST /chat/completions",
             otel.kind = "client",

@@ -52,6 +52,7 @@ impl Socket {
             message,
             transient: false,
             retry_after: None,
+            unauthorized: false,
         };
         let mut request = url
             .into_client_request()

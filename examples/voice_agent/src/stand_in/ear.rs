@@ -51,7 +51,7 @@ impl Heard {
 }
 
 impl Ear {
-    pub(super) fn new() -> Result<Self, hound::Error> {
+    pub(super) fn new() -> Result<Self, String> {
         let mut templates = Vec::new();
         for line in caller::script() {
             let mut heard = Heard::default();

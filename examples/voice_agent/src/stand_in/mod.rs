@@ -109,6 +109,7 @@ impl StandIns {
         let router = Router::new()
             .route("/v1/listen", any(deepgram::listen))
             .route("/v1/chat/completions", post(openai::complete))
+            .route("/v1/models", get(openai::models))
             .route("/tts/websocket", any(cartesia::speak))
             .route("/v1/search", get(weather::search))
             .route("/v1/forecast", get(weather::forecast))

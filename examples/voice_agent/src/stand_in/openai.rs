@@ -50,15 +50,32 @@ fn messages<'de, D: Deserializer<'de>>(given: D) -> Result<Vec<Message>, D::Erro
     serde_json::from_value(given.into()).map_err(D::Error::custom)
 }
 
+/// The models there are: what a client asks for to see whether its key is good.
+pub(super) async fn models(headers: HeaderMap) -> Response {
+    match key_refused(&headers) {
+        Some(refusal) => refusal,
+        None => {
+            let model = json!({"id": "gpt-4o-mini", "object": "model", "created": 0, "owned_by": "stand-in"});
+            Json(json!({"object": "list", "data": [model]})).into_response()
+        }
+    }
+}
+
+fn key_refused(headers: &HeaderMap) -> Option<Response> {
+    let key = given_key(headers, &["Bearer"]);
+    (key != Some(KEY)).then(|| {
+        let why = format!("Incorrect API key provided: {}.", key.unwrap_or_default());
+        refuse(StatusCode::UNAUTHORIZED, "invalid_api_key", &why)
+    })
+}
+
 pub(super) async fn complete(
     State(shared): State<Arc<Shared>>,
     headers: HeaderMap,
     Json(request): Json<Request>,
 ) -> Response {
-    let key = given_key(&headers, &["Bearer"]);
-    if key != Some(KEY) {
-        let why = format!("Incorrect API key provided: {}.", key.unwrap_or_default());
-        return refuse(StatusCode::UNAUTHORIZED, "invalid_api_key", &why);
+    if let Some(refusal) = key_refused(&headers) {
+        return refusal;
     }
     if request.model.is_empty() {
         return refuse(

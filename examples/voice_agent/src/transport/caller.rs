@@ -61,7 +61,7 @@ const PATIENCE: f64 = 25.0;
 const HANG_UP: Duration = Duration::from_millis(2_800);
 
 /// Calls the agent with `script`, and hangs up after it.
-pub(crate) fn call(script: &[Line], pace: Pace) -> Result<Connection, hound::Error> {
+pub(crate) fn call(script: &[Line], pace: Pace) -> Result<Connection, String> {
     let mut lines = VecDeque::new();
     for line in script {
         lines.push_back((line.cue, read_wav(line.recording)?));
