@@ -19,6 +19,7 @@ they end. Keys in the environment or in .env (see .env.example) put real provide
                    serve the stand-ins to other programs, e.g. at 127.0.0.1:9000, and hold no conversation
   --record FILE    write the first conversation to a WAV file, the user left, the bot right; with --serve every call, the
                    second to FILE-2 and so on
+  --labels FILE    with --record: write what was traced as a label track for Audacity
   --calls N        N conversations at once (1)
   --fast           run 8 times as fast; every figure in the traces is an eighth
   --speed X        run X times as fast
@@ -42,6 +43,7 @@ pub(crate) enum User {
 pub(crate) struct Arguments {
     pub(crate) user: User,
     pub(crate) record: Option<PathBuf>,
+    pub(crate) labels: Option<PathBuf>,
     pub(crate) calls: usize,
     pub(crate) speed: f64,
     pub(crate) seed: u64,
@@ -55,6 +57,7 @@ impl Arguments {
         let mut parsed = Self {
             user: User::Bundled,
             record: None,
+            labels: None,
             calls: 1,
             speed: 1.0,
             seed: 1,
@@ -73,6 +76,7 @@ impl Arguments {
                 "--serve" => parsed.user = User::Browser(value()?),
                 "--stand-ins" => parsed.user = User::Nobody(value()?),
                 "--record" => parsed.record = Some(value()?.into()),
+                "--labels" => parsed.labels = Some(value()?.into()),
                 "--calls" => {
                     parsed.calls = number(&option, &value()?, |&calls| (1..=1000).contains(&calls))?
                 }
@@ -89,6 +93,11 @@ impl Arguments {
                 "--help" | "-h" => return Err(HELP.to_owned()),
                 other => return Err(format!("unknown option `{other}`; --help tells more")),
             }
+        }
+        if parsed.labels.is_some()
+            && (parsed.record.is_none() || matches!(parsed.user, User::Browser(_)))
+        {
+            return Err("--labels goes with --record, and not with --serve".to_owned());
         }
         // Unless told otherwise, the fifth request to the language model hits a rate limit: the traces then have an
         // error to show.
@@ -216,6 +225,10 @@ mod tests {
         assert_eq!(
             parse("--wav").unwrap_err(),
             "--wav needs a value; --help tells more"
+        );
+        assert_eq!(
+            parse("--labels a.txt").unwrap_err(),
+            "--labels goes with --record, and not with --serve"
         );
         assert_eq!(
             parse("-x").unwrap_err(),

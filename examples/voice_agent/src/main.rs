@@ -11,6 +11,7 @@ mod audio;
 mod context;
 mod frames;
 mod live;
+mod marks;
 mod pace;
 mod pipeline;
 mod secret;
@@ -26,6 +27,7 @@ mod vad;
 
 use agent::Agent;
 use arguments::{Arguments, User};
+use marks::{Marks, Recording};
 use pace::Pace;
 use services::openai::OpenAi;
 use services::{Patience, cartesia, deepgram};
@@ -72,7 +74,8 @@ async fn run(arguments: &Arguments) -> Result<(), Box<dyn Error>> {
         return stand_in(address, arguments).await;
     }
     let updates = matches!(arguments.user, User::Browser(_)).then(|| broadcast::Sender::new(1024));
-    let telemetry = telemetry::start(updates.clone())?;
+    let marks = arguments.record.is_some().then(Marks::default);
+    let telemetry = telemetry::start(updates.clone(), marks.clone())?;
     // Ctrl-c in the middle of a call loses nothing of it.
     telemetry.exit_on_signal()?;
     let (agent, stood_in) = prepare(arguments).await?;
@@ -81,12 +84,12 @@ async fn run(arguments: &Arguments) -> Result<(), Box<dyn Error>> {
             let served = Served {
                 agent,
                 updates,
-                record: arguments.record.clone(),
+                record: arguments.record.clone().zip(marks),
                 stood_in,
             };
             serve(address, served).await
         }
-        _ => talk(arguments, &agent).await,
+        _ => talk(arguments, &agent, marks).await,
     }
 }
 
@@ -210,7 +213,11 @@ async fn serve(address: &str, served: Served) -> Result<(), Box<dyn Error>> {
 }
 
 /// Holds the calls that the arguments ask for.
-async fn talk(arguments: &Arguments, agent: &Agent) -> Result<(), Box<dyn Error>> {
+async fn talk(
+    arguments: &Arguments,
+    agent: &Agent,
+    marks: Option<Marks>,
+) -> Result<(), Box<dyn Error>> {
     let mut calls = tokio::task::JoinSet::new();
     for number in 1..=arguments.calls {
         let (connection, channel) = match &arguments.user {
@@ -223,13 +230,23 @@ async fn talk(arguments: &Arguments, agent: &Agent) -> Result<(), Box<dyn Error>
             }
             _ => (caller::call(&caller::script(), agent.pace)?, "caller"),
         };
-        let connection = match &arguments.record {
-            Some(path) if number == 1 => record::tap(connection, path, agent.pace)
-                .map_err(|error| format!("{}: {error}", path.display()))?,
-            _ => connection,
-        };
+        let id = fresh_id();
+        let mut connection = connection;
+        if let (1, Some(path), Some(marks)) = (number, &arguments.record, &marks) {
+            let recording = Recording {
+                marks: marks.clone(),
+                conversation: id.clone(),
+                labels: arguments.labels.clone(),
+            };
+            let (tapped, recorded) = record::tap(connection, path, agent.pace, recording)
+                .map_err(|error| format!("{}: {error}", path.display()))?;
+            connection = tapped;
+            calls.spawn(async move {
+                let _ = recorded.await;
+            });
+        }
         let agent = agent.clone();
-        calls.spawn(async move { agent.converse(fresh_id(), channel, connection).await });
+        calls.spawn(async move { agent.converse(id, channel, connection).await });
     }
     while calls.join_next().await.is_some() {}
     Ok(())

@@ -20,6 +20,10 @@ impl Pace {
         })
     }
 
+    pub(crate) fn speed(self) -> f64 {
+        self.0
+    }
+
     /// What `secs` of the agent's world last on this machine's clock, in seconds.
     pub(crate) fn secs(self, secs: f64) -> f64 {
         secs / self.0

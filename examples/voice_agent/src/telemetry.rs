@@ -1,6 +1,7 @@
 //! The only part of the agent that knows where its traces go.
 
 use crate::live::Live;
+use crate::marks::Marks;
 use crate::transport::web::Update;
 use opentelemetry::Value;
 use opentelemetry_sdk::error::OTelSdkResult;
@@ -17,9 +18,10 @@ use tracing_subscriber::prelude::*;
 
 /// Sets telemetry up from the environment. What this program adds: without any `OTEL_*` variable, turns are printed as
 /// trees; without `RUST_LOG`, only warnings are logged beside them; the pages that follow `updates` get every span as well,
-/// and what happens until it ends.
+/// and what happens until it ends; `marks` gets what it follows.
 pub(crate) fn start(
     updates: Option<broadcast::Sender<Arc<Update>>>,
+    marks: Option<Marks>,
 ) -> Result<Telemetry, Box<dyn Error>> {
     let mut builder = Telemetry::builder();
     if std::env::var_os("OTEL_SERVICE_NAME").is_none() {
@@ -27,6 +29,9 @@ pub(crate) fn start(
     }
     if !std::env::vars_os().any(|(name, _)| name.to_string_lossy().starts_with("OTEL_")) {
         builder = builder.console(Some(Console::Tree));
+    }
+    if let Some(marks) = marks {
+        builder = builder.exporter(marks);
     }
     let Some(updates) = updates else {
         if std::env::var_os("RUST_LOG").is_none() {

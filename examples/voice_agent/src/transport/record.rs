@@ -2,11 +2,14 @@
 
 use super::{Connection, Playback, line};
 use crate::audio::{FRAME, RATE, Samples, seconds};
+use crate::marks::Recording;
 use crate::pace::Pace;
 use std::collections::VecDeque;
 use std::fs::File;
 use std::io::BufWriter;
 use std::path::{Path, PathBuf};
+use std::time::SystemTime;
+use tokio::task::JoinHandle;
 use tokio::time::Instant;
 use tracing::warn;
 
@@ -17,16 +20,18 @@ const SETTING: u64 = RATE as u64;
 /// Samples after which the file is made whole again: a second. What ends the program costs no more than that.
 const FLUSHED: u64 = RATE as u64;
 
-/// Records `connection` to `path` until it ends. The file keeps to the clock: frames that a busy machine leaves out are
+/// Records `connection` to `path` until it ends, and marks the turns in it; then the task ends. The file keeps to the clock: frames that a busy machine leaves out are
 /// silence in it.
 pub(crate) fn tap(
     mut connection: Connection,
     path: &Path,
     pace: Pace,
-) -> Result<Connection, hound::Error> {
+    recording: Recording,
+) -> Result<(Connection, JoinHandle<()>), hound::Error> {
+    recording.marks.follow(&recording.conversation);
     let mut recorder = Recorder::create(path)?;
     let (tapped, said, mut heard) = line();
-    tokio::spawn(async move {
+    let task = tokio::spawn(async move {
         let mut clock = Clock {
             started: None,
             pace,
@@ -54,9 +59,18 @@ pub(crate) fn tap(
                 }
             }
         }
-        recorder.finish();
+        // Whoever waits for the line's end is not to wait for the marks.
+        drop((connection, said, heard));
+        let path = recorder.path.clone();
+        if recorder.finish()
+            && let Some(started) = clock.started
+            && let Some(started) = SystemTime::now().checked_sub(started.elapsed())
+            && let Err(error) = recording.finish(&path, started, pace.speed()).await
+        {
+            warn!(error, "the recording cannot be marked");
+        }
     });
-    Ok(tapped)
+    Ok((tapped, task))
 }
 
 /// Where in the recording, in samples, it is now. It starts with the user's first frame.
@@ -132,9 +146,15 @@ impl Recorder {
         }
     }
 
-    fn finish(self) {
-        if let Some(Err(error)) = self.writer.map(hound::WavWriter::finalize) {
-            warn!(file = %self.path.display(), %error, "the recording cannot be finished");
+    /// Whether there is a whole file.
+    fn finish(self) -> bool {
+        match self.writer.map(hound::WavWriter::finalize) {
+            Some(Ok(())) => true,
+            Some(Err(error)) => {
+                warn!(file = %self.path.display(), %error, "the recording cannot be finished");
+                false
+            }
+            None => false,
         }
     }
 }

@@ -3,6 +3,7 @@
 use super::{Playback, caller, line, record};
 use crate::agent::Agent;
 use crate::audio;
+use crate::marks::{Marks, Recording};
 use axum::extract::ws::{Message, WebSocket, WebSocketUpgrade};
 use axum::extract::{Path, State};
 use axum::http::header::{CONTENT_TYPE, HOST, ORIGIN};
@@ -44,8 +45,8 @@ pub(crate) struct Update {
 pub(crate) struct Served {
     pub(crate) agent: Agent,
     pub(crate) updates: broadcast::Sender<Arc<Update>>,
-    /// Where calls are recorded: the first at this path, later ones beside it.
-    pub(crate) record: Option<PathBuf>,
+    /// Where calls are recorded: the first at this path, later ones beside it; and what their marks are made of.
+    pub(crate) record: Option<(PathBuf, Marks)>,
     /// The names of the keys that there are not.
     pub(crate) stood_in: Vec<&'static str>,
 }
@@ -137,10 +138,15 @@ async fn talk(shared: Arc<Shared>, socket: WebSocket) {
     let (page, mut from_page) = socket.split();
     let mut page = Page(page);
     let (mut connection, said, mut heard) = line();
-    if let Some(path) = &served.record {
+    if let Some((path, marks)) = &served.record {
         let path = numbered(path, 1 + shared.calls.fetch_add(1, Ordering::Relaxed));
-        connection = match record::tap(connection, &path, served.agent.pace) {
-            Ok(tapped) => tapped,
+        let recording = Recording {
+            marks: marks.clone(),
+            conversation: id.clone(),
+            labels: None,
+        };
+        connection = match record::tap(connection, &path, served.agent.pace, recording) {
+            Ok((tapped, _)) => tapped,
             Err(error) => {
                 let why = format!("{}: {error}", path.display());
                 warn!(why, "the call cannot be recorded");
