@@ -233,6 +233,9 @@ fn fifty_conversations_at_once_do_not_cross() {
             .collect();
         assert!(others.is_empty(), "in the trace of {id}: {others:?}");
         assert_eq!(tree(spans), CONVERSATION, "{id}");
+        for turn in spans.iter().filter(|span| span.name == "turn") {
+            turn.assert_sum();
+        }
         conversations.push(id);
     }
     conversations.sort();
@@ -295,6 +298,25 @@ impl Span {
             .get(key)
             .map(String::as_str)
             .unwrap_or_default()
+    }
+}
+
+impl Span {
+    /// The parts of a turn's latency sum to it.
+    fn assert_sum(&self) {
+        let Ok(latency) = self.get("turn.user_bot_latency_seconds").parse::<f64>() else {
+            return;
+        };
+        let parts = self
+            .attributes
+            .iter()
+            .filter(|(key, _)| key.starts_with("turn.latency."))
+            .filter_map(|(_, value)| value.parse::<f64>().ok());
+        let sum: f64 = parts.sum();
+        assert!(
+            (sum - latency).abs() < 1e-6,
+            "{sum} is not {latency}: {self:?}"
+        );
     }
 }
 
