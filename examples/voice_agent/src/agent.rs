@@ -4,6 +4,7 @@
 //! scope, events with `conversation.event` say what happens in it, spans with `gen_ai.operation.name` are services at work.
 
 use crate::context::Context;
+use crate::frames::{Floor, Heard, Speech};
 use crate::pace::Pace;
 use crate::pipeline::listen::listen;
 use crate::pipeline::sentences::aggregate;
@@ -11,12 +12,14 @@ use crate::pipeline::speak::Speaker;
 use crate::pipeline::think::Mind;
 use crate::pipeline::turns::Turns;
 use crate::services::openai::OpenAi;
-use crate::services::{Patience, cartesia, deepgram, openai};
+use crate::services::realtime::Realtime;
+use crate::services::{Patience, cartesia, deepgram, openai, realtime};
 use crate::tools::{Tools, Weather};
 use crate::transport::Connection;
 use crate::vad::Vad;
 use std::time::Duration;
 use tokio::sync::mpsc;
+use tokio::task::JoinSet;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tracing::{Instrument, info, info_span};
@@ -42,6 +45,8 @@ pub(crate) struct Agent {
     pub(crate) deepgram: deepgram::Config,
     pub(crate) openai: openai::Config,
     pub(crate) cartesia: cartesia::Config,
+    /// Speech-to-speech, in the place of the three.
+    pub(crate) realtime: Option<realtime::Config>,
     pub(crate) weather: (String, String),
     pub(crate) patience: Patience,
     pub(crate) pace: Pace,
@@ -67,58 +72,45 @@ impl Agent {
         let conversation = CancellationToken::new();
         // Whatever ends this function ends what is being said.
         let _ended = conversation.clone().drop_guard();
-        let context = Context::new(INSTRUCTIONS);
         let weather = Weather::new(
             self.http.clone(),
             self.weather.0.clone(),
             self.weather.1.clone(),
         );
-
-        let (heard, to_stt) = mpsc::channel(QUEUE);
+        let tools = Tools::new(weather);
+        let (heard, to_service) = mpsc::channel(QUEUE);
         let (floor, to_turns) = mpsc::channel(QUEUE);
-        let (think, to_mind) = mpsc::channel(4);
-        let (words, to_sentences) = mpsc::channel(QUEUE);
-        let (sentences, to_tts) = mpsc::channel(QUEUE);
         let (speech, to_speaker) = mpsc::channel(SPEECH_QUEUE);
-
-        let turns = Turns {
-            pace: self.pace,
-            context: context.clone(),
-            conversation: conversation.clone(),
-            think,
-            sentences: sentences.clone(),
-        };
-        let mind = Mind {
-            model: OpenAi::new(self.http.clone(), self.openai.clone(), self.patience),
-            tools: Tools::new(weather),
-            context,
-            conversation: id.clone(),
-            pace: self.pace,
-        };
         let speaking = Speaker {
             pace: self.pace,
             playback: speaker,
             floor: floor.clone(),
         };
-
-        let mut stages = tokio::task::JoinSet::new();
-        stages.spawn(turns.run(to_turns).in_current_span());
-        stages.spawn(mind.run(to_mind, words).in_current_span());
-        stages.spawn(aggregate(to_sentences, sentences).in_current_span());
-        stages.spawn(
-            deepgram::transcribe(
-                self.deepgram.clone(),
-                id.clone(),
-                self.patience,
-                to_stt,
-                floor.clone(),
-            )
-            .in_current_span(),
-        );
-        stages.spawn(
-            cartesia::synthesise(self.cartesia.clone(), id, self.patience, to_tts, speech)
-                .in_current_span(),
-        );
+        let mut stages = JoinSet::new();
+        match &self.realtime {
+            Some(config) => {
+                let service = Realtime {
+                    config: config.clone(),
+                    instructions: INSTRUCTIONS,
+                    tools,
+                    conversation: id,
+                    patience: self.patience,
+                    pace: self.pace,
+                    ended: conversation.clone(),
+                    speech,
+                };
+                stages.spawn(service.run(to_service, to_turns).in_current_span());
+            }
+            None => {
+                let cascade = Cascade {
+                    heard: to_service,
+                    floor: floor.clone(),
+                    events: to_turns,
+                    speech,
+                };
+                self.cascade(&mut stages, id, tools, &conversation, cascade);
+            }
+        }
         stages.spawn(speaking.run(to_speaker).in_current_span());
 
         let vad = Vad::new(START_SECS, STOP_SECS);
@@ -135,4 +127,50 @@ impl Agent {
             stages.shutdown().await;
         }
     }
+
+    /// Speech-to-text, turn-taking, language model and text-to-speech, each a stage.
+    fn cascade(
+        &self,
+        stages: &mut JoinSet<()>,
+        id: String,
+        tools: Tools,
+        conversation: &CancellationToken,
+        ends: Cascade,
+    ) {
+        let context = Context::new(INSTRUCTIONS);
+        let (think, to_mind) = mpsc::channel(4);
+        let (words, to_sentences) = mpsc::channel(QUEUE);
+        let (sentences, to_tts) = mpsc::channel(QUEUE);
+        let turns = Turns {
+            pace: self.pace,
+            context: context.clone(),
+            conversation: conversation.clone(),
+            think,
+            sentences: sentences.clone(),
+        };
+        let mind = Mind {
+            model: OpenAi::new(self.http.clone(), self.openai.clone(), self.patience),
+            tools,
+            context,
+            conversation: id.clone(),
+            pace: self.pace,
+        };
+        let (deepgram, cartesia) = (self.deepgram.clone(), self.cartesia.clone());
+        let transcribe =
+            deepgram::transcribe(deepgram, id.clone(), self.patience, ends.heard, ends.floor);
+        let synthesise = cartesia::synthesise(cartesia, id, self.patience, to_tts, ends.speech);
+        stages.spawn(turns.run(ends.events).in_current_span());
+        stages.spawn(mind.run(to_mind, words).in_current_span());
+        stages.spawn(aggregate(to_sentences, sentences).in_current_span());
+        stages.spawn(transcribe.in_current_span());
+        stages.spawn(synthesise.in_current_span());
+    }
+}
+
+/// What the cascade of services is joined to.
+struct Cascade {
+    heard: mpsc::Receiver<Heard>,
+    floor: mpsc::Sender<Floor>,
+    events: mpsc::Receiver<Floor>,
+    speech: mpsc::Sender<Speech>,
 }

@@ -20,6 +20,7 @@ they end. Keys in the environment or in .env (see .env.example) put real provide
   --record FILE    write the first conversation to a WAV file, the user left, the bot right; with --serve every call, the
                    second to FILE-2 and so on
   --labels FILE    with --record: write what was traced as a label track for Audacity
+  --realtime       speech-to-speech by OpenAI's Realtime API, in the place of the three services
   --calls N        N conversations at once (1)
   --fast           run 8 times as fast; every figure in the traces is an eighth
   --speed X        run X times as fast
@@ -44,6 +45,7 @@ pub(crate) struct Arguments {
     pub(crate) user: User,
     pub(crate) record: Option<PathBuf>,
     pub(crate) labels: Option<PathBuf>,
+    pub(crate) realtime: bool,
     pub(crate) calls: usize,
     pub(crate) speed: f64,
     pub(crate) seed: u64,
@@ -58,6 +60,7 @@ impl Arguments {
             user: User::Bundled,
             record: None,
             labels: None,
+            realtime: false,
             calls: 1,
             speed: 1.0,
             seed: 1,
@@ -77,6 +80,7 @@ impl Arguments {
                 "--stand-ins" => parsed.user = User::Nobody(value()?),
                 "--record" => parsed.record = Some(value()?.into()),
                 "--labels" => parsed.labels = Some(value()?.into()),
+                "--realtime" => parsed.realtime = true,
                 "--calls" => {
                     parsed.calls = number(&option, &value()?, |&calls| (1..=1000).contains(&calls))?
                 }

@@ -65,14 +65,15 @@ pub(crate) fn read_wav(bytes: &[u8]) -> Result<Samples, String> {
         .map(|sample| sample.map(|value| value << shift))
         .collect::<Result<_, _>>()
         .map_err(|error| refused(error.to_string()))?;
-    Ok(resample(&first, spec.sample_rate).into())
+    Ok(resample(&first, spec.sample_rate, RATE).into())
 }
 
-fn resample(samples: &[i16], rate: u32) -> Vec<i16> {
-    if rate == RATE || rate == 0 {
+/// Brings sound from one rate to another, linearly.
+pub(crate) fn resample(samples: &[i16], from: u32, to: u32) -> Vec<i16> {
+    if from == to || from == 0 {
         return samples.to_vec();
     }
-    let step = f64::from(rate) / f64::from(RATE);
+    let step = f64::from(from) / f64::from(to);
     let length = (samples.len() as f64 / step) as usize;
     (0..length)
         .map(|index| {

@@ -70,6 +70,8 @@ struct Inner {
 struct Spoken {
     /// The words that the user has heard.
     words: Vec<String>,
+    /// Samples that the user has heard.
+    samples: usize,
     /// How many words, heard or not, the conversation's context has already.
     in_context: usize,
 }
@@ -103,6 +105,16 @@ impl Response {
     /// The user hears `word` now.
     pub(crate) fn spoke(&self, word: &str) {
         self.lock().words.push(word.to_owned());
+    }
+
+    /// The user hears `samples` more now.
+    pub(crate) fn play(&self, samples: usize) {
+        self.lock().samples += samples;
+    }
+
+    /// Samples that the user has heard.
+    pub(crate) fn played(&self) -> usize {
+        self.lock().samples
     }
 
     /// `text`, which is part of the response, is in the conversation's context.

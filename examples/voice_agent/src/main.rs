@@ -95,12 +95,22 @@ async fn run(arguments: &Arguments) -> Result<(), Box<dyn Error>> {
 
 /// The agent, and the names of the keys that it has to do without.
 async fn prepare(arguments: &Arguments) -> Result<(Agent, Vec<&'static str>), Box<dyn Error>> {
-    let settings = Settings::load()?;
+    let mut settings = Settings::load()?;
+    if arguments.realtime {
+        // One provider does the work of three.
+        (settings.deepgram, settings.cartesia) = (None, None);
+    }
     let pace = Pace::times(arguments.speed);
     let missing: Vec<_> = [
-        (settings.deepgram.is_none(), "DEEPGRAM_API_KEY"),
+        (
+            settings.deepgram.is_none() && !arguments.realtime,
+            "DEEPGRAM_API_KEY",
+        ),
         (settings.openai.is_none(), "OPENAI_API_KEY"),
-        (settings.cartesia.is_none(), "CARTESIA_API_KEY"),
+        (
+            settings.cartesia.is_none() && !arguments.realtime,
+            "CARTESIA_API_KEY",
+        ),
     ]
     .into_iter()
     .filter_map(|(missing, name)| missing.then_some(name))
@@ -113,7 +123,7 @@ async fn prepare(arguments: &Arguments) -> Result<(Agent, Vec<&'static str>), Bo
             arguments.seed
         ));
     }
-    let all_stood_in = missing.len() == 3;
+    let all_stood_in = missing.len() == if arguments.realtime { 1 } else { 3 };
     let http = http_client()?;
     check(&settings, &http).await?;
     let agent = Agent {
@@ -126,6 +136,9 @@ async fn prepare(arguments: &Arguments) -> Result<(Agent, Vec<&'static str>), Bo
         deepgram: settings.deepgram.unwrap_or_else(|| stand_ins.deepgram()),
         openai: settings.openai.unwrap_or_else(|| stand_ins.openai()),
         cartesia: settings.cartesia.unwrap_or_else(|| stand_ins.cartesia()),
+        realtime: arguments
+            .realtime
+            .then(|| settings.realtime.unwrap_or_else(|| stand_ins.realtime())),
         patience: Patience::default(),
         pace,
     };

@@ -1,7 +1,7 @@
 //! Where the services are and what opens them: from the environment, or from a `.env` file in the working directory.
 
 use crate::secret::Secret;
-use crate::services::{cartesia, deepgram, openai};
+use crate::services::{cartesia, deepgram, openai, realtime};
 use std::collections::HashMap;
 use std::io;
 
@@ -14,6 +14,8 @@ pub(crate) struct Settings {
     pub(crate) deepgram: Option<deepgram::Config>,
     pub(crate) openai: Option<openai::Config>,
     pub(crate) cartesia: Option<cartesia::Config>,
+    /// OpenAI's, for `--realtime`.
+    pub(crate) realtime: Option<realtime::Config>,
     /// Base addresses of Open-Meteo's geocoding and forecast services, which need no key.
     pub(crate) weather: (String, String),
 }
@@ -61,7 +63,18 @@ impl Settings {
         let language = or("DEEPGRAM_LANGUAGE", "en");
         let openai_url = get("OPENAI_BASE_URL");
         let openai_key = key("OPENAI_API_KEY")?;
+        let realtime = (openai_url.is_some() || openai_key.is_some()).then(|| realtime::Config {
+            url: get("OPENAI_REALTIME_URL").unwrap_or_else(|| {
+                web_socket(openai_url.as_deref().unwrap_or("https://api.openai.com/v1"))
+            }),
+            key: Secret::new(openai_key.clone().unwrap_or_default()),
+            model: or("OPENAI_REALTIME_MODEL", "gpt-realtime"),
+            voice: or("OPENAI_REALTIME_VOICE", "marin"),
+            transcription: or("OPENAI_TRANSCRIPTION_MODEL", "gpt-4o-mini-transcribe"),
+            language: spoken(&language),
+        });
         Ok(Self {
+            realtime,
             deepgram: key("DEEPGRAM_API_KEY")?.map(|key| deepgram::Config {
                 url: or("DEEPGRAM_URL", "wss://api.deepgram.com"),
                 key: Secret::new(key),
@@ -88,6 +101,15 @@ impl Settings {
                 or("WEATHER_URL", "https://api.open-meteo.com"),
             ),
         })
+    }
+}
+
+/// The address of a WebSocket beside an HTTP service.
+fn web_socket(url: &str) -> String {
+    let url = url.trim_end_matches('/');
+    match url.strip_prefix("http") {
+        Some(rest) => format!("ws{rest}"),
+        None => url.to_owned(),
     }
 }
 

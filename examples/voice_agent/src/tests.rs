@@ -54,12 +54,13 @@ impl Collected {
 /// Runs the bundled caller's conversation at 8 times the speed, with `faults`; returns what was exported.
 async fn converse(id: &str, faults: Vec<Fault>) -> (Vec<SpanData>, StandIns) {
     let call = |pace| caller::call(&caller::script(), pace).unwrap();
-    converse_with(id, faults, call).await
+    converse_with(id, faults, false, call).await
 }
 
 async fn converse_with(
     id: &str,
     faults: Vec<Fault>,
+    realtime: bool,
     call: impl FnOnce(Pace) -> Connection,
 ) -> (Vec<SpanData>, StandIns) {
     let (collected, _installed) = Collected::install();
@@ -76,6 +77,7 @@ async fn converse_with(
         deepgram: stand_ins.deepgram(),
         openai: stand_ins.openai(),
         cartesia: stand_ins.cartesia(),
+        realtime: realtime.then(|| stand_ins.realtime()),
         weather: stand_ins.weather(),
         patience: Patience::default(),
         pace,
@@ -348,6 +350,66 @@ async fn a_language_model_that_stays_away_is_apologised_for() {
     );
 }
 
+#[tokio::test]
+async fn speech_to_speech_is_a_realtime_span_a_response() {
+    let call = |pace| caller::call(&caller::script(), pace).unwrap();
+    let rate_limit = Fault {
+        provider: Provider::OpenAi,
+        nth: 5,
+        kind: Kind::Status(429),
+    };
+    let (spans, stand_ins) = converse_with("s2s", vec![rate_limit], true, call).await;
+    assert_eq!(
+        tree(&spans, essence),
+        r#"
+conversation
+  turn 1 | user_spoke | client_connected
+    realtime Hello, this is your travel assistant. How can I help you?
+  turn 2 | user_spoke | user_silence
+    realtime What is the weather like in Paris today?
+    tool get_weather | {"city":"Paris"}
+      GET /v1/search
+      GET /v1/forecast
+    realtime It is 13 degrees and partly cloudy in Paris. A light jacket will do.
+  turn 3 | interrupted | user_silence | turn.was_interrupted
+    realtime What should I see while I am there? | There is a lot to see in Paris. … | interrupted
+  turn 4 | user_spoke | user_silence
+    realtime rate_limit_exceeded | ERROR
+    realtime Sorry to interrupt, just one place please. | Of course. Then take a walk along the river at sunset.
+  turn 5 | silence | user_silence
+    realtime That is all, thank you and goodbye. | You are welcome. Have a good trip!
+"#
+    );
+    let mut answers: Vec<_> = spans
+        .iter()
+        .filter(|span| get(span, "gen_ai.usage.audio.output_tokens").is_some())
+        .collect();
+    answers.sort_by_key(|span| span.start_time);
+    let told: Vec<_> = answers
+        .iter()
+        .map(|span| {
+            let tokens = |key| number(span, key).unwrap() as u64;
+            (
+                tokens("gen_ai.usage.input_tokens"),
+                tokens("gen_ai.usage.output_tokens"),
+            )
+        })
+        .collect();
+    let account = stand_ins.account("s2s");
+    assert_eq!(told, account.usage);
+    // The caller listens to 2.5 s of the answer before they interrupt it, and to somewhat more until they are heard.
+    let [heard] = account.truncated[..] else {
+        panic!("{:?}", account.truncated);
+    };
+    assert!((2_400..4_500).contains(&heard), "{heard} ms");
+    for turn in spans.iter().filter(|span| span.name == "turn") {
+        if let Some(latency) = number(turn, "turn.user_bot_latency_seconds") {
+            let sum: f64 = parts(turn).iter().map(|(_, secs)| secs).sum();
+            assert!((sum - latency).abs() < 1e-6, "{:?}", parts(turn));
+        }
+    }
+}
+
 /// A client that is gone as soon as it hears the bot.
 fn hang_up_on_the_bot(_: Pace) -> Connection {
     let (said, microphone) = mpsc::channel(64);
@@ -365,7 +427,7 @@ fn hang_up_on_the_bot(_: Pace) -> Connection {
 
 #[tokio::test]
 async fn a_disconnect_ends_the_conversation_at_once_and_cuts_off_what_is_under_way() {
-    let (spans, _) = converse_with("gone", Vec::new(), hang_up_on_the_bot).await;
+    let (spans, _) = converse_with("gone", Vec::new(), false, hang_up_on_the_bot).await;
     let essence = |span: &SpanData| match &*span.name {
         // How much of the answer had come by then is up to the machine.
         "llm" => String::new(),

@@ -142,6 +142,7 @@ impl Speaker {
         let mut frame: Vec<i16> = current.waiting.drain(..length).collect();
         frame.resize(FRAME, 0);
         current.played += FRAME;
+        current.response.play(length);
         while current
             .words
             .front()

@@ -3,6 +3,7 @@
 pub(crate) mod cartesia;
 pub(crate) mod deepgram;
 pub(crate) mod openai;
+pub(crate) mod realtime;
 mod socket;
 #[cfg(test)]
 mod tests;

@@ -30,6 +30,8 @@ pub(crate) struct Config {
     pub(crate) max_completion_tokens: u64,
 }
 
+/// For `gen_ai.provider.name`.
+pub(super) const PROVIDER: &str = "openai";
 /// An answer that is spoken is short.
 pub(crate) const MAX_COMPLETION_TOKENS: u64 = 300;
 /// The last event's data.
@@ -131,7 +133,7 @@ impl OpenAi {
         info_span!(
             "llm",
             gen_ai.operation.name = "chat",
-            gen_ai.provider.name = "openai",
+            gen_ai.provider.name = PROVIDER,
             gen_ai.request.model = %self.config.model,
             gen_ai.output.type = "text",
             gen_ai.request.temperature = self.config.temperature,

@@ -7,6 +7,7 @@ mod dialogue;
 mod ear;
 pub(crate) mod faults;
 mod openai;
+mod realtime;
 mod voice;
 mod weather;
 
@@ -71,6 +72,8 @@ pub(crate) struct Account {
     pub(crate) usage: Vec<(u64, u64)>,
     pub(crate) characters: u64,
     pub(crate) transcripts: Vec<String>,
+    /// Milliseconds that were heard of the answers which were cut off.
+    pub(crate) truncated: Vec<u64>,
 }
 
 /// Running stand-ins. They live as long as the runtime they were started in.
@@ -110,6 +113,7 @@ impl StandIns {
             .route("/v1/listen", any(deepgram::listen))
             .route("/v1/chat/completions", post(openai::complete))
             .route("/v1/models", get(openai::models))
+            .route("/v1/realtime", any(realtime::converse))
             .route("/tts/websocket", any(cartesia::speak))
             .route("/v1/search", get(weather::search))
             .route("/v1/forecast", get(weather::forecast))
@@ -138,6 +142,17 @@ impl StandIns {
             model: "gpt-4o-mini".to_owned(),
             temperature: None,
             max_completion_tokens: services::openai::MAX_COMPLETION_TOKENS,
+        }
+    }
+
+    pub(crate) fn realtime(&self) -> services::realtime::Config {
+        services::realtime::Config {
+            url: format!("ws://{}/v1", self.address),
+            key: Secret::new(KEY),
+            model: "gpt-realtime".to_owned(),
+            voice: "marin".to_owned(),
+            transcription: "gpt-4o-mini-transcribe".to_owned(),
+            language: Some("en".to_owned()),
         }
     }
 

@@ -1,10 +1,13 @@
 """The SDKs from PyPI against the stand-ins at argv[1], with the recording argv[2] as speech; started by `run`."""
 
+import array
+import base64
 import json
 import sys
 import wave
 
 import openai
+import pydantic
 from cartesia import Cartesia
 from cartesia.types import websocket_response
 from deepgram import DeepgramClient
@@ -13,6 +16,7 @@ from deepgram.listen.v1.types.listen_v1metadata import ListenV1Metadata
 from deepgram.listen.v1.types.listen_v1results import ListenV1Results
 from deepgram.listen.v1.types.listen_v1speech_started import ListenV1SpeechStarted
 from deepgram.listen.v1.types.listen_v1utterance_end import ListenV1UtteranceEnd
+from openai.types.realtime import RealtimeServerEvent
 
 ADDRESS, SPEECH = sys.argv[1:]
 KEY = "stand-in-key"
@@ -102,6 +106,57 @@ def chat():
             pass
 
 
+def realtime():
+    client = openai.OpenAI(base_url=f"http://{ADDRESS}/v1", websocket_base_url=f"ws://{ADDRESS}/v1", api_key=KEY)
+    events = pydantic.TypeAdapter(RealtimeServerEvent)
+    pcm = {"type": "audio/pcm", "rate": 24000}
+    tool = {"type": "function", "name": "get_weather", "parameters": {"type": "object", "properties": {}}}
+    # From 16 to 24 kHz: two samples become three.
+    samples = array.array("h", sound())
+    wide = array.array("h", (samples[2 * (at // 3) + (at % 3 > 1)] for at in range(len(samples) // 2 * 3)))
+    with client.realtime.connect(model="gpt-realtime") as connection:
+
+        def until(last):
+            seen = []
+            while not seen or seen[-1].type != last:
+                raw = json.loads(connection.recv_bytes())
+                seen.append(events.validate_python(raw))
+            return seen
+
+        until("session.created")
+        connection.session.update(
+            session={
+                "type": "realtime",
+                "audio": {"input": {"format": pcm, "turn_detection": None}, "output": {"format": pcm, "voice": "marin"}},
+                "tools": [tool],
+            }
+        )
+        until("session.updated")
+        connection.input_audio_buffer.append(audio=base64.b64encode(wide.tobytes()).decode())
+        connection.input_audio_buffer.commit()
+        until("input_audio_buffer.committed")
+        connection.response.create()
+        seen = until("response.done")
+        call = seen[-1].response.output[0]
+        assert (call.name, json.loads(call.arguments)) == ("get_weather", {"city": "Paris"}), call
+        result = json.dumps({"city": "Paris", "temperature_celsius": 20.0, "conditions": "clear"})
+        connection.conversation.item.create(item={"type": "function_call_output", "call_id": call.call_id, "output": result})
+        connection.response.create(response={"metadata": {"number": "7"}})
+        seen += until("response.done")
+        said = "".join(event.delta for event in seen if event.type == "response.output_audio_transcript.delta")
+        assert said == "It is 20 degrees and clear in Paris. A light jacket will do.", said
+        audio = b"".join(base64.b64decode(event.delta) for event in seen if event.type == "response.output_audio.delta")
+        assert len(audio) > 2 * 24000 * 2, len(audio)
+        assert seen[-1].response.usage.output_token_details.audio_tokens > 0, seen[-1]
+        heard = [event.transcript for event in seen if event.type == "conversation.item.input_audio_transcription.completed"]
+        assert heard == [SAID], heard
+        item = next(event.item_id for event in seen if event.type == "response.output_audio.delta")
+        connection.conversation.item.truncate(item_id=item, content_index=0, audio_end_ms=500)
+        assert until("conversation.item.truncated")[-1].audio_end_ms == 500
+        connection.response.cancel()
+        assert until("error")[-1].error.code == "response_cancel_not_active"
+
+
 def cartesia():
     voice, form = {"mode": "id", "id": "v"}, {"container": "raw", "encoding": "pcm_s16le", "sample_rate": 16000}
     models = {
@@ -146,7 +201,7 @@ def cartesia():
 
 
 failed = 0
-for check in (deepgram, chat, cartesia):
+for check in (deepgram, chat, realtime, cartesia):
     try:
         check()
         print(f"clients.py, {check.__name__} ... passed")

@@ -2,7 +2,8 @@
 
 Deepgram's query is checked against the parameters of the SDK's `connect`, control messages against its models; requests to
 the language model against openai's `CompletionCreateParams`; those to Cartesia against `GenerationRequest` and
-`CancelContextRequest`, and against what the guides say of contexts. Answers are made of the SDKs' models too.
+`CancelContextRequest`, and against what the guides say of contexts; the events of `--realtime` against openai's
+`RealtimeClientEventParam`. Answers are made of the SDKs' models too.
 """
 
 import asyncio
@@ -27,9 +28,10 @@ from deepgram.listen.v1.types import ListenV1CloseStream, ListenV1Finalize, List
 from deepgram.listen.v1.types.listen_v1results import ListenV1Results
 from openai.types.chat.chat_completion_chunk import ChatCompletionChunk
 from openai.types.chat.completion_create_params import CompletionCreateParamsStreaming
+from openai.types.realtime import RealtimeClientEventParam, RealtimeServerEvent
 from websockets.asyncio.server import serve
 
-complaints, seen = [], {"transcripts": 0, "answers": 0, "contexts": 0}
+complaints, seen = [], {"transcripts": 0, "answers": 0, "contexts": 0, "responses": 0, "truncated": 0}
 
 
 def strictly(model, value, what):
@@ -205,6 +207,59 @@ async def speak(socket):
         await context.given.put(message)
 
 
+# OpenAI Realtime
+
+CLIENT_EVENT = pydantic.TypeAdapter(RealtimeClientEventParam)
+SERVER_EVENT = pydantic.TypeAdapter(RealtimeServerEvent)
+
+
+async def realtime(socket):
+    async def send(kind, **fields):
+        event = {"type": kind, "event_id": "e", **fields}
+        SERVER_EVENT.validate_python(event)
+        await socket.send(json.dumps(event))
+
+    buffered, answers = 0, 0
+    async for message in socket:
+        message = json.loads(message)
+        strictly(CLIENT_EVENT, message, f"Realtime, {message['type']}")
+        if message["type"] == "input_audio_buffer.append":
+            buffered += len(base64.b64decode(message["audio"])) / 2 / 24000
+        elif message["type"] == "input_audio_buffer.commit":
+            if buffered < 0.1:
+                complaints.append(f"Realtime: {buffered} s of audio are committed, and 0.1 s is the least")
+            buffered = 0
+            await send("input_audio_buffer.committed", item_id="i")
+        elif message["type"] == "conversation.item.truncate":
+            seen["truncated"] += 1
+        elif message["type"] == "response.create":
+            answers += 1
+            seen["responses"] += 1
+            identity, item = f"r{answers}", f"a{answers}"
+            response = {"id": identity, "object": "realtime.response", "status": "in_progress", "output": []}
+            await send("response.created", response={**response, "metadata": message["response"].get("metadata")})
+            part = {"response_id": identity, "item_id": item, "output_index": 0, "content_index": 0}
+            for word in f"This is answer number {answers}.".split():
+                await send("response.output_audio_transcript.delta", delta=word + " ", **part)
+                audio = base64.b64encode(bytes([0, 8]) * 24000).decode()
+                await send("response.output_audio.delta", delta=audio, **part)
+            await send("response.output_audio_transcript.done", transcript="", **part)
+            details = {"audio_tokens": 5, "text_tokens": 5}
+            usage = {"input_tokens": 3, "output_tokens": 10, "total_tokens": 13, "output_token_details": details}
+            await send("response.done", response={**response, "status": "completed", "usage": usage})
+
+
+async def converse(environment, *arguments):
+    """What the agent prints of the bundled caller's conversation."""
+    agent = await asyncio.create_subprocess_exec(
+        sys.argv[1], *arguments, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    )
+    printed, said = await asyncio.wait_for(agent.communicate(), 120)
+    if agent.returncode:
+        complaints.append(f"the agent ended with {agent.returncode}: {said.decode()}")
+    return printed.decode()
+
+
 async def main():
     chat = ThreadingHTTPServer(("127.0.0.1", 0), Chat)
     threading.Thread(target=chat.serve_forever, daemon=True).start()
@@ -225,17 +280,18 @@ async def main():
             "WEATHER_URL": http,
             "OTEL_CONSOLE_EXPORT": "tree",
         }
-        agent = await asyncio.create_subprocess_exec(
-            sys.argv[1], env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE
-        )
-        printed, said = await asyncio.wait_for(agent.communicate(), 120)
-    if agent.returncode:
-        complaints.append(f"the agent ended with {agent.returncode}: {said.decode()}")
-    # The greeting, four answers, one of them in two requests and in two contexts.
-    if seen != {"transcripts": 4, "answers": 6, "contexts": 6}:
-        complaints.append(f"not what a conversation takes: {seen}")
-    if printed.decode().count("answer number") < 5:
-        complaints.append(f"the answers are not all in the tree:\n{printed.decode()}{said.decode()}")
+        printed = await converse(environment)
+        # The greeting, four answers, one of them in two requests and in two contexts.
+        if seen != {"transcripts": 4, "answers": 6, "contexts": 6, "responses": 0, "truncated": 0}:
+            complaints.append(f"not what a conversation takes: {seen}")
+        if printed.count("answer number") < 5:
+            complaints.append(f"the answers are not all in the tree:\n{printed}")
+    async with serve(realtime, "127.0.0.1", 0) as server:
+        address = f"ws://127.0.0.1:{server.sockets[0].getsockname()[1]}/v1"
+        environment = {**os.environ, "OPENAI_API_KEY": "k2", "OPENAI_BASE_URL": f"{http}/v1", "OTEL_CONSOLE_EXPORT": "tree"}
+        printed = await converse({**environment, "OPENAI_REALTIME_URL": address}, "--realtime")
+        if (seen["responses"], seen["truncated"]) != (5, 1) or printed.count("answer number") < 5:
+            complaints.append(f"not what a conversation takes: {seen}\n{printed}")
     for complaint in complaints:
         print(f"fakes.py ... FAILED: {complaint}")
     if not complaints:

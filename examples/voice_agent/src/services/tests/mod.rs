@@ -1,6 +1,7 @@
 //! The clients against the stand-ins, and against peers that split and merge what they send.
 
 mod llm;
+mod realtime;
 mod stt;
 mod tts;
 
@@ -74,7 +75,7 @@ fn outcome(collected: &Collected) -> String {
     let spans = collected.spans();
     let services: Vec<_> = spans
         .into_iter()
-        .filter(|span| matches!(&*span.name, "stt" | "llm" | "tts"))
+        .filter(|span| matches!(&*span.name, "stt" | "llm" | "tts" | "realtime"))
         .collect();
     let ids: Vec<_> = services
         .iter()
