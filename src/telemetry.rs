@@ -104,7 +104,7 @@ struct Inner {
 }
 
 impl Telemetry {
-    /// Reads the environment; see the table in `docs/environment.md`.
+    /// Reads the environment: the variables listed at [`Builder::variable`].
     ///
     /// # Errors
     ///

@@ -61,8 +61,9 @@ impl Default for Builder {
 }
 
 impl Builder {
-    /// Any variable of `docs/environment.md`, as if the environment had this value and no other; an empty value
-    /// unsets it.
+    /// Any of the variables below, as if the environment had this value and no other; an empty value unsets it.
+    ///
+    #[doc = include_str!("../../docs/environment.md")]
     pub fn variable(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
         self.variables.insert(name.into(), value.into());
         self

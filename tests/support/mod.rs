@@ -54,6 +54,8 @@ pub struct Request {
 struct Log {
     requests: Vec<Request>,
     replies: VecDeque<Reply>,
+    /// What to do with every request for which there is no reply of its own.
+    default: Option<Reply>,
 }
 
 #[derive(Clone)]
@@ -102,6 +104,11 @@ impl Server {
     /// What to do with the next requests; after them, everything is taken.
     pub fn reply(&self, replies: impl IntoIterator<Item = Reply>) {
         self.log.0.lock().unwrap().replies.extend(replies);
+    }
+
+    /// What to do with all requests from now on; `None`: take them.
+    pub fn reply_always(&self, reply: Option<Reply>) {
+        self.log.0.lock().unwrap().default = reply;
     }
 
     pub fn requests(&self) -> Vec<Request> {
@@ -183,7 +190,10 @@ fn serve(stream: impl Read + Write, log: &(Mutex<Log>, Condvar)) {
     while let Some((path, headers, bytes)) = read(&mut reader) {
         let (lock, changed) = log;
         let mut guard = lock.lock().unwrap();
-        let reply = guard.replies.pop_front().unwrap_or(Reply::Take);
+        let reply = guard.replies.pop_front();
+        let reply = reply
+            .or_else(|| guard.default.clone())
+            .unwrap_or(Reply::Take);
         guard.requests.push(Request {
             at: Instant::now(),
             length: bytes.len(),
