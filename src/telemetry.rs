@@ -84,7 +84,8 @@ pub fn init() -> Result<Telemetry, SetupError> {
 /// Dropping it, also while a panic unwinds, does what [`shutdown`](Self::shutdown) does and logs what `shutdown`
 /// would have returned. Threads, runtimes and exit: export has a thread of its own and needs no runtime of yours;
 /// `std::process::exit`, an abort and an unhandled signal skip every drop, so call `shutdown` before the first, and
-/// see [`exit_on_signal`](Self::exit_on_signal) for the last.
+/// see [`exit_on_signal`](Self::exit_on_signal) for the last. After a `fork` without `exec`, the child has no export
+/// threads: what it ends goes nowhere, and there `flush` and `shutdown` return at once. Set telemetry up after forking.
 #[must_use = "dropping it ends export: bind it to a name that lives until the end of `main`"]
 pub struct Telemetry {
     inner: Arc<Inner>,
@@ -214,6 +215,9 @@ impl Inner {
     fn shutdown(&self) -> Result<(), DeliveryError> {
         self.outcome
             .get_or_init(|| {
+                if self.delivery.is_forked_copy() {
+                    return Ok(());
+                }
                 for open in self.conversations().iter() {
                     open.end_all();
                 }

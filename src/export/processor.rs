@@ -16,19 +16,34 @@ pub(crate) struct Delivery {
     workers: Vec<Worker>,
     /// How long `force_flush` and a plain `shutdown` may take.
     patience: Duration,
+    /// The process that the workers' threads run in.
+    process: u32,
 }
 
 impl Delivery {
     pub(crate) fn new(workers: Vec<Worker>, patience: Duration) -> Self {
-        Self { workers, patience }
+        Self {
+            workers,
+            patience,
+            process: std::process::id(),
+        }
     }
 
     pub(crate) fn counts(&self) -> Vec<Delivered> {
         self.workers.iter().map(Worker::counts).collect()
     }
 
+    /// Whether this is a copy that `fork` made, where the threads do not exist and locks may be held for ever. What is queued
+    /// is the parent's to send.
+    pub(crate) fn is_forked_copy(&self) -> bool {
+        std::process::id() != self.process
+    }
+
     /// Waits until everything queued so far has left or is lost. The error tells what is lost, or still waits.
     pub(crate) fn flush_within(&self, patience: Duration) -> Result<(), String> {
+        if self.is_forked_copy() {
+            return Ok(());
+        }
         let deadline = deadline(Instant::now(), patience);
         let before = self.counts();
         // All are asked before any is waited for: a slow one must not use up the time of the others.
@@ -51,6 +66,9 @@ impl Delivery {
 
     /// Sends what is queued and ends the threads by `deadline`. The error tells every span that was ever lost.
     pub(crate) fn close_by(&self, deadline: Instant) -> Result<(), String> {
+        if self.is_forked_copy() {
+            return Ok(());
+        }
         let now = Instant::now();
         // The workers stop a little earlier, so that there is time to hear what they achieved.
         let stop = now + deadline.saturating_duration_since(now).mul_f64(0.95);
@@ -91,6 +109,9 @@ impl SpanProcessor for Delivery {
 
     fn shutdown_with_timeout(&self, timeout: Duration) -> OTelSdkResult {
         // The provider's drop shuts down once more: whoever was waited for is not waited for again.
+        if self.is_forked_copy() {
+            return Ok(());
+        }
         let closing = |worker: &Worker| worker.queue.closing().is_some();
         let timeout = if self.workers.iter().all(closing) {
             Duration::ZERO
@@ -118,5 +139,41 @@ fn verdict(problems: Vec<String>) -> Result<(), String> {
         Ok(())
     } else {
         Err(problems.join("; "))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::export::{Answer, Limits, Reporter, Sink};
+
+    /// Takes for ever.
+    struct Endless;
+
+    impl Sink for Endless {
+        type Parcel = ();
+
+        fn pack(&mut self, _: Vec<SpanData>) {}
+
+        async fn send(&mut self, (): &mut ()) -> Answer {
+            std::future::pending().await
+        }
+    }
+
+    #[test]
+    fn forked_copy_neither_waits_nor_takes_a_lock() {
+        let name = "endless".to_owned();
+        let worker = Worker::start(name, Limits::default(), Endless, Reporter::default()).unwrap();
+        let mut delivery = Delivery::new(vec![worker.clone()], Duration::MAX);
+        delivery.process = delivery.process.wrapping_add(1);
+        worker.queue.while_locked(|| {
+            assert_eq!(delivery.flush_within(Duration::MAX), Ok(()));
+            assert_eq!(
+                delivery.close_by(deadline(Instant::now(), Duration::MAX)),
+                Ok(())
+            );
+            assert!(delivery.force_flush().is_ok());
+            assert!(delivery.shutdown_with_timeout(Duration::MAX).is_ok());
+        });
     }
 }

@@ -120,6 +120,13 @@ impl Queue {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Runs `work` while another thread could not take the lock, as in a process that has forked at the wrong moment.
+    #[cfg(test)]
+    pub(crate) fn while_locked(&self, work: impl FnOnce()) {
+        let _state = self.lock();
+        work();
+    }
+
     pub(crate) fn limits(&self) -> &Limits {
         &self.limits
     }
