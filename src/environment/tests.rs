@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use opentelemetry::Key;
+use proptest::strategy::Strategy as _;
 
 use super::*;
 
@@ -792,6 +793,85 @@ fn a_programs_own_settings_stand_in_front_of_the_environment() {
         Settings::read(&Variables::new(&explicit, &lookup)).expect("the nonsense is hidden");
     assert_eq!(settings.trace_mode, TraceMode::Turn);
     assert_eq!(settings.limits.delay, Duration::from_millis(500));
+}
+
+/// Characters that parsers stumble over, and the words that the values are made of.
+fn hostile_value() -> impl proptest::strategy::Strategy<Value = String> {
+    proptest::collection::vec(
+        proptest::prop_oneof![
+            proptest::sample::select(vec![
+                "http://",
+                "https://",
+                "[::1]",
+                "@",
+                ":",
+                "/",
+                "?",
+                "#",
+                "=",
+                ",",
+                "%",
+                "%0a",
+                "%ff",
+                "grpc",
+                "http/json",
+                "http/protobuf",
+                "18446744073709551615",
+                "-1",
+                "1e400",
+                "NaN",
+                "inf",
+                "gzip",
+                "none",
+                "content-length=1",
+                "console",
+                "otlp",
+                "é",
+                "\u{202e}",
+                "\0",
+                "\r\n",
+                " ",
+            ])
+            .prop_map(str::to_owned),
+            ".{0,3}",
+        ],
+        0..8,
+    )
+    .prop_map(|parts| parts.concat())
+}
+
+proptest::proptest! {
+    #[test]
+    fn no_value_panics_and_no_error_shows_a_key(
+        values in proptest::collection::vec((proptest::sample::select(variables()), hostile_value()), 1..6)
+    ) {
+        const KEY: &str = "sk-5up3r";
+        let explicit: HashMap<String, String> = values
+            .iter()
+            .map(|(name, value)| match *name {
+                // Where keys stand.
+                name if name.ends_with("HEADERS") || name == "OTEL_RESOURCE_ATTRIBUTES" => {
+                    (name.to_owned(), format!("{value}{KEY}{value}"))
+                }
+                name if name.ends_with("ENDPOINT") => (name.to_owned(), format!("{value}?key={KEY}{value}")),
+                name if name.ends_with("_PROXY") => (name.to_owned(), format!("http://me:{KEY}@{value}")),
+                name => (name.to_owned(), value.clone()),
+            })
+            .collect();
+        if let Err(error) = Settings::read(&Variables::new(&explicit, &|_| None)) {
+            let said = error.to_string();
+            proptest::prop_assert!(!said.contains(KEY), "{said}");
+            proptest::prop_assert!(!said.contains(|c: char| c.is_control() || c == '\u{202e}'), "{said}");
+        }
+    }
+}
+
+fn variables() -> Vec<&'static str> {
+    let mut all: Vec<_> = names(include_str!("../../docs/environment.md"), "`")
+        .into_iter()
+        .collect();
+    all.extend(["HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY"]);
+    all
 }
 
 /// The table in the documentation has exactly the variables that these tests are about.

@@ -219,3 +219,34 @@ fn retry_delay(details: &[u8]) -> Option<Duration> {
         u32::try_from(delay.nanos).unwrap_or(0),
     ))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    proptest::proptest! {
+        #[test]
+        fn no_status_panics(
+            code in -1..20,
+            message in ".{0,20}",
+            // As long as a whole `RetryInfo` with any delay, and anything else.
+            details in proptest::prop_oneof![
+                proptest::collection::vec(proptest::prelude::any::<u8>(), 0..64),
+                proptest::collection::vec(proptest::prelude::any::<u8>(), 0..24).prop_map(|delay| {
+                    let mut any = vec![0x0a, 22];
+                    any.extend(b"x/google.rpc.RetryInfo");
+                    any.extend([0x12, delay.len() as u8 + 2, 0x0a, delay.len() as u8]);
+                    any.extend(delay);
+                    let mut details = vec![0x1a, any.len() as u8];
+                    details.extend(any);
+                    details
+                }),
+            ],
+        ) {
+            let status = Status::with_details(Code::from(code), message, details.into());
+            let _ = judge(&status);
+        }
+    }
+
+    use proptest::strategy::Strategy as _;
+}

@@ -333,3 +333,30 @@ fn understand(kind: &str, body: &[u8]) -> Answer {
         },
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    proptest::proptest! {
+        /// Whatever a server says under status 200, the spans are taken but for those that it says it rejected.
+        #[test]
+        fn no_answer_panics(
+            kind in proptest::sample::select(vec!["application/json", "application/x-protobuf", "text/plain", ""]),
+            body in proptest::collection::vec(proptest::prelude::any::<u8>(), 0..64),
+            rejected: i64,
+            text in ".{0,20}",
+        ) {
+            let json = serde_json::json!({"partialSuccess": {"rejectedSpans": rejected, "errorMessage": text}});
+            for body in [body, json.to_string().into_bytes()] {
+                let taken = matches!(understand(kind, &body), Answer::Taken { .. });
+                proptest::prop_assert!(taken);
+            }
+        }
+
+        #[test]
+        fn no_retry_after_panics(value in "([0-9]{0,30}|.{0,30}|[A-Z][a-z]{2}, [0-9]{2} [A-Z][a-z]{2} [0-9]{4} [0-9:]{8} GMT)") {
+            let _ = retry_after(&value, SystemTime::now());
+        }
+    }
+}
