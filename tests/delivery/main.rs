@@ -9,6 +9,8 @@ mod grpc;
 mod http;
 #[cfg(feature = "http")]
 mod outages;
+#[cfg(feature = "http")]
+mod setup;
 #[path = "../support/mod.rs"]
 mod support;
 #[cfg(any(feature = "tls", feature = "tls-ring", feature = "tls-native"))]

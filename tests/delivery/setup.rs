@@ -1,11 +1,5 @@
 //! What the builder's settings and the environment's variables do to what leaves.
 
-#![cfg(feature = "http")]
-#![allow(clippy::unwrap_used, clippy::panic)]
-
-#[path = "support/mod.rs"]
-mod support;
-
 use std::{
     sync::{
         Arc, Mutex,
@@ -14,12 +8,12 @@ use std::{
     time::{Duration, Instant},
 };
 
+use crate::support::{PATIENCE, Server, spans, text};
 use opentelemetry::trace::{Span as _, Tracer as _, TracerProvider as _};
 use opentelemetry_sdk::{
     error::{OTelSdkError, OTelSdkResult},
     trace::{InMemorySpanExporter, SpanData, SpanExporter},
 };
-use support::{PATIENCE, Server, spans, text};
 use tracing::{
     Event, Level, Subscriber, debug_span, field::Field, info, info_span, trace, trace_span,
 };
@@ -286,7 +280,7 @@ fn exporter_that_panics_loses_only_its_own_spans_and_delays_nothing() {
     let error = telemetry.shutdown().unwrap_err().to_string();
     assert_eq!(
         error,
-        "setup::Panics: 3 spans lost, 0 still waiting (the exporter panicked)"
+        "delivery::setup::Panics: 3 spans lost, 0 still waiting (the exporter panicked)"
     );
     assert_eq!(server.names(), ["llm", "turn", "conversation"]);
 }
@@ -387,7 +381,7 @@ fn an_exporter_that_hangs_does_not_hold_up_the_end_beyond_its_time() {
     );
     assert_eq!(
         error,
-        "setup::Hangs: 0 spans lost, 3 still waiting (out of time)"
+        "delivery::setup::Hangs: 0 spans lost, 3 still waiting (out of time)"
     );
     drop(telemetry);
     assert!(
