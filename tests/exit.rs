@@ -32,9 +32,22 @@ fn main() -> std::process::ExitCode {
 mod child {
     use std::{process::ExitCode, thread, time::Duration};
 
+    use opentelemetry::trace::{Span as _, Tracer as _, TracerProvider as _};
+
     use crate::{hostile, support::PATIENCE, talk::talk};
 
     pub fn main(ending: &str) -> ExitCode {
+        if ending == "explicit" {
+            let telemetry = tracing_conversation::Telemetry::builder()
+                .headers([("x-explicit", "1")])
+                .variable("OTEL_EXPORTER_OTLP_COMPRESSION", "none")
+                .build()
+                .unwrap();
+            let tracer = telemetry.provider().tracer("test");
+            tracer.start("span").end();
+            telemetry.shutdown().unwrap();
+            return ExitCode::SUCCESS;
+        }
         let telemetry = match tracing_conversation::init() {
             Ok(telemetry) => telemetry,
             Err(error) => {
@@ -256,6 +269,23 @@ mod parent {
             "{said}"
         );
         println!("an end without a collector comes in time and says what is lost ... ok");
+
+        // opentelemetry-otlp reads the environment by itself: of that nothing leaves.
+        let server = Server::start();
+        let variables = [
+            ("OTEL_EXPORTER_OTLP_HEADERS", "x-environment=1"),
+            ("OTEL_EXPORTER_OTLP_COMPRESSION", "gzip"),
+            ("OTEL_EXPORTER_OTLP_TRACES_PROTOCOL", "http/protobuf"),
+        ];
+        let output = spawn("explicit", &server.url(), &variables)
+            .wait_with_output()
+            .unwrap();
+        assert_eq!(output.status.code(), Some(0), "{}", errors(&output));
+        let headers = &server.requests()[0].headers;
+        assert_eq!(headers.get("x-explicit").map(String::as_str), Some("1"));
+        assert_eq!(headers.get("x-environment"), None);
+        assert_eq!(headers.get("content-encoding"), None);
+        println!("a program's settings stand in front of the environment ... ok");
 
         let wrong = [("OTEL_EXPORTER_OTLP_PROTOCOL", "grcp")];
         let output = spawn("return", "http://127.0.0.1:1", &wrong)
