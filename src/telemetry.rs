@@ -4,6 +4,7 @@ mod builder;
 mod destinations;
 mod filter;
 mod log;
+mod log_fields;
 mod signal;
 
 use std::{

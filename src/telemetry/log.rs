@@ -1,23 +1,18 @@
 //! The log of a program whose registry this crate sets up: standard error, in `fmt`'s form.
 
-use std::{
-    fmt::Write as _,
-    io::{self, IsTerminal as _},
-};
+use std::io::{self, IsTerminal as _};
 
 use tracing::{Metadata, Subscriber};
 use tracing_subscriber::{
     EnvFilter, Layer,
-    field::MakeExt as _,
     filter::{FilterExt as _, filter_fn},
-    fmt::format,
     registry::LookupSpan,
 };
 
+use super::log_fields::LogFields;
 use crate::{
     ContentPolicy,
     environment::{SetupError, Variables},
-    export::terminal::Escaping,
     names,
 };
 
@@ -63,18 +58,8 @@ impl Log {
         let filter = self
             .filter
             .and(filter_fn(move |callsite| !(brief && is_boundary(callsite))));
-        let content = content.clone();
-        // In place of `fmt`'s own form, which lets pass some of what a terminal acts on.
-        let fields = format::debug_fn(move |writer, field, value| {
-            let mut writer = Escaping(writer);
-            match field.name() {
-                "message" => write!(writer, "{value:?}"),
-                name if content.admits(name) => write!(writer, "{name}={value:?}"),
-                _ => Ok(()),
-            }
-        });
         layer
-            .fmt_fields(fields.delimited(" "))
+            .fmt_fields(LogFields(content.clone()))
             .with_filter(filter)
             .boxed()
     }
