@@ -1,22 +1,22 @@
-//! Where the time between the user's last word and the bot's first went.
+//! Splits the time between the end of the user's speech and the start of the bot's into parts.
 //!
-//! Pure, like the turn model beside it: offsets from the start of the conversation in, durations out. All arithmetic is
-//! on whole nanoseconds, so that the parts sum to their interval exactly.
+//! Pure, like the turn model: it takes offsets from the start of the conversation and returns durations. All arithmetic is
+//! on whole nanoseconds, so that the parts sum exactly to their interval.
 
 use crate::service_kind::ServiceKind;
 use std::time::Duration;
 
-/// At most so many service spans are remembered for one interval; the oldest are forgotten first.
-const REMEMBERED: usize = 64;
-/// A part that lasted less is absent.
+/// The most service spans, and transcripts, kept for one interval; the oldest are dropped first.
+const MAX_KEPT: usize = 64;
+/// A shorter part is absent.
 const ABSENT_UNDER: Nanos = 500_000;
-/// A part that only some turns have counts as `pipeline` if it lasted less.
+/// A shorter part counts as `pipeline` if it is one that only some turns have.
 const NEGLIGIBLE_UNDER: Nanos = 5_000_000;
 
-/// Whole nanoseconds between two points in time, or since [`EPOCH`]: enough for centuries.
+/// Nanoseconds between two points in time, or since [`EPOCH`]: enough for centuries.
 type Nanos = u64;
 
-/// Points in time are counted from a day before the conversation's start: the user's silence may begin before it.
+/// Points in time are counted from a day before the conversation's start, because the user's silence may begin before it.
 const EPOCH: Nanos = 24 * 60 * 60 * 1_000_000_000;
 
 fn nanos(time: Duration) -> Nanos {
@@ -24,12 +24,12 @@ fn nanos(time: Duration) -> Nanos {
     whole.saturating_add(time.subsec_nanos().into())
 }
 
-/// The point in time that lies `offset` after the conversation's start.
+/// Returns the point in time `offset` after the conversation's start.
 fn point(offset: Duration) -> Nanos {
     EPOCH.saturating_add(nanos(offset))
 }
 
-/// A part of the way from the user's silence to the bot's speech.
+/// A part of the interval from the user's silence to the bot's speech.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Part {
     EndpointingWait,
@@ -46,7 +46,7 @@ pub(crate) enum Part {
 }
 
 impl Part {
-    /// Every part, in the order of its way.
+    /// Every part, in the order in which they usually occur.
     pub(crate) const ALL: [Self; 11] = [
         Self::EndpointingWait,
         Self::Transcription,
@@ -61,7 +61,7 @@ impl Part {
         Self::Pipeline,
     ];
 
-    /// The attribute that carries the part, in seconds.
+    /// Returns the attribute that carries the part, in seconds.
     pub(crate) fn attribute(self) -> &'static str {
         match self {
             Self::EndpointingWait => "turn.latency.endpointing_wait",
@@ -78,7 +78,7 @@ impl Part {
         }
     }
 
-    fn is_on_every_way(self) -> bool {
+    fn is_in_every_turn(self) -> bool {
         !matches!(
             self,
             Self::FirstRequest | Self::LlmToolCall | Self::FunctionHandler | Self::Pipeline
@@ -86,17 +86,17 @@ impl Part {
     }
 }
 
-/// Where an interval is counted from.
+/// What an interval is measured from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum MeasuredFrom {
     /// The end of the user's speech.
     UserSilence,
-    /// The client's connection: a greeting.
+    /// The client's connection, for a greeting.
     ClientConnected,
 }
 
 impl MeasuredFrom {
-    /// The value of `turn.latency.measured_from`.
+    /// Returns the value of `turn.latency.measured_from`.
     pub(crate) fn as_str(self) -> &'static str {
         match self {
             Self::UserSilence => "user_silence",
@@ -110,7 +110,7 @@ impl MeasuredFrom {
 pub(crate) struct Parts([Nanos; Part::ALL.len()]);
 
 impl Parts {
-    /// The parts that are present.
+    /// Returns the parts that are present.
     pub(crate) fn iter(&self) -> impl Iterator<Item = (Part, Duration)> + '_ {
         Part::ALL
             .into_iter()
@@ -123,8 +123,8 @@ impl Parts {
         self.0[part as usize] += lasted;
     }
 
-    /// Moves what is too short to be told into `pipeline`, and a `pipeline` too short into the longest part.
-    fn settle(&mut self) {
+    /// Moves parts that are too short into `pipeline`, and a `pipeline` that is too short into the longest part.
+    fn fold_short_parts(&mut self) {
         let mut rest = self.0[Part::Pipeline as usize];
         let mut longest = Part::Pipeline as usize;
         let mut most = 0;
@@ -133,7 +133,7 @@ impl Parts {
             if *lasted == 0 || part == Part::Pipeline {
                 continue;
             }
-            if *lasted < ABSENT_UNDER || (*lasted < NEGLIGIBLE_UNDER && !part.is_on_every_way()) {
+            if *lasted < ABSENT_UNDER || (*lasted < NEGLIGIBLE_UNDER && !part.is_in_every_turn()) {
                 rest += std::mem::take(lasted);
             } else if *lasted >= most {
                 (longest, most) = (part as usize, *lasted);
@@ -147,16 +147,16 @@ impl Parts {
     }
 }
 
-/// One measured interval that ended when the bot began to speak.
+/// A measured interval, which ended when the bot started to speak.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Measured {
     pub(crate) from: MeasuredFrom,
     pub(crate) total: Duration,
-    /// Absent where the interval has no voice activity to stand on.
+    /// `None` if the conversation has no voice activity events.
     pub(crate) parts: Option<Parts>,
 }
 
-/// What a service's first byte was.
+/// What the first byte of a service was.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum FirstByte {
     /// Text or audio.
@@ -186,25 +186,25 @@ impl Service {
 
 #[derive(Clone, Copy, Debug)]
 struct SpeechEnd {
-    /// When the user fell silent.
+    /// When the user stopped speaking.
     at: Nanos,
-    /// When that was confirmed.
+    /// When the silence was confirmed.
     confirmed: Nanos,
     by_vad: bool,
 }
 
-/// What is known of the way from the user's silence to the bot's speech.
+/// What has been recorded since the user stopped speaking.
 #[derive(Debug, Default)]
 pub(crate) struct Latency {
-    vad_heard: bool,
-    /// Forgotten once the bot has spoken.
+    has_vad_events: bool,
+    /// Cleared when the bot starts to speak.
     speech_end: Option<SpeechEnd>,
-    /// As above, but kept: a transcript may arrive after the bot has begun.
+    /// The same point in time, kept while the bot speaks: a transcript may arrive late.
     last_speech_end: Option<Nanos>,
     connected: Option<Nanos>,
     transcripts: Vec<Nanos>,
     services: Vec<Service>,
-    way: Way,
+    steps: Steps,
 }
 
 impl Latency {
@@ -214,13 +214,13 @@ impl Latency {
 
     pub(crate) fn user_started(&mut self) {
         self.connected = None;
-        if !self.vad_heard {
-            self.forget_speech_end();
+        if !self.has_vad_events {
+            self.clear_speech_end();
         }
     }
 
     pub(crate) fn user_stopped(&mut self, at: Duration) {
-        if !self.vad_heard {
+        if !self.has_vad_events {
             let at = point(at);
             self.speech_end = Some(SpeechEnd {
                 at,
@@ -231,16 +231,16 @@ impl Latency {
     }
 
     pub(crate) fn vad_started(&mut self) {
-        self.vad_heard = true;
+        self.has_vad_events = true;
         self.connected = None;
-        self.forget_speech_end();
+        self.clear_speech_end();
     }
 
-    /// Silence is confirmed at `at`, `after` it began.
-    pub(crate) fn vad_stopped(&mut self, at: Duration, after: Duration) {
-        self.vad_heard = true;
+    /// Silence is confirmed at `at`, `stop_duration` after it began.
+    pub(crate) fn vad_stopped(&mut self, at: Duration, stop_duration: Duration) {
+        self.has_vad_events = true;
         let confirmed = point(at);
-        let end = confirmed.saturating_sub(nanos(after));
+        let end = confirmed.saturating_sub(nanos(stop_duration));
         self.speech_end = Some(SpeechEnd {
             at: end,
             confirmed,
@@ -249,24 +249,24 @@ impl Latency {
         self.last_speech_end = Some(end);
     }
 
-    fn forget_speech_end(&mut self) {
+    fn clear_speech_end(&mut self) {
         self.speech_end = None;
         self.last_speech_end = None;
-        self.forget_what_is_over();
+        self.clear_ended();
     }
 
-    fn forget_what_is_over(&mut self) {
+    fn clear_ended(&mut self) {
         self.transcripts.clear();
         self.services.retain(|service| service.ended.is_none());
     }
 
-    /// The user's words have arrived in full. Gives the time since the end of the user's speech, if that is known.
+    /// Records a final transcript. Returns the time since the end of the user's speech, if that is known.
     pub(crate) fn final_transcript(&mut self, at: Duration) -> Option<Duration> {
         push_bounded(&mut self.transcripts, point(at));
         self.since_speech_end(at)
     }
 
-    /// The time from the end of the user's speech, as voice activity told it, to `at`.
+    /// Returns the time from the end of the user's speech, according to voice activity events, to `at`.
     pub(crate) fn since_speech_end(&self, at: Duration) -> Option<Duration> {
         let since = point(at).checked_sub(self.last_speech_end?)?;
         (since != 0).then(|| Duration::from_nanos(since))
@@ -284,8 +284,8 @@ impl Latency {
         push_bounded(&mut self.services, service);
     }
 
-    /// What a service does turns out only now.
-    pub(crate) fn service_is(&mut self, key: u64, kind: ServiceKind, started: Duration) {
+    /// Sets the kind of a service that was not known when its span started.
+    pub(crate) fn set_service_kind(&mut self, key: u64, kind: ServiceKind, started: Duration) {
         match self.service_mut(key) {
             Some(service) => service.kind = kind,
             None => self.service_started(key, kind, started),
@@ -312,7 +312,7 @@ impl Latency {
         }
     }
 
-    /// The bot begins to speak: what it took to get there, once.
+    /// The bot starts to speak. Returns the interval that ends with it, unless it has been returned already.
     pub(crate) fn bot_started(&mut self, at: Duration) -> Option<Measured> {
         let at = point(at);
         let connected = self.connected.take();
@@ -328,11 +328,11 @@ impl Latency {
                 (MeasuredFrom::ClientConnected, connected, Some(parts))
             }
             (None, None) => {
-                self.forget_what_is_over();
+                self.clear_ended();
                 return None;
             }
         };
-        self.forget_what_is_over();
+        self.clear_ended();
         Some(Measured {
             from,
             total: Duration::from_nanos(at.saturating_sub(since)),
@@ -340,10 +340,10 @@ impl Latency {
         })
     }
 
-    /// Splits `from..to`. `confirmed` is when the user's silence was; a greeting has none.
+    /// Splits `from..to`. `confirmed` is when the user's silence was confirmed; `None` for a greeting.
     fn parts(&mut self, from: Nanos, confirmed: Option<Nanos>, to: Nanos) -> Parts {
-        let way = &mut self.way;
-        way.steps.clear();
+        let steps = &mut self.steps;
+        steps.0.clear();
         let within = || {
             let services = self.services.iter();
             services.filter(|service| service.started >= from && service.started <= to)
@@ -354,29 +354,29 @@ impl Latency {
 
         match confirmed {
             Some(confirmed) => {
-                way.step(Part::EndpointingWait, from, confirmed);
+                steps.add(Part::EndpointingWait, from, confirmed);
                 let understood_by = first_request.unwrap_or(to);
                 let transcripts = self.transcripts.iter().copied();
                 let transcript = transcripts.filter(|at| *at <= understood_by).max();
                 let understood = transcript.map_or(confirmed, |at| at.max(confirmed));
-                way.step(Part::Transcription, confirmed, understood);
+                steps.add(Part::Transcription, confirmed, understood);
                 if let Some(request) = first_request {
-                    way.step(Part::TurnDetection, understood, request);
+                    steps.add(Part::TurnDetection, understood, request);
                 }
             }
             None => {
                 if let Some(request) = first_request {
-                    way.step(Part::FirstRequest, from, request);
+                    steps.add(Part::FirstRequest, from, request);
                 }
             }
         }
-        // The speech that the bot began with is the one whose audio came first.
+        // The bot's speech starts with the audio that arrived first.
         let mut spoken = None;
         let mut realtime = None;
         for service in within() {
             if is_model(&service) {
                 if let Some(first_byte) = before_bot(service.first_byte()) {
-                    way.step(Part::LlmInference, service.started, first_byte);
+                    steps.add(Part::LlmInference, service.started, first_byte);
                 }
                 if let Some(call) = before_bot(service.tool_call) {
                     let tools = within().filter(|tool| tool.kind == ServiceKind::Tool);
@@ -384,14 +384,14 @@ impl Latency {
                         .map(|tool| tool.started)
                         .filter(|at| *at >= call)
                         .min();
-                    way.step(Part::LlmToolCall, call, tool.unwrap_or(call));
+                    steps.add(Part::LlmToolCall, call, tool.unwrap_or(call));
                 }
             }
             match service.kind {
-                // One that still runs when the bot speaks was not on the way.
+                // The bot did not wait for a tool that is still running.
                 ServiceKind::Tool => {
                     if let Some(ended) = before_bot(service.ended) {
-                        way.step(Part::FunctionHandler, service.started, ended);
+                        steps.add(Part::FunctionHandler, service.started, ended);
                     }
                 }
                 ServiceKind::Tts => {
@@ -411,55 +411,53 @@ impl Latency {
         if let Some((audio, request)) = spoken {
             let texts = within().filter(is_model).filter_map(|model| model.output);
             if let Some(text) = texts.filter(|text| *text <= request).max() {
-                way.step(Part::SentenceAggregation, text, request);
+                steps.add(Part::SentenceAggregation, text, request);
             }
-            way.step(Part::SpeechSynthesis, request, audio);
-            way.step(Part::OutputTransport, audio, to);
+            steps.add(Part::SpeechSynthesis, request, audio);
+            steps.add(Part::OutputTransport, audio, to);
         } else if let Some(audio) = realtime {
-            way.step(Part::OutputTransport, audio, to);
+            steps.add(Part::OutputTransport, audio, to);
         }
-        way.split(from, to)
+        steps.split(from, to)
     }
 }
 
-/// Steps on the way, in any order, overlapping or not. Kept from one interval to the next for its room.
+/// The steps of an interval, in any order, possibly overlapping. Reused for each interval to keep its allocation.
 #[derive(Debug, Default)]
-struct Way {
-    steps: Vec<(Nanos, Part, Nanos)>,
-}
+struct Steps(Vec<(Nanos, Part, Nanos)>);
 
-impl Way {
-    fn step(&mut self, part: Part, from: Nanos, to: Nanos) {
+impl Steps {
+    fn add(&mut self, part: Part, from: Nanos, to: Nanos) {
         if to > from {
-            self.steps.push((from, part, to));
+            self.0.push((from, part, to));
         }
     }
 
-    /// Walks the steps in the order of their beginnings. A moment belongs to the step that began first, what no step
-    /// covers to `pipeline`; so each moment counts once and the parts sum to the whole.
+    /// Splits `from..to` among the steps. Where steps overlap, the time counts for the one that started first; time that
+    /// no step covers counts as `pipeline`. So the parts sum to the whole.
     fn split(&mut self, from: Nanos, to: Nanos) -> Parts {
-        self.steps.sort_unstable();
+        self.0.sort_unstable();
         let mut parts = Parts::default();
         let mut reached = from;
-        for &(begins, part, ends) in &self.steps {
-            let (begins, ends) = (begins.max(reached), ends.min(to));
-            if ends > begins {
-                parts.add(Part::Pipeline, begins - reached);
-                parts.add(part, ends - begins);
-                reached = ends;
+        for &(start, part, end) in &self.0 {
+            let (start, end) = (start.max(reached), end.min(to));
+            if end > start {
+                parts.add(Part::Pipeline, start - reached);
+                parts.add(part, end - start);
+                reached = end;
             }
         }
         parts.add(Part::Pipeline, to.saturating_sub(reached));
-        parts.settle();
+        parts.fold_short_parts();
         parts
     }
 }
 
-fn push_bounded<T>(remembered: &mut Vec<T>, new: T) {
-    if remembered.len() >= REMEMBERED {
-        remembered.remove(0);
+fn push_bounded<T>(kept: &mut Vec<T>, new: T) {
+    if kept.len() >= MAX_KEPT {
+        kept.remove(0);
     }
-    remembered.push(new);
+    kept.push(new);
 }
 
 #[cfg(test)]

@@ -1,19 +1,19 @@
-//! The turn model: who speaks when, in; turns, out.
+//! The turn model: derives turns from speech events.
 //!
-//! A pure state machine. Times are offsets from the start of the conversation; it reads no clock, starts no thread and
-//! knows neither `tracing` nor OpenTelemetry. Its rules are those of Pipecat's `TurnTrackingObserver`, save that a timer
-//! left over from one turn can never end a later one and that a turn ended by silence ends where the bot stopped.
+//! A pure state machine: it reads no clock, starts no thread and knows neither `tracing` nor OpenTelemetry. Times are
+//! offsets from the start of the conversation. The rules are those of Pipecat's `TurnTrackingObserver`, except that a
+//! stale timer never ends a later turn and that a turn ended by silence ends when the bot stopped.
 
 use std::time::Duration;
 
-/// What moves the turns.
+/// The speech events that turns depend on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Speech {
+pub(crate) enum SpeechEvent {
     /// The user takes the turn.
     UserStarted,
-    /// Audio of the bot leaves.
+    /// The bot's first audio is sent.
     BotStarted,
-    /// The last audio of the bot has left.
+    /// The bot's last audio has been sent.
     BotStopped,
 }
 
@@ -22,18 +22,18 @@ pub(crate) enum Speech {
 pub(crate) enum EndReason {
     /// The user spoke after the bot had.
     UserSpoke,
-    /// The user spoke while the bot did.
+    /// The user spoke while the bot was speaking.
     Interrupted,
     /// Nobody spoke for the turn-end timeout.
     Silence,
     /// The conversation ended.
     ConversationEnded,
-    /// The conversation was not heard of for the idle limit.
+    /// The conversation had no event for the idle timeout.
     ConversationLost,
 }
 
 impl EndReason {
-    /// The value of `turn.end_reason`.
+    /// Returns the value of `turn.end_reason`.
     pub(crate) fn as_str(self) -> &'static str {
         match self {
             Self::UserSpoke => "user_spoke",
@@ -44,21 +44,21 @@ impl EndReason {
         }
     }
 
-    /// Whether the conversation's end ended the turn.
+    /// Returns whether the turn ended because the conversation did.
     pub(crate) fn is_conversation_end(self) -> bool {
         matches!(self, Self::ConversationEnded | Self::ConversationLost)
     }
 
-    /// The value of `turn.was_interrupted`.
+    /// Returns the value of `turn.was_interrupted`.
     pub(crate) fn is_interruption(self) -> bool {
         matches!(self, Self::Interrupted) || self.is_conversation_end()
     }
 }
 
-/// What becomes of the turns.
+/// A change that an event causes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Change {
-    /// A turn begins.
+    /// A turn starts.
     Started { number: u32, at: Duration },
     /// The open turn ends.
     Ended { at: Duration, reason: EndReason },
@@ -68,9 +68,9 @@ pub(crate) enum Change {
 struct OpenTurn {
     started: Duration,
     bot_has_spoken: bool,
-    /// When the bot fell silent, while the turn-end timeout runs.
+    /// When the bot stopped speaking, while the turn-end timeout is running.
     silent_since: Option<Duration>,
-    /// When that will be over.
+    /// When the turn-end timeout expires.
     deadline: Option<Duration>,
 }
 
@@ -81,12 +81,12 @@ pub(crate) struct Turns {
     open: Option<OpenTurn>,
     number: u32,
     bot_is_speaking: bool,
-    /// The latest time seen: time never runs backwards here, whatever callers say.
+    /// The latest time passed in: earlier times are clamped to it.
     now: Duration,
 }
 
 impl Turns {
-    /// Turns that end when nothing follows the bot's speech for `timeout`.
+    /// Creates a model that ends a turn `timeout` after the bot's speech, unless somebody speaks before.
     pub(crate) fn new(timeout: Duration) -> Self {
         Self {
             timeout,
@@ -102,11 +102,16 @@ impl Turns {
         self.start(at, changes);
     }
 
-    /// Takes in that somebody began or ceased to speak.
-    pub(crate) fn hear(&mut self, at: Duration, speech: Speech, changes: &mut dyn FnMut(Change)) {
+    /// Applies a speech event.
+    pub(crate) fn apply(
+        &mut self,
+        at: Duration,
+        event: SpeechEvent,
+        changes: &mut dyn FnMut(Change),
+    ) {
         let at = self.advance(at, changes);
-        match speech {
-            Speech::UserStarted => {
+        match event {
+            SpeechEvent::UserStarted => {
                 if self.bot_is_speaking {
                     self.bot_is_speaking = false;
                     self.end(at, EndReason::Interrupted, changes);
@@ -116,7 +121,7 @@ impl Turns {
                     self.start(at, changes);
                 }
             }
-            Speech::BotStarted => {
+            SpeechEvent::BotStarted => {
                 self.bot_is_speaking = true;
                 if let Some(turn) = &mut self.open {
                     turn.bot_has_spoken = true;
@@ -124,8 +129,8 @@ impl Turns {
                     turn.deadline = None;
                 }
             }
-            Speech::BotStopped => {
-                // After an interruption the bot's last audio still reports its end: that says nothing of the new turn.
+            SpeechEvent::BotStopped => {
+                // After an interruption the bot's pending audio still reports its end, which does not concern the new turn.
                 if std::mem::take(&mut self.bot_is_speaking)
                     && let Some(turn) = &mut self.open
                 {
@@ -136,7 +141,7 @@ impl Turns {
         }
     }
 
-    /// Lets time pass: ends the open turn if its timeout is over. Gives the time, never earlier than the last.
+    /// Ends the open turn if its timeout has expired. Returns `at`, clamped to the latest time seen.
     pub(crate) fn advance(&mut self, at: Duration, changes: &mut dyn FnMut(Change)) -> Duration {
         self.now = self.now.max(at);
         if self.deadline().is_some_and(|deadline| deadline <= self.now)
@@ -147,7 +152,7 @@ impl Turns {
         self.now
     }
 
-    /// Ends the conversation, and with it the open turn.
+    /// Ends the open turn because the conversation ends. Returns `at`, clamped to the latest time seen.
     pub(crate) fn finish(
         &mut self,
         at: Duration,
@@ -159,7 +164,7 @@ impl Turns {
         at
     }
 
-    /// When the open turn ends if nothing more is heard.
+    /// Returns when the open turn ends, unless there is another event.
     #[inline]
     pub(crate) fn deadline(&self) -> Option<Duration> {
         self.open.as_ref()?.deadline
@@ -193,12 +198,12 @@ impl Turns {
 mod tests {
     use super::*;
 
-    /// Plays `script` (milliseconds and speech) and tells the turns as text.
-    fn turns(script: &[(u64, Speech)], ends_at: u64) -> Vec<String> {
+    /// Applies `script` (milliseconds and events) and returns the changes as text.
+    fn turns(script: &[(u64, SpeechEvent)], ends_at: u64) -> Vec<String> {
         let mut turns = Turns::new(Duration::from_millis(2_500));
-        let mut told = Vec::new();
-        let mut tell = |change| {
-            told.push(match change {
+        let mut changes = Vec::new();
+        let mut record = |change| {
+            changes.push(match change {
                 Change::Started { number, at } => {
                     format!("{} starts at {}", number, at.as_millis())
                 }
@@ -207,22 +212,22 @@ mod tests {
                 }
             });
         };
-        turns.begin(Duration::ZERO, &mut tell);
-        for (at, speech) in script {
-            turns.hear(Duration::from_millis(*at), *speech, &mut tell);
+        turns.begin(Duration::ZERO, &mut record);
+        for (at, event) in script {
+            turns.apply(Duration::from_millis(*at), *event, &mut record);
         }
         turns.finish(
             Duration::from_millis(ends_at),
             EndReason::ConversationEnded,
-            &mut tell,
+            &mut record,
         );
-        told
+        changes
     }
 
-    use Speech::{BotStarted, BotStopped, UserStarted};
+    use SpeechEvent::{BotStarted, BotStopped, UserStarted};
 
     #[test]
-    fn the_first_turn_starts_with_the_conversation_and_ends_with_it() {
+    fn first_turn_starts_and_ends_with_conversation() {
         assert_eq!(
             turns(&[], 900),
             ["1 starts at 0", "ends at 900: conversation_ended"]
@@ -230,7 +235,7 @@ mod tests {
     }
 
     #[test]
-    fn an_interruption_ends_the_turn_it_interrupts() {
+    fn interruption_ends_turn() {
         let script = [
             (100, UserStarted),
             (500, BotStarted),
@@ -249,7 +254,7 @@ mod tests {
     }
 
     #[test]
-    fn a_user_who_speaks_after_the_bot_starts_the_next_turn() {
+    fn user_speech_after_bot_starts_next_turn() {
         let script = [(500, BotStarted), (800, BotStopped), (1_000, UserStarted)];
         assert_eq!(
             turns(&script, 1_500),
@@ -263,7 +268,7 @@ mod tests {
     }
 
     #[test]
-    fn a_user_who_speaks_before_the_bot_stays_in_the_turn() {
+    fn user_speech_before_bot_stays_in_turn() {
         let script = [(100, UserStarted), (300, UserStarted)];
         assert_eq!(
             turns(&script, 500),
@@ -272,7 +277,7 @@ mod tests {
     }
 
     #[test]
-    fn silence_ends_the_turn_where_the_bot_stopped() {
+    fn silence_ends_turn_when_bot_stopped() {
         let script = [(500, BotStarted), (800, BotStopped)];
         assert_eq!(
             turns(&script, 3_300),
@@ -285,7 +290,7 @@ mod tests {
     }
 
     #[test]
-    fn a_bot_that_goes_on_within_the_timeout_keeps_its_turn() {
+    fn bot_resuming_within_timeout_keeps_turn_open() {
         let script = [
             (500, BotStarted),
             (800, BotStopped),
@@ -299,11 +304,11 @@ mod tests {
     }
 
     #[test]
-    fn a_stale_timer_never_ends_a_later_turn() {
+    fn stale_timer_does_not_end_later_turn() {
         let script = [
             (500, BotStarted),
             (800, BotStopped),
-            // The turn is over by silence; the bot speaks and stops between turns.
+            // Silence has ended the turn; the bot starts and stops between turns.
             (4_000, BotStarted),
             (4_100, BotStopped),
             (4_200, UserStarted),
@@ -320,7 +325,7 @@ mod tests {
     }
 
     #[test]
-    fn a_bot_that_stops_without_having_spoken_says_nothing() {
+    fn bot_stop_without_start_is_ignored() {
         assert_eq!(
             turns(&[(100, BotStopped)], 9_000),
             ["1 starts at 0", "ends at 9000: conversation_ended"]
@@ -328,7 +333,7 @@ mod tests {
     }
 
     #[test]
-    fn time_that_runs_backwards_is_taken_as_standing_still() {
+    fn earlier_time_is_clamped_to_latest() {
         let script = [
             (500, BotStarted),
             (700, UserStarted),

@@ -8,7 +8,7 @@ use crate::clock::Time;
 use crate::latency::{FirstByte, Latency, MeasuredFrom};
 use crate::service_kind::ServiceKind;
 use crate::settings::TraceMode;
-use crate::turns::{Change, EndReason, Speech, Turns};
+use crate::turns::{Change, EndReason, SpeechEvent, Turns};
 use opentelemetry::{Key, KeyValue, StringValue, Value};
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -159,7 +159,7 @@ impl<'a> Transition<'a> {
     pub(crate) fn user_started(&mut self) {
         self.state.latency.user_started();
         let number = self.state.open.as_ref().map(|open| open.turn.number);
-        self.with_turns(|turns, at, changes| turns.hear(at, Speech::UserStarted, changes));
+        self.with_turns(|turns, at, changes| turns.apply(at, SpeechEvent::UserStarted, changes));
         if self.ended.as_ref().is_some_and(|ended| {
             ended.reason == EndReason::Interrupted && Some(ended.turn.number) == number
         }) {
@@ -180,7 +180,7 @@ impl<'a> Transition<'a> {
     }
 
     pub(crate) fn bot_started(&mut self) {
-        self.with_turns(|turns, at, changes| turns.hear(at, Speech::BotStarted, changes));
+        self.with_turns(|turns, at, changes| turns.apply(at, SpeechEvent::BotStarted, changes));
         let measured = self.state.latency.bot_started(self.at);
         if let (Some(open), Some(measured)) = (&mut self.state.open, measured) {
             // A client that connects again does not make a second greeting of the turn.
@@ -192,7 +192,7 @@ impl<'a> Transition<'a> {
     }
 
     pub(crate) fn bot_stopped(&mut self) {
-        self.with_turns(|turns, at, changes| turns.hear(at, Speech::BotStopped, changes));
+        self.with_turns(|turns, at, changes| turns.apply(at, SpeechEvent::BotStopped, changes));
     }
 
     /// What is being answered or spoken is cut off.
@@ -259,7 +259,7 @@ impl<'a> Transition<'a> {
             let started = self.at.saturating_sub(now.saturating_sub(record.started));
             self.state
                 .latency
-                .service_is(record.key, record.kind, started);
+                .set_service_kind(record.key, record.kind, started);
         }
         if let Some(at) = effects.first_byte_after {
             let started = self.at.saturating_sub(now.saturating_sub(record.started));
