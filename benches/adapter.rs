@@ -93,8 +93,8 @@ fn traced(count: usize) {
 #[inline(never)]
 fn looked_at(count: usize) {
     let span = llm_span!(gen_ai.request.model = "gpt-4o");
-    read(items(count).traced_with(span, |item, seen| {
-        seen.output(item);
+    read(items(count).traced_with(span, |item, recorder| {
+        recorder.output(item);
     }));
 }
 

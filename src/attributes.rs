@@ -41,8 +41,8 @@
 ///
 /// First settings, with a colon, each optional:
 ///
-/// - `look: |item: &Item, seen: &mut Seen<'_>| …` sees the items of the stream, or the value that
-///   is returned, and takes note of words and usage with [`Seen`](crate::instrument::Seen). The
+/// - `record: |item: &Item, recorder: &mut Recorder<'_>| …` sees the items of the stream, or the value that
+///   is returned, and takes note of words and usage with [`Recorder`](crate::instrument::Recorder). The
 ///   types have to be written. For a `Result` it sees what is in the `Ok`. A path of such a
 ///   function does as well.
 /// - `target: …` and `parent: …`, as in [`tracing::info_span!`].
@@ -52,10 +52,10 @@
 ///
 /// ```
 /// use futures_util::{Stream, StreamExt, stream};
-/// use tracing_conversation::{instrument::Seen, traced_llm};
+/// use tracing_conversation::{instrument::Recorder, traced_llm};
 ///
 /// #[traced_llm(
-///     look: |piece: &&str, seen: &mut Seen<'_>| { seen.output(piece); },
+///     record: |piece: &&str, recorder: &mut Recorder<'_>| { recorder.output(piece); },
 ///     gen_ai.request.model = "gpt-4o",
 ///     input = prompt,
 /// )]
@@ -73,10 +73,10 @@ pub use tracing_conversation_macros::traced_llm;
 ///
 /// ```
 /// use futures_util::{Stream, StreamExt, stream};
-/// use tracing_conversation::{instrument::Seen, traced_stt};
+/// use tracing_conversation::{instrument::Recorder, traced_stt};
 ///
 /// #[traced_stt(
-///     look: |words: &String, seen: &mut Seen<'_>| { seen.transcript(words, true); },
+///     record: |words: &String, recorder: &mut Recorder<'_>| { recorder.transcript(words, true); },
 ///     gen_ai.provider.name = "deepgram",
 /// )]
 /// fn transcribe(audio: impl Stream<Item = Vec<i16>>) -> impl Stream<Item = String> {
@@ -123,10 +123,10 @@ pub use tracing_conversation_macros::traced_tts;
 /// function's name, unless that field is given. As [`traced_llm`](macro@crate::traced_llm).
 ///
 /// ```
-/// use tracing_conversation::{instrument::Seen, traced_tool};
+/// use tracing_conversation::{instrument::Recorder, traced_tool};
 ///
 /// #[traced_tool(
-///     look: |weather: &String, seen: &mut Seen<'_>| { seen.tool_result(weather); },
+///     record: |weather: &String, recorder: &mut Recorder<'_>| { recorder.tool_result(weather); },
 ///     gen_ai.tool.call.arguments = city,
 /// )]
 /// async fn get_weather(city: &str) -> Result<String, std::io::Error> {

@@ -1,7 +1,7 @@
-//! Adapters that put a [`Future`] or a [`Stream`](futures_core::Stream) into a service span.
+//! Adapters that run a [`Future`] or a [`Stream`](futures_core::Stream) inside a service span.
 //!
-//! A plain `.instrument(span)` ends with the function that made a stream, does not tell a dropped
-//! future from a finished one, and knows nothing of first bytes. These adapters do:
+//! A plain `.instrument(span)` ends when the function that creates a stream returns, does not distinguish a
+//! dropped future from a completed one, and does not mark the first byte. These adapters handle all three:
 //!
 //! ```
 //! # #[tokio::main(flavor = "current_thread")] async fn main() {
@@ -16,30 +16,30 @@
 //! ]);
 //!
 //! let span = llm_span!(gen_ai.provider.name = "openai", gen_ai.request.model = "gpt-4o");
-//! let answer = chunks.traced_with(span, |chunk, seen| {
-//!     seen.output(chunk.text);
+//! let answer = chunks.traced_with(span, |chunk, recorder| {
+//!     recorder.output(chunk.text);
 //!     if let Some(tokens) = chunk.tokens {
-//!         seen.usage(Usage::default().output_tokens(tokens));
+//!         recorder.usage(Usage::default().output_tokens(tokens));
 //!     }
 //! });
 //! assert_eq!(answer.count().await, 2);
 //! # }
 //! ```
 //!
-//! What is recorded must be declared by the span, as the span macros do. Where nothing listens, an
-//! adapter passes polls on after one comparison.
+//! Recorded fields must be declared by the span, as the span macros do. If the span is disabled, an adapter
+//! adds one comparison to each poll.
 
 mod future;
-mod observe;
+mod record_item;
+mod recorder;
 #[doc(hidden)]
 pub mod returned;
-mod seen;
-pub(crate) mod service;
+pub(crate) mod service_guard;
 mod stream;
 mod usage;
 
 pub use future::{TraceFuture, TracedFuture, TracedRequest};
-pub use observe::{Anything, Observe, OkOf};
-pub use seen::Seen;
+pub use record_item::{RecordItem, RecordNothing, RecordOk};
+pub use recorder::Recorder;
 pub use stream::{TraceStream, TracedStream};
 pub use usage::Usage;

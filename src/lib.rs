@@ -152,7 +152,7 @@ pub use {opentelemetry, opentelemetry_sdk, tracing_opentelemetry};
 /// What the macros expand to. Not part of the public interface.
 #[doc(hidden)]
 pub mod __private {
-    pub use crate::instrument::{returned, service::Service};
+    pub use crate::instrument::{returned, service_guard::ServiceGuard};
     pub use tracing;
     pub use tracing_conversation_macros::declare_span;
 }

@@ -9,7 +9,7 @@ use async_trait::async_trait;
 use futures_util::future::BoxFuture;
 use futures_util::stream::{BoxStream, LocalBoxStream};
 use futures_util::{FutureExt, Stream, StreamExt, stream};
-use tracing_conversation::instrument::Seen;
+use tracing_conversation::instrument::Recorder;
 use tracing_conversation::{conversation_span, traced_llm, traced_stt, traced_tool, traced_tts};
 
 mod exported;
@@ -52,7 +52,7 @@ impl Service {
     }
 
     #[traced_llm(
-        look: |answer: &String, seen: &mut Seen<'_>| { seen.output(answer); },
+        record: |answer: &String, recorder: &mut Recorder<'_>| { recorder.output(answer); },
         gen_ai.request.model = self.model.as_str(),
         input = prompt,
         length = prompt.len(),
@@ -102,7 +102,7 @@ fn speak(text: &str) -> impl Stream<Item = u8> + use<> {
     stream::iter(text.as_bytes().to_vec())
 }
 
-#[traced_stt(look: hear)]
+#[traced_stt(record: hear)]
 async fn transcribe(refuse: bool) -> Result<impl Stream<Item = Result<&'static str, String>>, u8> {
     if refuse {
         Err(7)?;
@@ -110,8 +110,8 @@ async fn transcribe(refuse: bool) -> Result<impl Stream<Item = Result<&'static s
     Ok(stream::iter([Ok("hello"), Err("hung up".to_owned())]))
 }
 
-fn hear(words: &&str, seen: &mut Seen<'_>) {
-    seen.transcript(words, true);
+fn hear(words: &&str, recorder: &mut Recorder<'_>) {
+    recorder.transcript(words, true);
 }
 
 #[test]
@@ -166,7 +166,7 @@ trait Llm {
 #[async_trait]
 impl Llm for Service {
     #[traced_llm(
-        look: |piece: &String, seen: &mut Seen<'_>| { seen.output(piece); },
+        record: |piece: &String, recorder: &mut Recorder<'_>| { recorder.output(piece); },
         gen_ai.request.model = self.model.as_str(),
         input = %prompt,
     )]

@@ -180,16 +180,18 @@ fn a_stream_tells_its_first_byte_its_words_and_its_usage() {
     let exported = Exported::new();
     conversation_span!(conversation.id = "c1").in_scope(|| {
         let chunks = slow(&exported, [("", 0), ("It is", 0), (" sunny.", 0), ("", 4)]);
-        drain(chunks.traced_with(llm_span!(), |(piece, tokens), seen| {
-            seen.output(piece);
-            if *tokens > 0 {
-                seen.usage(Usage::default().input_tokens(9).output_tokens(*tokens));
-            }
-        }));
+        drain(
+            chunks.traced_with(llm_span!(), |(piece, tokens), recorder| {
+                recorder.output(piece);
+                if *tokens > 0 {
+                    recorder.usage(Usage::default().input_tokens(9).output_tokens(*tokens));
+                }
+            }),
+        );
         let sentences = slow(&exported, ["It is", "sunny."]);
         drain(
-            sentences.traced_with(tts_span!(voice_id = "lady"), |sentence, seen| {
-                seen.text(sentence).audio_seconds(0.5);
+            sentences.traced_with(tts_span!(voice_id = "lady"), |sentence, recorder| {
+                recorder.text(sentence).audio_seconds(0.5);
             }),
         );
     });
@@ -232,8 +234,8 @@ fn transcripts_are_told_as_they_arrive() {
             ("the weather", true),
         ];
         let mut heard =
-            slow(&exported, heard).traced_with(stt_span!(), |(words, is_final), seen| {
-                seen.transcript(words, *is_final);
+            slow(&exported, heard).traced_with(stt_span!(), |(words, is_final), recorder| {
+                recorder.transcript(words, *is_final);
             });
         event::vad_user_stopped_speaking(0.0);
         for _ in 0..4 {
@@ -295,11 +297,11 @@ fn a_stream_that_is_dropped_was_interrupted_unless_its_last_item_was_seen() {
     conversation_span!(conversation.id = "c1").in_scope(|| {
         for last in ["more", "stop"] {
             let items = slow(&exported, ["It", last, "unheard"]);
-            let mut items = items.traced_with(llm_span!(last), |item: &&str, seen| {
+            let mut items = items.traced_with(llm_span!(last), |item: &&str, recorder| {
                 if *item == "stop" {
-                    seen.complete();
+                    recorder.complete();
                 } else {
-                    seen.output(item);
+                    recorder.output(item);
                 }
             });
             items.next().now_or_never().unwrap();
@@ -345,15 +347,15 @@ fn a_future_is_finished_failed_interrupted_or_panics() {
             exported.pass(200);
             "sunny"
         };
-        let answer = answer.traced_with(llm_span!(), |answer, seen| {
-            seen.output(answer);
+        let answer = answer.traced_with(llm_span!(), |answer, recorder| {
+            recorder.output(answer);
         });
         assert_eq!(answer.now_or_never(), Some("sunny"));
 
         let weather = ready(Ok::<_, String>(21)).try_traced_with(
             tool_span!(gen_ai.tool.name = "ok"),
-            |degrees, seen| {
-                seen.tool_result(degrees);
+            |degrees, recorder| {
+                recorder.tool_result(degrees);
             },
         );
         weather.now_or_never().unwrap().unwrap();
@@ -413,8 +415,8 @@ fn a_request_for_a_stream_is_one_span_until_the_stream_ends() {
             tracing::info_span!("POST /v1/chat").in_scope(|| exported.pass(50));
             Ok::<_, String>(slow(&exported, ["It is", " sunny."]))
         };
-        let answer = request.traced_stream(llm_span!(), |piece, seen| {
-            seen.output(piece);
+        let answer = request.traced_stream(llm_span!(), |piece, recorder| {
+            recorder.output(piece);
         });
         drain(answer.now_or_never().unwrap().unwrap());
 
@@ -453,9 +455,9 @@ fn what_a_speech_to_speech_service_said_reaches_the_turn_that_was_interrupted() 
         // Transcripts of the user may arrive outside any span.
         annotate!(turn.input = "tell me a story");
         let pieces = slow(&exported, ["Once ", "upon a time.", " There", " was."]);
-        let mut story = pieces.traced_with(realtime_span!(), |piece, seen| {
+        let mut story = pieces.traced_with(realtime_span!(), |piece, recorder| {
             let usage = Usage::default().audio_output_tokens(10);
-            seen.output(piece).add_usage(usage);
+            recorder.output(piece).add_usage(usage);
         });
         event::bot_started_speaking();
         for _ in 0..3 {
@@ -498,26 +500,28 @@ fn with_capture_off_no_word_leaves_and_no_result_is_formatted() {
     let exported = Exported::with_content(ContentPolicy::default().with_capture(false));
     conversation_span!(conversation.id = "c1").in_scope(|| {
         let heard = stream::iter([("secret", false), ("secret", true)]);
-        drain(heard.traced_with(stt_span!(), |(words, is_final), seen| {
-            seen.transcript(words, *is_final);
-        }));
-        let pieces = stream::iter(["secret", " secret"]);
         drain(
-            pieces.traced_with(llm_span!(input = "secret"), |piece, seen| {
-                tracing::info!("the model says {piece}");
-                seen.output(piece);
-                assert!(!seen.captures());
+            heard.traced_with(stt_span!(), |(words, is_final), recorder| {
+                recorder.transcript(words, *is_final);
             }),
         );
-        let tool = ready(Ok::<_, Unreadable>(())).try_traced_with(tool_span!(), |(), seen| {
-            seen.tool_result(Unreadable);
+        let pieces = stream::iter(["secret", " secret"]);
+        drain(
+            pieces.traced_with(llm_span!(input = "secret"), |piece, recorder| {
+                tracing::info!("the model says {piece}");
+                recorder.output(piece);
+                assert!(!recorder.captures());
+            }),
+        );
+        let tool = ready(Ok::<_, Unreadable>(())).try_traced_with(tool_span!(), |(), recorder| {
+            recorder.tool_result(Unreadable);
         });
         assert!(tool.now_or_never().unwrap().is_ok());
         let tool = ready(Err::<(), _>(Unreadable)).try_traced(tool_span!());
         assert!(tool.now_or_never().unwrap().is_err());
         let tts = stream::iter(["secret", "secret"]);
-        drain(tts.traced_with(tts_span!(), |sentence, seen| {
-            seen.text(sentence);
+        drain(tts.traced_with(tts_span!(), |sentence, recorder| {
+            recorder.text(sentence);
         }));
         annotate!(turn.input = "secret");
     });
@@ -644,8 +648,8 @@ fn the_tree_view_shows_no_word_with_capture_off() {
         conversation_span!(conversation.id = "c1").in_scope(|| {
             event::user_started_speaking();
             drain(
-                stream::iter(["secret"]).traced_with(stt_span!(), |words, seen| {
-                    seen.transcript(words, true);
+                stream::iter(["secret"]).traced_with(stt_span!(), |words, recorder| {
+                    recorder.transcript(words, true);
                 }),
             );
             let failed = ready(Err::<(), _>("secret")).try_traced(llm_span!(input = "secret"));

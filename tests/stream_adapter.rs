@@ -1,4 +1,4 @@
-//! Whatever a stream does and wherever it is dropped, one span tells what happened.
+//! Property test of the stream adapter: arbitrary streams, dropped at arbitrary points.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
@@ -8,14 +8,14 @@ use std::task::{Context, Poll, Waker};
 
 use futures_util::Stream;
 use proptest::prelude::*;
-use tracing_conversation::instrument::{Seen, TraceStream, Usage};
+use tracing_conversation::instrument::{Recorder, TraceStream, Usage};
 use tracing_conversation::llm_span;
 use tracing_subscriber::prelude::*;
 
-mod recorder;
-use recorder::Recorder;
+mod field_log;
+use field_log::FieldLog;
 
-/// What the stream does when it is polled.
+/// What a poll of the stream returns.
 #[derive(Clone, Debug)]
 enum Step {
     Pending,
@@ -49,20 +49,22 @@ impl Stream for Script {
     }
 }
 
-fn look(item: &Item, seen: &mut Seen<'_>) {
+fn record(item: &Item, recorder: &mut Recorder<'_>) {
     match item {
-        Item::Piece(piece) => seen.output(piece),
-        Item::ToolCall => seen.tool_call(),
-        Item::KeepAlive => seen.not_output(),
-        Item::InputTokens(tokens) => seen.usage(Usage::default().input_tokens(*tokens)),
-        Item::MoreOutputTokens(tokens) => seen.add_usage(Usage::default().output_tokens(*tokens)),
-        Item::Audio(quarters) => seen.audio_seconds(f64::from(*quarters) / 4.0),
-        Item::Last => seen.complete(),
+        Item::Piece(piece) => recorder.output(piece),
+        Item::ToolCall => recorder.tool_call(),
+        Item::KeepAlive => recorder.not_output(),
+        Item::InputTokens(tokens) => recorder.usage(Usage::default().input_tokens(*tokens)),
+        Item::MoreOutputTokens(tokens) => {
+            recorder.add_usage(Usage::default().output_tokens(*tokens))
+        }
+        Item::Audio(quarters) => recorder.audio_seconds(f64::from(*quarters) / 4.0),
+        Item::Last => recorder.complete(),
     };
 }
 
-/// The contract in plain loops.
-fn expected(steps: &[Step], reached_end: bool) -> String {
+/// Computes the expected span with plain loops.
+fn expected(steps: &[Step], is_complete: bool) -> String {
     let items = || {
         steps.iter().filter_map(|step| match step {
             Step::Item(item) => Some(item),
@@ -98,7 +100,7 @@ fn expected(steps: &[Step], reached_end: bool) -> String {
         )
         .unwrap();
     }
-    if !reached_end && !failed && !items().any(|item| matches!(item, Item::Last)) {
+    if !is_complete && !failed && !items().any(|item| matches!(item, Item::Last)) {
         span += "  interrupted=true\n";
     }
     if failed {
@@ -114,18 +116,18 @@ fn expected(steps: &[Step], reached_end: bool) -> String {
         writeln!(span, "  output={output:?}").unwrap();
     }
     span += "  service.ended=true\n";
-    let (mut gave_output, mut called_tool) = (false, false);
+    let (mut has_first_byte, mut has_tool_call) = (false, false);
     for item in items() {
         match item {
             Item::KeepAlive => {}
             Item::Piece(piece) if piece.is_empty() => {}
-            Item::ToolCall if !called_tool => {
-                called_tool = true;
+            Item::ToolCall if !has_tool_call => {
+                has_tool_call = true;
                 span += "  (conversation.event=\"first_byte\", text=false)\n";
             }
             Item::ToolCall => {}
-            _ if !gave_output => {
-                gave_output = true;
+            _ if !has_first_byte => {
+                has_first_byte = true;
                 span += "  (conversation.event=\"first_byte\")\n";
             }
             _ => {}
@@ -152,15 +154,15 @@ fn step() -> impl Strategy<Value = Step> {
 
 proptest! {
     #[test]
-    fn one_span_tells_the_first_byte_the_sums_and_the_outcome(
+    fn span_has_first_byte_sums_and_outcome(
         steps in prop::collection::vec(step(), 0..12),
         polls in 0_usize..14,
     ) {
-        let recorder = Recorder::default();
-        let _default = tracing_subscriber::registry().with(recorder.clone()).set_default();
+        let log = FieldLog::default();
+        let _default = tracing_subscriber::registry().with(log.clone()).set_default();
         let mut cx = Context::from_waker(Waker::noop());
 
-        let mut stream = Script(steps.clone().into_iter()).try_traced_with(llm_span!(), look);
+        let mut stream = Script(steps.clone().into_iter()).try_traced_with(llm_span!(), record);
         let mut passed_on = Vec::new();
         for _ in 0..polls {
             match Pin::new(&mut stream).poll_next(&mut cx) {
@@ -169,15 +171,15 @@ proptest! {
                 Poll::Pending => {}
             }
         }
-        let reached_end = polls > steps.len();
-        if reached_end {
-            // The span does not wait for the stream to be dropped.
-            prop_assert_ne!(recorder.0.lock().unwrap().len(), 0);
+        let is_complete = polls > steps.len();
+        if is_complete {
+            // The span has ended before the stream is dropped.
+            prop_assert_ne!(log.0.lock().unwrap().len(), 0);
         }
         drop(stream);
 
         let done = &steps[..polls.min(steps.len())];
-        prop_assert_eq!(recorder.take(), expected(done, reached_end));
+        prop_assert_eq!(log.take(), expected(done, is_complete));
         let untouched: Vec<String> = done.iter().filter_map(|step| match step {
             Step::Pending => None,
             Step::Fail => Some(r#"Err("connection lost")"#.to_owned()),

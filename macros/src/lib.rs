@@ -1,4 +1,4 @@
-//! The procedural macros of `tracing-conversation`; use them through that crate.
+//! Procedural macros of `tracing-conversation`; use them through that crate.
 
 use proc_macro::TokenStream;
 
@@ -6,20 +6,20 @@ mod span;
 #[cfg(feature = "attributes")]
 mod traced;
 
-/// Joins the fields a span macro declares with those it was given; no field twice.
+/// Merges the fields that a span macro declares with those of its caller, each field once.
 ///
-/// Takes `[path of tracing] [name] [declared by all] [declared] [given]` and becomes one
+/// Takes `[path of tracing] [name] [common fields] [declared fields] [caller's tokens]` and expands to one
 /// `info_span!`. Not part of the public interface: use `llm_span!` and its siblings.
 #[proc_macro]
 pub fn declare_span(input: TokenStream) -> TokenStream {
     span::declare(input)
 }
 
-/// Makes an attribute for a kind of service.
+/// Defines an attribute for each kind of service.
 #[cfg(feature = "attributes")]
 macro_rules! attributes {
     ($($attribute:ident $service:literal;)*) => {$(
-        #[allow(missing_docs)] // Documented where `tracing-conversation` exports it.
+        #[allow(missing_docs)] // Documented where `tracing-conversation` re-exports it.
         #[proc_macro_attribute]
         pub fn $attribute(arguments: TokenStream, item: TokenStream) -> TokenStream {
             traced::attribute($service, arguments.into(), item.into()).into()

@@ -1,6 +1,6 @@
-//! `declare_span!`: what stands behind `llm_span!` and its siblings.
+//! `declare_span!`: the implementation of `llm_span!` and its siblings.
 //!
-//! Written on bare tokens, so that the span macros cost their users no parser.
+//! Works on bare tokens, so that the span macros do not pull in a parser.
 
 use std::collections::HashMap;
 
@@ -25,13 +25,13 @@ fn expand(
     tracing: TokenStream,
     name: &TokenStream,
     declared: Vec<Vec<TokenTree>>,
-    given: TokenStream,
+    args: TokenStream,
 ) -> Result<TokenStream, Error> {
-    let (settings, given): (Vec<_>, Vec<_>) = segments(given)
+    let (settings, args): (Vec<_>, Vec<_>) = segments(args)
         .into_iter()
         .partition(|segment| setting(segment).is_some());
     let mut names: HashMap<String, Span> = HashMap::new();
-    for segment in &given {
+    for segment in &args {
         match field(segment) {
             Some((field, at)) => {
                 if names.insert(field.clone(), at).is_some() {
@@ -48,8 +48,8 @@ fn expand(
                     return Err(Error::new(
                         literal.span(),
                         format!(
-                            "this macro names its span {name} itself; \
-                             give it fields only, such as `gen_ai.request.model = \"gpt-4o\"`"
+                            "this macro sets the span's name, {name}; \
+                             pass fields only, such as `gen_ai.request.model = \"gpt-4o\"`"
                         ),
                     ));
                 }
@@ -64,14 +64,14 @@ fn expand(
             return Err(Error::new(
                 at,
                 format!(
-                    "`{setting}:` is no setting of a span; there are `target:` and `parent:`, \
+                    "`{setting}:` is not a setting of a span; the settings are `target:` and `parent:`, \
                      and a field is written `{setting} = …`"
                 ),
             ));
         }
     }
 
-    // The declared fields come first: a message may only stand at the end.
+    // The declared fields come first: only the last argument may be a message.
     let mut fields = TokenStream::new();
     for segment in settings {
         fields.extend(segment);
@@ -85,16 +85,16 @@ fn expand(
         if names.contains_key(&field) {
             continue;
         }
-        let valued = segment.iter().any(|token| is_punct(token, '='));
+        let has_value = segment.iter().any(|token| is_punct(token, '='));
         fields.extend([comma()]);
         fields.extend(segment);
-        if !valued {
+        if !has_value {
             fields.extend([TokenTree::Punct(Punct::new('=', Spacing::Alone))]);
             fields.extend(tracing.clone());
             fields.extend(path(&["field", "Empty"]));
         }
     }
-    for segment in given {
+    for segment in args {
         fields.extend([comma()]);
         fields.extend(segment);
     }
@@ -108,7 +108,7 @@ fn expand(
     Ok(tokens)
 }
 
-/// What stands between the commas.
+/// Splits tokens at commas.
 fn segments(tokens: TokenStream) -> Vec<Vec<TokenTree>> {
     let mut segments = vec![Vec::new()];
     for token in tokens {
@@ -122,7 +122,7 @@ fn segments(tokens: TokenStream) -> Vec<Vec<TokenTree>> {
     segments
 }
 
-/// The name in `target: …` or `parent: …`.
+/// Returns the name in `target: …` or `parent: …`.
 fn setting(segment: &[TokenTree]) -> Option<(String, Span)> {
     match segment {
         [TokenTree::Ident(name), TokenTree::Punct(colon), ..]
@@ -134,10 +134,10 @@ fn setting(segment: &[TokenTree]) -> Option<(String, Span)> {
     }
 }
 
-/// The name of the field in `a.b = …`, `"a b" = …`, `a.b`, `%a.b` or `?a.b`.
+/// Returns the name of the field in `a.b = …`, `"a b" = …`, `a.b`, `%a.b` or `?a.b`.
 ///
-/// What stands after a comma inside an expression (`f::<A, B>()`) has no such shape, or names no
-/// field that is declared.
+/// The tokens after a comma inside an expression (`f::<A, B>()`) do not have this form, or do not name a declared
+/// field.
 fn field(segment: &[TokenTree]) -> Option<(String, Span)> {
     let segment = match segment {
         [first, rest @ ..] if is_punct(first, '%') || is_punct(first, '?') => rest,
@@ -197,7 +197,7 @@ impl Error {
         Self { at, message }
     }
 
-    /// `::core::compile_error! { "…" }`, underlining the user's token.
+    /// Returns `::core::compile_error! { "…" }` with the span of the user's token.
     fn into_tokens(self) -> TokenStream {
         let message = TokenTree::Literal(Literal::string(&self.message));
         let mut tokens = path(&["core", "compile_error"]);

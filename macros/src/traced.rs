@@ -1,4 +1,4 @@
-//! The attributes: a service span around a function, and around the stream it returns.
+//! The `traced_*` attributes: a service span around a function, and around the stream it returns.
 
 use proc_macro2::{Span, TokenStream};
 use quote::{format_ident, quote, quote_spanned};
@@ -9,10 +9,10 @@ use syn::{
     TraitItemFn, Type, TypeParamBound, parse_quote,
 };
 
-/// What stands in the parentheses of an attribute.
+/// The arguments of an attribute.
 pub(crate) struct Arguments {
     krate: Path,
-    look: Option<Expr>,
+    record: Option<Expr>,
     /// `target: …,` and `parent: …,`, for the span macro.
     settings: TokenStream,
     fields: TokenStream,
@@ -22,7 +22,7 @@ impl Parse for Arguments {
     fn parse(input: ParseStream<'_>) -> syn::Result<Self> {
         let mut arguments = Self {
             krate: parse_quote!(::tracing_conversation),
-            look: None,
+            record: None,
             settings: TokenStream::new(),
             fields: TokenStream::new(),
         };
@@ -35,15 +35,15 @@ impl Parse for Arguments {
                 let setting: Ident = input.parse()?;
                 input.parse::<Token![:]>()?;
                 let value: Expr = input.parse()?;
-                if setting == "look" {
-                    arguments.look = Some(value);
+                if setting == "record" {
+                    arguments.record = Some(value);
                 } else if setting == "target" || setting == "parent" {
                     arguments.settings.extend(quote!(#setting: #value,));
                 } else {
                     return Err(syn::Error::new(
                         setting.span(),
                         format!(
-                            "`{setting}:` is no setting; there are `look:`, `target:`, `parent:` \
+                            "`{setting}:` is not a setting; the settings are `record:`, `target:`, `parent:` \
                              and `crate:`, and a field is written `{setting} = …`"
                         ),
                     ));
@@ -56,11 +56,11 @@ impl Parse for Arguments {
         }
         if input.peek(Ident) && input.peek2(Token![=]) {
             let field: Ident = input.fork().parse()?;
-            if field == "look" {
+            if field == "record" {
                 return Err(syn::Error::new(
                     field.span(),
-                    "write `look: |item: &Item, seen: &mut Seen<'_>| …`, with a colon; \
-                     `look = …` would be a field",
+                    "write `record: |item: &Item, recorder: &mut Recorder<'_>| …`, with a colon; \
+                     `record = …` would be a field",
                 ));
             }
         }
@@ -69,9 +69,9 @@ impl Parse for Arguments {
     }
 }
 
-/// Puts the function `item` into the span of `service`, such as `llm`.
+/// Wraps the function `item` in a span of `service`, such as `llm`.
 pub(crate) fn attribute(service: &str, arguments: TokenStream, item: TokenStream) -> TokenStream {
-    // A broken function is left to the compiler, which says more about it than this could.
+    // Syntax errors in the function are left to the compiler, which explains them better.
     let function = match parse_function(service, &item) {
         Ok(function) => function,
         Err(error) => {
@@ -93,8 +93,8 @@ fn parse_function(service: &str, item: &TokenStream) -> syn::Result<ItemFn> {
             return syn::Error::new(
                 declaration.sig.ident.span(),
                 format!(
-                    "`#[traced_{service}]` needs a body to put into a span; \
-                     put it on the implementations"
+                    "`#[traced_{service}]` needs a function body; \
+                     put it on the implementations instead"
                 ),
             );
         }
@@ -114,7 +114,7 @@ fn expand(service: &str, arguments: Arguments, function: &ItemFn) -> syn::Result
     if let Some(constness) = function.sig.constness {
         return Err(syn::Error::new(
             constness.span,
-            format!("`#[traced_{service}]` makes a span when the function runs; remove `const`"),
+            format!("`#[traced_{service}]` creates a span at run time; remove `const`"),
         ));
     }
     let ItemFn {
@@ -125,7 +125,7 @@ fn expand(service: &str, arguments: Arguments, function: &ItemFn) -> syn::Result
     } = function;
     let Arguments {
         krate,
-        look,
+        record,
         settings,
         mut fields,
     } = arguments;
@@ -134,71 +134,71 @@ fn expand(service: &str, arguments: Arguments, function: &ItemFn) -> syn::Result
         fields = quote!(gen_ai.tool.name = #name, #fields);
     }
 
-    // Names of this site stay out of the way of the function's own.
+    // Mixed-site hygiene: these names cannot collide with the function's own.
     let here = Span::mixed_site();
-    let open = Ident::new("service", here);
-    let look = match look {
-        Some(look) => quote!(#look),
-        None => quote!(#krate::instrument::Anything),
+    let guard = Ident::new("service", here);
+    let record = match record {
+        Some(record) => quote!(#record),
+        None => quote!(#krate::instrument::RecordNothing),
     };
     let span_macro = format_ident!("{service}_span");
-    let opened = quote_spanned! {here=>
-        let #open = #krate::__private::Service::new(#krate::#span_macro!(#settings #fields));
+    let create_guard = quote_spanned! {here=>
+        let #guard = #krate::__private::ServiceGuard::new(#krate::#span_macro!(#settings #fields));
     };
-    let go_on = quote_spanned! {here=> {
+    let finish = quote_spanned! {here=> {
         use #krate::__private::returned::outcome::{
             Level0 as _, Level1 as _, Level2 as _,
         };
         let outcome = (&&&#krate::__private::returned::Type::of(&returned)).outcome();
-        outcome.map(returned, #open, |value, service| {
+        outcome.map(returned, #guard, |value, service| {
             use #krate::__private::returned::value::{
                 Level0 as _, Level1 as _, Level2 as _, Level3 as _, Level4 as _,
             };
             let kind = (&&&&&#krate::__private::returned::Type::of(&value)).value();
-            kind.go_on(value, service, #look)
+            kind.finish(value, service, #record)
         })
     }};
     let awaited = |future: TokenStream| {
         quote_spanned! {here=>
             let returned =
-                #krate::__private::tracing::Instrument::instrument(#future, #open.span()).await;
-            #go_on
+                #krate::__private::tracing::Instrument::instrument(#future, #guard.span()).await;
+            #finish
         }
     };
 
     let output = match &sig.output {
         ReturnType::Default => parse_quote!(()),
-        ReturnType::Type(_, output) => nameable(output),
+        ReturnType::Type(_, output) => inferable(output),
     };
     let body = if sig.asyncness.is_some() {
-        // The promise that a value of the type is returned tells `?` and `return` what they make.
-        let promise = quote_spanned! {here=>
+        // Never runs; it gives the type to `?` and `return` inside the `async` block.
+        let infer_type = quote_spanned! {here=>
             #[allow(clippy::all, clippy::pedantic, unreachable_code)]
             if false {
                 let returned: #output = loop {};
                 return returned;
             }
         };
-        let run = awaited(quote_spanned!(here=> async move { #promise #block }));
-        quote_spanned!(here=> #opened #run)
+        let run = awaited(quote_spanned!(here=> async move { #infer_type #block }));
+        quote_spanned!(here=> #create_guard #run)
     } else {
         let call = quote_spanned! {here=>
             #[allow(clippy::redundant_closure_call)]
-            let returned = #open.span().in_scope(move || -> #output { #block });
+            let returned = #guard.span().in_scope(move || -> #output { #block });
         };
         match future_of(&sig.output) {
             Some(Future::Boxed) => {
                 let run = awaited(quote_spanned!(here=> returned));
                 quote_spanned! {here=>
-                    #opened #call
+                    #create_guard #call
                     ::std::boxed::Box::pin(async move { #run })
                 }
             }
             Some(Future::Plain) => {
                 let run = awaited(quote_spanned!(here=> returned));
-                quote_spanned!(here=> #opened #call async move { #run })
+                quote_spanned!(here=> #create_guard #call async move { #run })
             }
-            None => quote_spanned!(here=> #opened #call #go_on),
+            None => quote_spanned!(here=> #create_guard #call #finish),
         }
     };
     Ok(quote! {
@@ -209,14 +209,14 @@ fn expand(service: &str, arguments: Arguments, function: &ItemFn) -> syn::Result
     })
 }
 
-/// Whether `gen_ai.tool.name` is among the fields.
+/// Returns whether `gen_ai.tool.name` is among the fields.
 fn names_tool(fields: &TokenStream) -> bool {
     let fields: String = fields.to_string().split_whitespace().collect();
     fields.contains("gen_ai.tool.name=")
 }
 
-/// The type with each `impl Trait` left for the compiler to infer: only signatures may hold one.
-fn nameable(output: &Type) -> Type {
+/// Replaces each `impl Trait` in the type with `_`: only signatures may contain one.
+fn inferable(output: &Type) -> Type {
     struct Infer;
     impl VisitMut for Infer {
         fn visit_type_mut(&mut self, node: &mut Type) {
@@ -232,7 +232,7 @@ fn nameable(output: &Type) -> Type {
     output
 }
 
-/// How a function that is not `async` returns a future.
+/// How a non-`async` function returns a future.
 enum Future {
     /// `Pin<Box<dyn Future>>`, as `async_trait` writes it, or `BoxFuture`.
     Boxed,

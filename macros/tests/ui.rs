@@ -1,7 +1,7 @@
-//! Wrong use points at the user's token and says what to write.
+//! Errors point at the user's token and say what to write.
 
 #[test]
-fn wrong_use_is_explained_where_it_stands() {
+fn invalid_use_reports_error_at_its_token() {
     let cases = trybuild::TestCases::new();
     cases.compile_fail("tests/ui/*.rs");
 }

@@ -1,4 +1,4 @@
-//! Futures inside a service span.
+//! Futures that run inside a service span.
 
 use std::fmt::{self, Display};
 use std::pin::Pin;
@@ -8,16 +8,16 @@ use futures_core::Stream;
 use pin_project_lite::pin_project;
 use tracing::Span;
 
-use super::observe::{Anything, Observe, OkOf};
-use super::service::{Live, Service};
-use super::{Seen, TracedStream};
+use super::record_item::{RecordItem, RecordNothing, RecordOk};
+use super::service_guard::{Active, ServiceGuard};
+use super::{Recorder, TracedStream};
 
-/// Puts a future into a service span that lasts as long as the future does.
+/// Runs a future inside a service span that lasts as long as the future does.
 ///
-/// The span is entered whenever the future is polled. Its output is the first byte and the end;
-/// dropped before that, the span is marked `interrupted`.
+/// The span is entered on each poll. The future's output marks the first byte and ends the span; if the future
+/// is dropped first, `interrupted` is set.
 pub trait TraceFuture: Future + Sized {
-    /// Puts the future into `span`.
+    /// Runs the future inside `span`.
     ///
     /// ```
     /// # #[tokio::main(flavor = "current_thread")] async fn main() {
@@ -28,29 +28,29 @@ pub trait TraceFuture: Future + Sized {
     /// assert_eq!(weather, "sunny");
     /// # }
     /// ```
-    fn traced(self, span: Span) -> TracedFuture<Self, Anything> {
-        TracedFuture::new(self, span, Anything)
+    fn traced(self, span: Span) -> TracedFuture<Self, RecordNothing> {
+        TracedFuture::new(self, span, RecordNothing)
     }
 
-    /// Puts the future into `span` and lets `look` see its output.
+    /// Runs the future inside `span` and calls `record` with its output.
     ///
     /// ```
     /// # #[tokio::main(flavor = "current_thread")] async fn main() {
     /// use tracing_conversation::{instrument::TraceFuture, llm_span};
     ///
     /// let answer = async { "It is sunny.".to_owned() };
-    /// let answer = answer.traced_with(llm_span!(), |answer, seen| { seen.output(answer); });
+    /// let answer = answer.traced_with(llm_span!(), |answer, recorder| { recorder.output(answer); });
     /// assert_eq!(answer.await, "It is sunny.");
     /// # }
     /// ```
-    fn traced_with<F>(self, span: Span, look: F) -> TracedFuture<Self, F>
+    fn traced_with<F>(self, span: Span, record: F) -> TracedFuture<Self, F>
     where
-        F: FnMut(&Self::Output, &mut Seen<'_>),
+        F: FnMut(&Self::Output, &mut Recorder<'_>),
     {
-        TracedFuture::new(self, span, look)
+        TracedFuture::new(self, span, record)
     }
 
-    /// Puts a future of a result into `span`; an `Err` sets the status and `error.type`.
+    /// Runs a future of a result inside `span`; an `Err` sets the status and `error.type`.
     ///
     /// ```
     /// # #[tokio::main(flavor = "current_thread")] async fn main() {
@@ -60,15 +60,16 @@ pub trait TraceFuture: Future + Sized {
     /// assert_eq!(transcript.try_traced(stt_span!()).await, Err("no audio"));
     /// # }
     /// ```
-    fn try_traced<T, E>(self, span: Span) -> TracedFuture<Self, OkOf<Anything>>
+    fn try_traced<T, E>(self, span: Span) -> TracedFuture<Self, RecordOk<RecordNothing>>
     where
         Self: Future<Output = Result<T, E>>,
         E: Display,
     {
-        TracedFuture::new(self, span, OkOf(Anything))
+        TracedFuture::new(self, span, RecordOk(RecordNothing))
     }
 
-    /// Puts a future of a result into `span` and lets `look` see the value of an `Ok`.
+    /// Runs a future of a result inside `span` and calls `record` with the value of an `Ok`. An `Err` sets
+    /// the status and `error.type`.
     ///
     /// ```
     /// # #[tokio::main(flavor = "current_thread")] async fn main() {
@@ -76,24 +77,24 @@ pub trait TraceFuture: Future + Sized {
     ///
     /// let weather = async { Ok::<_, std::io::Error>("sunny") };
     /// let weather = weather
-    ///     .try_traced_with(tool_span!(gen_ai.tool.name = "get_weather"), |weather, seen| {
-    ///         seen.tool_result(weather);
+    ///     .try_traced_with(tool_span!(gen_ai.tool.name = "get_weather"), |weather, recorder| {
+    ///         recorder.tool_result(weather);
     ///     })
     ///     .await;
     /// assert_eq!(weather.unwrap(), "sunny");
     /// # }
     /// ```
-    fn try_traced_with<T, E, F>(self, span: Span, look: F) -> TracedFuture<Self, OkOf<F>>
+    fn try_traced_with<T, E, F>(self, span: Span, record: F) -> TracedFuture<Self, RecordOk<F>>
     where
         Self: Future<Output = Result<T, E>>,
         E: Display,
-        F: FnMut(&T, &mut Seen<'_>),
+        F: FnMut(&T, &mut Recorder<'_>),
     {
-        TracedFuture::new(self, span, OkOf(look))
+        TracedFuture::new(self, span, RecordOk(record))
     }
 
-    /// Puts a request that answers with a stream into `span`, which lasts until the stream ends;
-    /// `look` sees each item of the stream. An `Err` instead of a stream is a failure.
+    /// Runs a request that returns a stream inside `span`, which lasts until the stream ends; `record` is called
+    /// with each item. An `Err` instead of a stream sets the status and `error.type`.
     ///
     /// ```
     /// # #[tokio::main(flavor = "current_thread")] async fn main() {
@@ -102,23 +103,23 @@ pub trait TraceFuture: Future + Sized {
     ///
     /// let request = async { Ok::<_, std::io::Error>(stream::iter(["It is", " sunny."])) };
     /// let answer = request
-    ///     .traced_stream(llm_span!(), |piece, seen| { seen.output(piece); })
+    ///     .traced_stream(llm_span!(), |piece, recorder| { recorder.output(piece); })
     ///     .await
     ///     .unwrap();
     /// assert_eq!(answer.collect::<String>().await, "It is sunny.");
     /// # }
     /// ```
-    fn traced_stream<S, E, F>(self, span: Span, look: F) -> TracedRequest<Self, F>
+    fn traced_stream<S, E, F>(self, span: Span, record: F) -> TracedRequest<Self, F>
     where
         Self: Future<Output = Result<S, E>>,
         S: Stream,
         E: Display,
-        F: FnMut(&S::Item, &mut Seen<'_>),
+        F: FnMut(&S::Item, &mut Recorder<'_>),
     {
         TracedRequest {
             future: self,
-            look: Some(look),
-            service: Service::new(span),
+            record: Some(record),
+            service: ServiceGuard::new(span),
         }
     }
 }
@@ -126,51 +127,51 @@ pub trait TraceFuture: Future + Sized {
 impl<F: Future> TraceFuture for F {}
 
 pin_project! {
-    /// A future inside a service span; made by [`TraceFuture`].
+    /// A future inside a service span; created by [`TraceFuture`].
     ///
-    /// It allocates once, and only if something listens.
+    /// Allocates once, and only if the span is enabled.
     #[must_use = "futures do nothing unless awaited"]
     pub struct TracedFuture<F, O> {
         #[pin]
         future: F,
-        look: O,
-        // After the future: what it does when dropped comes before the span's end.
-        service: Service,
+        record: O,
+        // Declared after the future, which must be dropped before the span ends.
+        service: ServiceGuard,
     }
 }
 
 impl<F, O> TracedFuture<F, O> {
-    fn new(future: F, span: Span, look: O) -> Self {
+    fn new(future: F, span: Span, record: O) -> Self {
         Self {
             future,
-            look,
-            service: Service::new(span),
+            record,
+            service: ServiceGuard::new(span),
         }
     }
 }
 
-impl<F: Future, O: Observe<F::Output>> Future for TracedFuture<F, O> {
+impl<F: Future, O: RecordItem<F::Output>> Future for TracedFuture<F, O> {
     type Output = F::Output;
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<F::Output> {
         let this = self.project();
         let polled = poll_inside(this.service, this.future, cx);
         if let Poll::Ready(output) = &polled {
-            this.service.output(output, this.look);
+            this.service.output(output, this.record);
         }
         polled
     }
 }
 
 pin_project! {
-    /// A request inside a service span that goes on with the stream it answers with; made by
+    /// A request inside a service span that continues with the stream it returns; created by
     /// [`TraceFuture::traced_stream`].
     #[must_use = "futures do nothing unless awaited"]
     pub struct TracedRequest<F, O> {
         #[pin]
         future: F,
-        look: Option<O>,
-        service: Service,
+        record: Option<O>,
+        service: ServiceGuard,
     }
 }
 
@@ -179,7 +180,7 @@ where
     F: Future<Output = Result<S, E>>,
     S: Stream,
     E: Display,
-    O: Observe<S::Item>,
+    O: RecordItem<S::Item>,
 {
     type Output = Result<TracedStream<S, Option<O>>, E>;
 
@@ -188,7 +189,7 @@ where
         poll_inside(this.service, this.future, cx).map(|output| {
             output
                 .map(|stream| {
-                    TracedStream::new(stream, std::mem::take(this.service), this.look.take())
+                    TracedStream::new(stream, std::mem::take(this.service), this.record.take())
                 })
                 .inspect_err(|error| this.service.error(error))
         })
@@ -196,12 +197,12 @@ where
 }
 
 fn poll_inside<F: Future>(
-    service: &mut Service,
+    service: &mut ServiceGuard,
     future: Pin<&mut F>,
     cx: &mut Context<'_>,
 ) -> Poll<F::Output> {
-    match service.live() {
-        Some(Live { span, .. }) => {
+    match service.active() {
+        Some(Active { span, .. }) => {
             let _entered = span.enter();
             future.poll(cx)
         }

@@ -1,8 +1,8 @@
-//! How the attributes treat what a function returned, whatever its type is.
+//! How the attributes handle a function's return value, whatever its type.
 //!
-//! The attributes see tokens, not types: `Answer<Chunk>` may be an alias of a result of a boxed
-//! stream. So they write `(&&&Type::of(&returned)).outcome()`, and method lookup takes the first trait
-//! below, by number of references, that is implemented for the type.
+//! The attributes see tokens, not types: `Answer<Chunk>` may be an alias of a result of a boxed stream. They expand
+//! to `(&&&Type::of(&returned)).outcome()`, and method lookup picks the trait that is implemented for the type with
+//! the most references (autoref specialization).
 
 use std::any::type_name;
 use std::fmt::Display;
@@ -12,56 +12,56 @@ use std::pin::Pin;
 use futures_core::Stream;
 
 use super::TracedStream;
-use super::observe::{Observe, OkOf};
-use super::service::Service;
+use super::record_item::{RecordItem, RecordOk};
+use super::service_guard::ServiceGuard;
 
-/// Stands for the type of a value.
+/// The type of a value.
 pub struct Type<T>(PhantomData<fn() -> T>);
 
 impl<T> Type<T> {
-    /// The type of `value`.
+    /// Returns the type of `value`.
     pub fn of(_value: &T) -> Self {
         Self(PhantomData)
     }
 }
 
-/// A trait for each number of references.
+/// Declares a trait for each number of references.
 macro_rules! levels {
     ($method:ident $($level:ident)*) => {$(
-        /// One step of the lookup.
+        /// One level of the method lookup.
         pub trait $level {
-            /// How a value of the type is treated.
+            /// How a value of the type is handled.
             type Kind;
-            /// How a value of the type is treated.
+            /// How a value of the type is handled.
             fn $method(&self) -> Self::Kind;
         }
     )*};
 }
 
-/// Kinds of what the function returned: is it a result?
+/// Whether the function returned a result.
 pub mod outcome {
     use super::*;
 
     levels! { outcome Level0 Level1 Level2 }
 
-    /// A result whose error tells what went wrong.
-    pub struct Telling;
-    /// A result whose error cannot be displayed.
-    pub struct Silent;
-    /// Anything else.
+    /// A result whose error is `Display`.
+    pub struct DisplayError;
+    /// A result whose error is not `Display`.
+    pub struct OpaqueError;
+    /// RecordNothing else.
     pub struct Value;
 
     impl<T, E: Display> Level2 for &&Type<Result<T, E>> {
-        type Kind = Telling;
-        fn outcome(&self) -> Telling {
-            Telling
+        type Kind = DisplayError;
+        fn outcome(&self) -> DisplayError {
+            DisplayError
         }
     }
 
     impl<T, E> Level1 for &Type<Result<T, E>> {
-        type Kind = Silent;
-        fn outcome(&self) -> Silent {
-            Silent
+        type Kind = OpaqueError;
+        fn outcome(&self) -> OpaqueError {
+            OpaqueError
         }
     }
 
@@ -72,13 +72,13 @@ pub mod outcome {
         }
     }
 
-    impl Telling {
-        /// Passes the value of an `Ok` on to `value`.
+    impl DisplayError {
+        /// Passes the value of an `Ok` to `value`; an `Err` ends the span.
         pub fn map<T, E: Display, U>(
             self,
             returned: Result<T, E>,
-            mut service: Service,
-            value: impl FnOnce(T, Service) -> U,
+            mut service: ServiceGuard,
+            value: impl FnOnce(T, ServiceGuard) -> U,
         ) -> Result<U, E> {
             match returned {
                 Ok(returned) => Ok(value(returned, service)),
@@ -90,13 +90,13 @@ pub mod outcome {
         }
     }
 
-    impl Silent {
-        /// Passes the value of an `Ok` on to `value`.
+    impl OpaqueError {
+        /// Passes the value of an `Ok` to `value`; an `Err` ends the span.
         pub fn map<T, E, U>(
             self,
             returned: Result<T, E>,
-            mut service: Service,
-            value: impl FnOnce(T, Service) -> U,
+            mut service: ServiceGuard,
+            value: impl FnOnce(T, ServiceGuard) -> U,
         ) -> Result<U, E> {
             match returned {
                 Ok(returned) => Ok(value(returned, service)),
@@ -109,19 +109,19 @@ pub mod outcome {
     }
 
     impl Value {
-        /// Passes the value on to `value`.
+        /// Passes the value to `value`.
         pub fn map<T, U>(
             self,
             returned: T,
-            service: Service,
-            value: impl FnOnce(T, Service) -> U,
+            service: ServiceGuard,
+            value: impl FnOnce(T, ServiceGuard) -> U,
         ) -> U {
             value(returned, service)
         }
     }
 }
 
-/// Kinds of the value, alone or in an `Ok`: is it a stream?
+/// Whether the value, alone or in an `Ok`, is a stream.
 pub mod value {
     use super::*;
 
@@ -131,7 +131,7 @@ pub mod value {
     pub struct ResultStream;
     /// A stream of anything else.
     pub struct AnyStream;
-    /// The output itself.
+    /// Not a stream.
     pub struct Output;
 
     impl<S, T, E: Display> Level2 for &&Type<S>
@@ -159,43 +159,48 @@ pub mod value {
     }
 
     impl ResultStream {
-        /// Goes on with the items.
-        pub fn go_on<S, T, E, O>(
+        /// Wraps the stream, which ends the span.
+        pub fn finish<S, T, E, O>(
             self,
             stream: S,
-            service: Service,
-            look: O,
-        ) -> TracedStream<S, OkOf<O>>
+            service: ServiceGuard,
+            record: O,
+        ) -> TracedStream<S, RecordOk<O>>
         where
             S: Stream<Item = Result<T, E>>,
             E: Display,
-            O: Observe<T>,
+            O: RecordItem<T>,
         {
-            TracedStream::new(stream, service, OkOf(look))
+            TracedStream::new(stream, service, RecordOk(record))
         }
     }
 
     impl AnyStream {
-        /// Goes on with the items.
-        pub fn go_on<S: Stream, O: Observe<S::Item>>(
+        /// Wraps the stream, which ends the span.
+        pub fn finish<S: Stream, O: RecordItem<S::Item>>(
             self,
             stream: S,
-            service: Service,
-            look: O,
+            service: ServiceGuard,
+            record: O,
         ) -> TracedStream<S, O> {
-            TracedStream::new(stream, service, look)
+            TracedStream::new(stream, service, record)
         }
     }
 
     impl Output {
-        /// Ends the span.
-        pub fn go_on<T, O: Observe<T>>(self, output: T, mut service: Service, mut look: O) -> T {
-            service.output(&output, &mut look);
+        /// Records the output and ends the span.
+        pub fn finish<T, O: RecordItem<T>>(
+            self,
+            output: T,
+            mut service: ServiceGuard,
+            mut record: O,
+        ) -> T {
+            service.output(&output, &mut record);
             output
         }
     }
 
-    /// Boxed streams stay boxed, as the function's signature says.
+    /// Boxed streams stay boxed: the function's signature requires the type.
     macro_rules! boxed {
         ($($any:ident $results:ident [$($bound:tt)*];)*) => {$(
             /// A boxed stream of results.
@@ -220,26 +225,26 @@ pub mod value {
             }
 
             impl $results {
-                /// Goes on with the items.
-                pub fn go_on<'a, T: 'a, E: Display + 'a, O: Observe<T> $($bound)* + 'a>(
+                /// Wraps the stream, which ends the span.
+                pub fn finish<'a, T: 'a, E: Display + 'a, O: RecordItem<T> $($bound)* + 'a>(
                     self,
                     stream: Pin<Box<dyn Stream<Item = Result<T, E>> $($bound)* + 'a>>,
-                    service: Service,
-                    look: O,
+                    service: ServiceGuard,
+                    record: O,
                 ) -> Pin<Box<dyn Stream<Item = Result<T, E>> $($bound)* + 'a>> {
-                    Box::pin(TracedStream::new(stream, service, OkOf(look)))
+                    Box::pin(TracedStream::new(stream, service, RecordOk(record)))
                 }
             }
 
             impl $any {
-                /// Goes on with the items.
-                pub fn go_on<'a, I: 'a, O: Observe<I> $($bound)* + 'a>(
+                /// Wraps the stream, which ends the span.
+                pub fn finish<'a, I: 'a, O: RecordItem<I> $($bound)* + 'a>(
                     self,
                     stream: Pin<Box<dyn Stream<Item = I> $($bound)* + 'a>>,
-                    service: Service,
-                    look: O,
+                    service: ServiceGuard,
+                    record: O,
                 ) -> Pin<Box<dyn Stream<Item = I> $($bound)* + 'a>> {
-                    Box::pin(TracedStream::new(stream, service, look))
+                    Box::pin(TracedStream::new(stream, service, record))
                 }
             }
         )*};

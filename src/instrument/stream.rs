@@ -1,4 +1,4 @@
-//! Streams inside a service span.
+//! Streams that run inside a service span.
 
 use std::fmt::{self, Display};
 use std::pin::Pin;
@@ -8,16 +8,16 @@ use futures_core::Stream;
 use pin_project_lite::pin_project;
 use tracing::Span;
 
-use super::Seen;
-use super::observe::{Anything, Observe, OkOf};
-use super::service::{Live, Service};
+use super::Recorder;
+use super::record_item::{RecordItem, RecordNothing, RecordOk};
+use super::service_guard::{Active, ServiceGuard};
 
-/// Puts a stream into a service span that lasts as long as the stream does.
+/// Runs a stream inside a service span that lasts as long as the stream does.
 ///
-/// The span is entered whenever the stream is polled. The first item marks the first byte. The
-/// end of the stream ends the span; dropped before that, it is marked `interrupted`.
+/// The span is entered on each poll. The first item marks the first byte. The end of the stream ends the span; if
+/// the stream is dropped first, `interrupted` is set.
 pub trait TraceStream: Stream + Sized {
-    /// Puts the stream into `span`.
+    /// Runs the stream inside `span`.
     ///
     /// ```
     /// # #[tokio::main(flavor = "current_thread")] async fn main() {
@@ -29,11 +29,11 @@ pub trait TraceStream: Stream + Sized {
     /// assert_eq!(audio.count().await, 2);
     /// # }
     /// ```
-    fn traced(self, span: Span) -> TracedStream<Self, Anything> {
-        TracedStream::new(self, Service::new(span), Anything)
+    fn traced(self, span: Span) -> TracedStream<Self, RecordNothing> {
+        TracedStream::new(self, ServiceGuard::new(span), RecordNothing)
     }
 
-    /// Puts the stream into `span` and lets `look` see each item before it is passed on.
+    /// Runs the stream inside `span` and calls `record` with each item before passing it on.
     ///
     /// ```
     /// # #[tokio::main(flavor = "current_thread")] async fn main() {
@@ -41,18 +41,18 @@ pub trait TraceStream: Stream + Sized {
     /// use tracing_conversation::{instrument::TraceStream, llm_span};
     ///
     /// let answer = stream::iter(["It is", " sunny."])
-    ///     .traced_with(llm_span!(), |piece, seen| { seen.output(piece); });
+    ///     .traced_with(llm_span!(), |piece, recorder| { recorder.output(piece); });
     /// assert_eq!(answer.collect::<String>().await, "It is sunny.");
     /// # }
     /// ```
-    fn traced_with<F>(self, span: Span, look: F) -> TracedStream<Self, F>
+    fn traced_with<F>(self, span: Span, record: F) -> TracedStream<Self, F>
     where
-        F: FnMut(&Self::Item, &mut Seen<'_>),
+        F: FnMut(&Self::Item, &mut Recorder<'_>),
     {
-        TracedStream::new(self, Service::new(span), look)
+        TracedStream::new(self, ServiceGuard::new(span), record)
     }
 
-    /// Puts a stream of results into `span`; an `Err` sets the status and `error.type`.
+    /// Runs a stream of results inside `span`; an `Err` sets the status and `error.type`.
     ///
     /// ```
     /// # #[tokio::main(flavor = "current_thread")] async fn main() {
@@ -64,15 +64,16 @@ pub trait TraceStream: Stream + Sized {
     /// assert_eq!(audio.count().await, 2);
     /// # }
     /// ```
-    fn try_traced<T, E>(self, span: Span) -> TracedStream<Self, OkOf<Anything>>
+    fn try_traced<T, E>(self, span: Span) -> TracedStream<Self, RecordOk<RecordNothing>>
     where
         Self: Stream<Item = Result<T, E>>,
         E: Display,
     {
-        TracedStream::new(self, Service::new(span), OkOf(Anything))
+        TracedStream::new(self, ServiceGuard::new(span), RecordOk(RecordNothing))
     }
 
-    /// Puts a stream of results into `span` and lets `look` see the value of each `Ok`.
+    /// Runs a stream of results inside `span` and calls `record` with the value of each `Ok`. An `Err` sets the status
+    /// and `error.type`.
     ///
     /// ```
     /// # #[tokio::main(flavor = "current_thread")] async fn main() {
@@ -80,47 +81,47 @@ pub trait TraceStream: Stream + Sized {
     /// use tracing_conversation::{instrument::TraceStream, stt_span};
     ///
     /// let words = stream::iter([Ok("what is"), Ok("what is the weather"), Err("hung up")])
-    ///     .try_traced_with(stt_span!(), |words, seen| { seen.transcript(words, false); });
+    ///     .try_traced_with(stt_span!(), |words, recorder| { recorder.transcript(words, false); });
     /// assert_eq!(words.count().await, 3);
     /// # }
     /// ```
-    fn try_traced_with<T, E, F>(self, span: Span, look: F) -> TracedStream<Self, OkOf<F>>
+    fn try_traced_with<T, E, F>(self, span: Span, record: F) -> TracedStream<Self, RecordOk<F>>
     where
         Self: Stream<Item = Result<T, E>>,
         E: Display,
-        F: FnMut(&T, &mut Seen<'_>),
+        F: FnMut(&T, &mut Recorder<'_>),
     {
-        TracedStream::new(self, Service::new(span), OkOf(look))
+        TracedStream::new(self, ServiceGuard::new(span), RecordOk(record))
     }
 }
 
 impl<S: Stream> TraceStream for S {}
 
 pin_project! {
-    /// A stream inside a service span; made by [`TraceStream`].
+    /// A stream inside a service span; created by [`TraceStream`].
     ///
-    /// It allocates once, and only if something listens.
+    /// Allocates once, and only if the span is enabled.
     #[must_use = "streams do nothing unless polled"]
     pub struct TracedStream<S, O> {
         #[pin]
         stream: S,
-        look: O,
-        // After the stream: what it does when dropped comes before the span's end.
-        service: Service,
+        record: O,
+        // Declared after the stream, which must be dropped before the span ends.
+        service: ServiceGuard,
     }
 }
 
 impl<S, O> TracedStream<S, O> {
-    pub(super) fn new(stream: S, service: Service, look: O) -> Self {
+    pub(super) fn new(stream: S, service: ServiceGuard, record: O) -> Self {
         Self {
             stream,
-            look,
+            record,
             service,
         }
     }
 }
 
-impl<S: Stream, O: Observe<S::Item>> Stream for TracedStream<S, O> {
+impl<S: Stream, O: RecordItem<S::Item>> Stream for TracedStream<S, O> {
     type Item = S::Item;
 
     #[inline]
@@ -129,7 +130,7 @@ impl<S: Stream, O: Observe<S::Item>> Stream for TracedStream<S, O> {
         if this.service.is_idle() {
             this.stream.poll_next(cx)
         } else {
-            poll_inside(this.service, this.stream, this.look, cx)
+            poll_inside(this.service, this.stream, this.record, cx)
         }
     }
 
@@ -138,21 +139,21 @@ impl<S: Stream, O: Observe<S::Item>> Stream for TracedStream<S, O> {
     }
 }
 
-/// Apart, so that the compiler may inline the way of those that nobody listens to.
+/// Out of line, so that polls of idle streams can be inlined.
 #[inline(never)]
-fn poll_inside<S: Stream, O: Observe<S::Item>>(
-    service: &mut Service,
+fn poll_inside<S: Stream, O: RecordItem<S::Item>>(
+    service: &mut ServiceGuard,
     stream: Pin<&mut S>,
-    look: &mut O,
+    record: &mut O,
     cx: &mut Context<'_>,
 ) -> Poll<Option<S::Item>> {
-    let Some(Live { span, state }) = service.live() else {
+    let Some(Active { span, state }) = service.active() else {
         return stream.poll_next(cx);
     };
     let entered = span.enter();
     let polled = stream.poll_next(cx);
     if let Poll::Ready(Some(item)) = &polled {
-        state.item(span, |seen| look.observe(item, seen));
+        state.item(span, |recorder| record.record_item(item, recorder));
     }
     drop(entered);
     if let Poll::Ready(None) = &polled {

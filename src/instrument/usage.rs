@@ -1,4 +1,4 @@
-//! Tokens, as a provider reports them.
+//! Token usage, as a provider reports it.
 
 use tracing::Span;
 
@@ -14,8 +14,7 @@ const KINDS: [&str; 7] = [
     names::GEN_AI_USAGE_AUDIO_OUTPUT_TOKENS,
 ];
 
-/// The tokens of one report. A kind that was not reported is not recorded, which is not the same
-/// as 0.
+/// The token counts of one report. A kind that was not reported is not recorded, which differs from 0.
 ///
 /// ```
 /// use tracing_conversation::{instrument::Usage, llm_span};
@@ -45,24 +44,24 @@ macro_rules! kinds {
 
 impl Usage {
     kinds! {
-        /// `gen_ai.usage.input_tokens`: the whole prompt, cached tokens included. A provider that
-        /// reports them apart (Anthropic) needs them added.
+        /// `gen_ai.usage.input_tokens`: the whole prompt, cached tokens included. Providers that report those
+        /// separately (Anthropic) need them added.
         input_tokens 0;
         /// `gen_ai.usage.output_tokens`: the whole answer, reasoning included.
         output_tokens 1;
-        /// `gen_ai.usage.cache_read.input_tokens`: of the prompt, those read from a cache.
+        /// `gen_ai.usage.cache_read.input_tokens`: prompt tokens read from a cache.
         cache_read_tokens 2;
-        /// `gen_ai.usage.cache_creation.input_tokens`: of the prompt, those written to a cache.
+        /// `gen_ai.usage.cache_creation.input_tokens`: prompt tokens written to a cache.
         cache_creation_tokens 3;
-        /// `gen_ai.usage.reasoning.output_tokens`: of the answer, those spent on reasoning.
+        /// `gen_ai.usage.reasoning.output_tokens`: answer tokens spent on reasoning.
         reasoning_tokens 4;
-        /// `gen_ai.usage.audio.input_tokens`: of the prompt, those of audio.
+        /// `gen_ai.usage.audio.input_tokens`: audio tokens of the prompt.
         audio_input_tokens 5;
-        /// `gen_ai.usage.audio.output_tokens`: of the answer, those of audio.
+        /// `gen_ai.usage.audio.output_tokens`: audio tokens of the answer.
         audio_output_tokens 6;
     }
 
-    /// Records what was reported on a span that declares the fields.
+    /// Records the reported kinds on `span`, which has to declare the fields.
     pub fn record(&self, span: &Span) {
         for (kind, tokens) in KINDS.iter().zip(self.tokens) {
             if let Some(tokens) = tokens {
@@ -71,7 +70,7 @@ impl Usage {
         }
     }
 
-    /// Takes over what `later` reports and keeps the rest.
+    /// Replaces the kinds that `later` reports; keeps the others.
     pub(super) fn replace(&mut self, later: &Self) {
         for (tokens, later) in self.tokens.iter_mut().zip(later.tokens) {
             *tokens = later.or(*tokens);

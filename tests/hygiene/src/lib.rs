@@ -47,7 +47,7 @@ pub mod taken {
         service
     }
 
-    #[::voice::traced_tts(crate: ::voice, look: look)]
+    #[::voice::traced_tts(crate: ::voice, record: record)]
     pub async fn tts(service: u8) -> ::core::result::Result<u8, u8> {
         if service == 0 {
             return ::core::result::Result::Err(service);
@@ -55,7 +55,7 @@ pub mod taken {
         ::core::result::Result::Ok(service)
     }
 
-    fn look(_: &u8, _: &mut ::voice::instrument::Seen<'_>) {}
+    fn record(_: &u8, _: &mut ::voice::instrument::Recorder<'_>) {}
 
     #[::voice::traced_tool(crate: ::voice)]
     pub fn tool<'a>(

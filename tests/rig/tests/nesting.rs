@@ -90,8 +90,8 @@ fn a_model_asked_inside_our_span_or_an_agents_stays_inside_it() {
     let bot = async {
         let ours = llm_span!(gen_ai.provider.name = "mock");
         let answer = async { model.call("1").await.unwrap().text() };
-        let answer = answer.traced_with(ours, |answer, seen| {
-            seen.output(answer);
+        let answer = answer.traced_with(ours, |answer, recorder| {
+            recorder.output(answer);
         });
         assert_eq!(answer.await, "one");
 
@@ -143,12 +143,12 @@ fn a_streamed_answer_is_read_inside_our_span() {
     conversation_span!(conversation.id = "c1").in_scope(|| {
         let span = llm_span!();
         let stream = span.in_scope(|| model.stream("What is the weather?").unwrap());
-        let answer = stream.try_traced_with(span, |item, seen| match item {
+        let answer = stream.try_traced_with(span, |item, recorder| match item {
             Item::Event(StreamEvent::Text { text, .. }) => {
-                seen.output(text);
+                recorder.output(text);
             }
             _ => {
-                seen.not_output();
+                recorder.not_output();
             }
         });
         answer.collect::<Vec<_>>().now_or_never().unwrap();

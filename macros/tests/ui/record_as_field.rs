@@ -1,6 +1,6 @@
 use tracing_conversation::traced_llm;
 
-#[traced_llm(look = |answer: &String, seen: &mut Seen<'_>| { seen.output(answer); })]
+#[traced_llm(record = |answer: &String, recorder: &mut Recorder<'_>| { recorder.output(answer); })]
 async fn answer(prompt: &str) -> String {
     prompt.to_owned()
 }

@@ -1,4 +1,4 @@
-//! A layer that writes down what plain `tracing` sees: the fields of each span, the events in it.
+//! A layer that logs the fields of each span and the events inside it.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -11,47 +11,47 @@ use tracing_subscriber::layer::{Context, Layer};
 use tracing_subscriber::registry::LookupSpan;
 
 #[derive(Clone, Default)]
-pub(crate) struct Recorder(pub(crate) Arc<Mutex<Vec<String>>>);
+pub(crate) struct FieldLog(pub(crate) Arc<Mutex<Vec<String>>>);
 
-impl Recorder {
-    /// One block of lines for each span that has closed, in the order of their ends.
+impl FieldLog {
+    /// Takes the blocks of lines, one for each closed span, in the order in which they closed.
     pub(crate) fn take(&self) -> String {
         std::mem::take(&mut *self.0.lock().unwrap()).concat()
     }
 }
 
 #[derive(Default)]
-struct Seen {
+struct Fields {
     fields: BTreeMap<&'static str, String>,
     events: String,
 }
 
-impl Visit for Seen {
+impl Visit for Fields {
     fn record_debug(&mut self, field: &Field, value: &dyn std::fmt::Debug) {
         self.fields.insert(field.name(), format!("{value:?}"));
     }
 }
 
-impl<S: Subscriber + for<'a> LookupSpan<'a>> Layer<S> for Recorder {
+impl<S: Subscriber + for<'a> LookupSpan<'a>> Layer<S> for FieldLog {
     fn on_new_span(&self, attributes: &Attributes<'_>, id: &Id, context: Context<'_, S>) {
-        let mut seen = Seen::default();
-        attributes.record(&mut seen);
-        context.span(id).unwrap().extensions_mut().insert(seen);
+        let mut recorded = Fields::default();
+        attributes.record(&mut recorded);
+        context.span(id).unwrap().extensions_mut().insert(recorded);
     }
 
     fn on_record(&self, id: &Id, values: &Record<'_>, context: Context<'_, S>) {
         let span = context.span(id).unwrap();
-        values.record(span.extensions_mut().get_mut::<Seen>().unwrap());
+        values.record(span.extensions_mut().get_mut::<Fields>().unwrap());
     }
 
     fn on_event(&self, event: &Event<'_>, context: Context<'_, S>) {
-        let mut line = Seen::default();
+        let mut line = Fields::default();
         event.record(&mut line);
         let line = format!("  ({})\n", list(&line.fields));
         match context.event_span(event) {
             Some(span) => {
                 let mut extensions = span.extensions_mut();
-                extensions.get_mut::<Seen>().unwrap().events += &line;
+                extensions.get_mut::<Fields>().unwrap().events += &line;
             }
             None => self.0.lock().unwrap().push(line),
         }
@@ -60,12 +60,12 @@ impl<S: Subscriber + for<'a> LookupSpan<'a>> Layer<S> for Recorder {
     fn on_close(&self, id: Id, context: Context<'_, S>) {
         let span = context.span(&id).unwrap();
         let extensions = span.extensions();
-        let seen = extensions.get::<Seen>().unwrap();
+        let recorded = extensions.get::<Fields>().unwrap();
         let mut block = format!("{}\n", span.name());
-        for (name, value) in &seen.fields {
+        for (name, value) in &recorded.fields {
             writeln!(block, "  {name}={value}").unwrap();
         }
-        block += &seen.events;
+        block += &recorded.events;
         self.0.lock().unwrap().push(block);
     }
 }
