@@ -137,6 +137,11 @@ fn expand(service: &str, arguments: Arguments, function: &ItemFn) -> syn::Result
     // Mixed-site hygiene: these names cannot collide with the function's own.
     let here = Span::mixed_site();
     let guard = Ident::new("service", here);
+    // Inside another block, the braces of a one-line body would trip `unused_braces`, and `cargo fix` would remove them.
+    // The lint skips braces whose span comes from a macro.
+    let mut block = block.clone();
+    let braces = block.brace_token.span.join();
+    block.brace_token = syn::token::Brace(braces.resolved_at(here));
     let record = match record {
         Some(record) => quote!(#record),
         None => quote!(#krate::instrument::RecordNothing),
