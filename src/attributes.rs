@@ -1,6 +1,6 @@
-//! The attributes, documented here because their crate cannot depend on this one for examples.
+//! Re-exports of the attributes, documented here because the macro crate cannot use this crate in its examples.
 
-/// Puts a function, and the stream it may return, into an [`llm_span!`](crate::llm_span).
+/// Runs a function, and the stream it may return, inside an [`llm_span!`](crate::llm_span).
 ///
 /// ```
 /// use tracing_conversation::traced_llm;
@@ -23,32 +23,32 @@
 /// # }
 /// ```
 ///
-/// # What it goes on
+/// # Supported functions
 ///
-/// Functions and methods, `async` or not, also in implementations of traits, also under
-/// `#[async_trait]`. What they return decides what the span covers:
+/// Functions and methods, `async` or not, also in trait implementations and under
+/// `#[async_trait]`. The return type determines when the span ends:
 ///
 /// | returned, alone or in the `Ok` of a `Result` | the span ends |
 /// |---|---|
 /// | `impl Stream`, `Pin<Box<dyn Stream + …>>`, under any alias | with the stream, as with [`TraceStream`](crate::instrument::TraceStream) |
 /// | anything else | when it is returned, as with [`TraceFuture`](crate::instrument::TraceFuture) |
 ///
-/// An `Err`, returned or as an item of the stream, fails the span; its text is told if it is
-/// `Display`. A future or stream that is dropped before its end marks the span `interrupted`. A
-/// function whose signature names another type of stream cannot be wrapped: return `impl Stream`.
+/// An `Err`, returned or as an item of the stream, sets the error status, with its text if it is
+/// `Display`. Dropping the future or stream before its end sets `interrupted`. A
+/// function whose signature names a concrete stream type cannot be wrapped: return `impl Stream`.
 ///
-/// # What stands in the parentheses
+/// # Arguments
 ///
-/// First settings, with a colon, each optional:
+/// Settings come first, with a colon; each is optional:
 ///
-/// - `record: |item: &Item, recorder: &mut Recorder<'_>| …` sees the items of the stream, or the value that
-///   is returned, and takes note of words and usage with [`Recorder`](crate::instrument::Recorder). The
-///   types have to be written. For a `Result` it sees what is in the `Ok`. A path of such a
-///   function does as well.
+/// - `record: |item: &Item, recorder: &mut Recorder<'_>| …` is called with each item of the stream, or with the
+///   returned value, and records content and usage with the [`Recorder`](crate::instrument::Recorder). For a
+///   `Result` it is called with the value of the `Ok`. The parameter types are required. The path of such a
+///   function is accepted too.
 /// - `target: …` and `parent: …`, as in [`tracing::info_span!`].
-/// - `crate: path`, where this crate has another name.
+/// - `crate: path`, if this crate has another name.
 ///
-/// Then fields as in [`llm_span!`](crate::llm_span), from expressions over the arguments.
+/// Then come fields as in [`llm_span!`](crate::llm_span); their expressions may use the function's arguments.
 ///
 /// ```
 /// use futures_util::{Stream, StreamExt, stream};
@@ -68,7 +68,7 @@
 /// ```
 pub use tracing_conversation_macros::traced_llm;
 
-/// Puts a function, and the stream it may return, into an [`stt_span!`](crate::stt_span). As
+/// Runs a function, and the stream it may return, inside an [`stt_span!`](crate::stt_span). Like
 /// [`traced_llm`](macro@crate::traced_llm).
 ///
 /// ```
@@ -89,7 +89,7 @@ pub use tracing_conversation_macros::traced_llm;
 /// ```
 pub use tracing_conversation_macros::traced_stt;
 
-/// Puts a function, and the stream it may return, into a [`tts_span!`](crate::tts_span). As
+/// Runs a function, and the stream it may return, inside a [`tts_span!`](crate::tts_span). Like
 /// [`traced_llm`](macro@crate::traced_llm).
 ///
 /// ```
@@ -119,8 +119,8 @@ pub use tracing_conversation_macros::traced_stt;
 /// ```
 pub use tracing_conversation_macros::traced_tts;
 
-/// Puts a function into a [`tool_span!`](crate::tool_span) whose `gen_ai.tool.name` is the
-/// function's name, unless that field is given. As [`traced_llm`](macro@crate::traced_llm).
+/// Runs a function inside a [`tool_span!`](crate::tool_span) whose `gen_ai.tool.name` is the
+/// function's name, unless that field is given. Like [`traced_llm`](macro@crate::traced_llm).
 ///
 /// ```
 /// use tracing_conversation::{instrument::Recorder, traced_tool};

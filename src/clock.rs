@@ -1,22 +1,22 @@
-//! The time that the layer goes by: the machine's, or one that a test or a replay moves by hand.
+//! The layer's clock: the system's, or one that a test or a replay advances manually.
 
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::{Duration, Instant, SystemTime};
 
-/// Moves along with the clock it is measured on, and never back.
+/// Monotonic time since the clock's origin.
 pub(crate) type Time = Duration;
 
-/// Something that has deadlines on a manual clock.
-pub(crate) trait Alarms: Send + Sync {
-    /// The earliest deadline.
-    fn next_alarm(&self) -> Option<Time>;
-    /// Deals with everything that is due at `now`.
-    fn ring(&self, now: Time);
+/// Something with deadlines on a manual clock.
+pub(crate) trait DeadlineQueue: Send + Sync {
+    /// Returns the earliest deadline.
+    fn next_deadline(&self) -> Option<Time>;
+    /// Handles every deadline that is due at `now`.
+    fn expire(&self, now: Time);
 }
 
 #[derive(Clone, Debug)]
 pub(crate) enum Clock {
-    /// Monotonic, counted from here.
+    /// Monotonic, counted from this origin.
     System(Instant),
     Manual(ManualClock),
 }
@@ -36,8 +36,8 @@ impl Clock {
         }
     }
 
-    /// The wall clock's view of now. Read once a conversation: what follows in it counts from there monotonically, so
-    /// that a wall clock that is set meanwhile bends no duration.
+    /// Returns the wall-clock time. Read once a conversation; later times are computed from it monotonically, so that
+    /// adjusting the system clock does not change a duration.
     pub(crate) fn wall(&self) -> SystemTime {
         match self {
             Self::System(_) => SystemTime::now(),
@@ -46,10 +46,10 @@ impl Clock {
     }
 }
 
-/// A clock that stands still until it is moved, for tests and replays.
+/// A clock that moves only when it is advanced, for tests and replays.
 ///
-/// A layer [on this clock](crate::LayerBuilder::clock) has no timer thread; what becomes due while the clock
-/// is [advanced](Self::advance) happens during that call, in order, on the caller's thread.
+/// A layer [on this clock](crate::LayerBuilder::clock) has no timer thread; deadlines that become due while the clock
+/// is [advanced](Self::advance) are handled during that call, in order, on the caller's thread.
 ///
 /// ```
 /// use std::time::Duration;
@@ -66,7 +66,7 @@ pub struct ManualClock(Arc<Inner>);
 #[derive(Default)]
 struct Inner {
     now: Mutex<Time>,
-    sleepers: Mutex<Vec<Weak<dyn Alarms>>>,
+    queues: Mutex<Vec<Weak<dyn DeadlineQueue>>>,
 }
 
 impl std::fmt::Debug for ManualClock {
@@ -76,27 +76,27 @@ impl std::fmt::Debug for ManualClock {
 }
 
 impl ManualClock {
-    /// A clock that shows the start of 2025 (UTC).
+    /// Creates a clock at the start of 2025 (UTC).
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// The time it shows.
+    /// Returns the wall-clock time.
     pub fn wall(&self) -> SystemTime {
         SystemTime::UNIX_EPOCH + Duration::from_secs(1_735_689_600) + self.now()
     }
 
-    /// Moves the clock on by `by`, letting everything happen that becomes due on the way.
+    /// Advances the clock by `by` and handles the deadlines that become due.
     pub fn advance(&self, by: Duration) {
         let target = self.now().saturating_add(by);
         loop {
-            let sleepers: Vec<_> = lock(&self.0.sleepers)
+            let queues: Vec<_> = lock(&self.0.queues)
                 .iter()
                 .filter_map(Weak::upgrade)
                 .collect();
-            let next = sleepers
+            let next = queues
                 .iter()
-                .filter_map(|sleeper| sleeper.next_alarm())
+                .filter_map(|queue| queue.next_deadline())
                 .min();
             let Some(next) = next.filter(|next| *next <= target) else {
                 break;
@@ -106,8 +106,8 @@ impl ManualClock {
                 *now = next.max(*now);
                 *now
             };
-            for sleeper in sleepers {
-                sleeper.ring(now);
+            for queue in queues {
+                queue.expire(now);
             }
         }
         *lock(&self.0.now) = target;
@@ -117,14 +117,14 @@ impl ManualClock {
         *lock(&self.0.now)
     }
 
-    pub(crate) fn wake(&self, sleeper: Weak<dyn Alarms>) {
-        let mut sleepers = lock(&self.0.sleepers);
-        sleepers.retain(|sleeper| sleeper.strong_count() > 0);
-        sleepers.push(sleeper);
+    pub(crate) fn register(&self, queue: Weak<dyn DeadlineQueue>) {
+        let mut queues = lock(&self.0.queues);
+        queues.retain(|queue| queue.strong_count() > 0);
+        queues.push(queue);
     }
 }
 
-/// Locks; a panic elsewhere while the lock was held is no reason to join in.
+/// Locks `mutex`, ignoring poisoning: a panic elsewhere must not spread.
 #[inline]
 pub(crate) fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)

@@ -1,4 +1,4 @@
-//! What of a conversation's words may leave the process, and how much of it.
+//! The content policy: whether content is exported, redacted, and how long a value may be.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -9,27 +9,27 @@ use opentelemetry::trace::{Event, Status};
 use opentelemetry::{Array, KeyValue, StringValue, Value};
 use opentelemetry_sdk::trace::SpanData;
 
+mod buffer;
 mod cut;
-mod gathered;
 
-pub(crate) use gathered::Gathered;
+pub(crate) use buffer::TextBuffer;
 
-/// The keys under which a hook sees what is not an attribute.
+/// Keys passed to the redaction hook for values that are not attributes.
 const STATUS_DESCRIPTION: &str = "otel.status_description";
 const EVENT_NAME: &str = "message";
 
-/// Takes the place of an event's name that may quote what was said.
+/// Replaces an event name that may quote content.
 const NEUTRAL_EVENT_NAME: &str = "event";
 
-/// Takes the place of a value whose redaction panicked.
+/// Replaces a value whose redaction panicked.
 const REDACTION_FAILED: &str = "[redaction failed]";
 
 type Redaction = Arc<dyn Fn(&str, &str) -> Option<String> + Send + Sync>;
 
-/// What is said, prompted, answered and passed to tools: whether it is exported, how it is
-/// redacted, and how long a value may be.
+/// Policy for content, which is what is said, prompted, answered and passed to tools: whether it is exported, how
+/// it is redacted, and how long a value may be.
 ///
-/// The default exports it as it is, with each value cut at 64 KiB.
+/// The default exports content unchanged, with each value cut at 64 KiB.
 ///
 /// ```
 /// use tracing_conversation::ContentPolicy;
@@ -40,16 +40,16 @@ type Redaction = Arc<dyn Fn(&str, &str) -> Option<String> + Send + Sync>;
 /// # let _ = policy;
 /// ```
 ///
-/// With capture off, these never leave the process, and this crate does not even read them:
+/// With capture off, the following never leaves the process, and this crate does not even read it:
 ///
-/// - attributes that carry words: `input`, `output`, `text`, `transcript`, `tools`,
+/// - content attributes: `input`, `output`, `text`, `transcript`, `tools`,
 ///   `turn.input`, `turn.output`, `gen_ai.system_instructions`, `gen_ai.input.messages`,
 ///   `gen_ai.output.messages`, `gen_ai.tool.call.arguments`, `gen_ai.tool.call.result`,
-///   `exception.message`, `exception.stacktrace` and their kin under other conventions;
-/// - the description of a failed status, which often quotes the request; the status itself and
-///   `error.type` stay;
-/// - the message and the string fields of log events inside a span; their level, target and
-///   place in the source stay.
+///   `exception.message`, `exception.stacktrace` and their equivalents in other conventions;
+/// - the description of an error status, which often quotes the request; the status itself and
+///   `error.type` are kept;
+/// - the message and the string fields of log events inside a span; their level, target and source
+///   location are kept.
 #[derive(Clone)]
 pub struct ContentPolicy {
     capture: bool,
@@ -57,7 +57,7 @@ pub struct ContentPolicy {
     redaction: Option<Redaction>,
 }
 
-/// What the values of a span keep to.
+/// The limits that the values of a span already satisfy.
 #[derive(Clone, Copy)]
 pub(crate) struct Bounds {
     capture: bool,
@@ -85,20 +85,20 @@ impl fmt::Debug for ContentPolicy {
 }
 
 impl ContentPolicy {
-    /// Whether content is exported at all. Default: `true`.
+    /// Sets whether content is exported at all. Default: `true`.
     ///
-    /// `OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT` sets the same from the environment.
+    /// `OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT` sets it from the environment.
     #[must_use]
     pub fn with_capture(mut self, capture: bool) -> Self {
         self.capture = capture;
         self
     }
 
-    /// Calls `redact` with the key and the value of every string that is about to be exported,
-    /// content or not; what it returns takes the value's place, and `None` keeps the value.
+    /// Sets a hook that is called with the key and the value of every string before export, content or not; the
+    /// returned string replaces the value, and `None` keeps it.
     ///
-    /// The description of a failed status has the key `otel.status_description`, the message of
-    /// a log event the key `message`. Elements of a list are passed one by one. The hook runs on
+    /// The description of an error status has the key `otel.status_description`, the message of
+    /// a log event the key `message`. List elements are passed one by one. The hook runs on
     /// the thread that closes the span, before the value is cut to size. A value whose redaction
     /// panics is replaced by `[redaction failed]`.
     #[must_use]
@@ -110,14 +110,14 @@ impl ContentPolicy {
         self
     }
 
-    /// How many bytes of a string value are exported. Default: 64 KiB; the least is 64 bytes.
+    /// Sets the maximum length of a string value in bytes. Default: 64 KiB; minimum: 64 bytes.
     ///
-    /// A longer value keeps its beginning and ends in a note such as `… [1048 bytes cut]`, which
-    /// counts towards the limit. Characters stay whole, and what was JSON stays JSON: the string
-    /// or list in which the cut falls carries the note. A list of strings counts as one value.
+    /// A longer value is cut at the end and gets a note such as `… [1048 bytes cut]`, which
+    /// counts towards the limit. Characters are never split, and valid JSON stays valid: the string
+    /// or list that is cut contains the note. A list of strings counts as one value.
     #[must_use]
     pub fn with_max_value_bytes(mut self, bytes: usize) -> Self {
-        self.max_value_bytes = bytes.max(cut::LEAST);
+        self.max_value_bytes = bytes.max(cut::MIN_LIMIT);
         self
     }
 
@@ -125,23 +125,22 @@ impl ContentPolicy {
         self.max_value_bytes
     }
 
-    /// Whether content may be read and kept.
+    /// Returns whether content may be read and kept.
     pub(crate) fn captures(&self) -> bool {
         self.capture
     }
 
-    /// An empty text that grows up to the limit.
-    pub(crate) fn gather(&self) -> Gathered {
-        Gathered::new(self.max_value_bytes)
+    /// Returns an empty buffer that grows up to the limit.
+    pub(crate) fn text_buffer(&self) -> TextBuffer {
+        TextBuffer::new(self.max_value_bytes)
     }
 
-    /// Whether a value under `key` may be read and kept.
+    /// Returns whether a value under `key` may be read and kept.
     pub(crate) fn admits(&self, key: &str) -> bool {
         self.capture || !is_content(key)
     }
 
-    /// `value`, cut to the limit. What is within the limit is returned as it is, so that cutting
-    /// twice does not differ from cutting once.
+    /// Cuts `value` to the limit. A value within the limit is returned unchanged, so cutting is idempotent.
     pub(crate) fn bound(&self, value: String) -> String {
         if value.len() <= self.max_value_bytes {
             value
@@ -150,7 +149,7 @@ impl ContentPolicy {
         }
     }
 
-    /// The same of a borrowed text, of which no more than the limit is copied.
+    /// Like [`bound`](Self::bound), for a borrowed text; copies at most the limit.
     pub(crate) fn bounded<'a>(&self, value: &'a str) -> Cow<'a, str> {
         if value.len() <= self.max_value_bytes {
             Cow::Borrowed(value)
@@ -159,7 +158,7 @@ impl ContentPolicy {
         }
     }
 
-    /// The same of a text that others keep too.
+    /// Like [`bound`](Self::bound), for a shared text.
     pub(crate) fn bound_shared(&self, text: Arc<str>) -> Arc<str> {
         if text.len() <= self.max_value_bytes {
             text
@@ -168,7 +167,7 @@ impl ContentPolicy {
         }
     }
 
-    /// Whether the policy leaves an attribute as it is, whatever its key; where it is hard to tell, `false`.
+    /// Returns whether the policy keeps an attribute unchanged, whatever its key; conservatively `false`.
     pub(crate) fn passes(&self, value: &Value) -> bool {
         let fits = match value {
             Value::String(text) => text.as_str().len() <= self.max_value_bytes,
@@ -178,7 +177,7 @@ impl ContentPolicy {
         fits && self.capture && self.redaction.is_none()
     }
 
-    /// What every value that the policy lets in keeps to.
+    /// Returns the limits that every value admitted by the policy satisfies.
     pub(crate) fn bounds(&self) -> Bounds {
         Bounds {
             capture: self.capture,
@@ -186,7 +185,7 @@ impl ContentPolicy {
         }
     }
 
-    /// Whether the policy leaves everything as it is that keeps to `bounds`.
+    /// Returns whether the policy keeps every value unchanged that satisfies `bounds`.
     pub(crate) fn passes_all(&self, bounds: Bounds) -> bool {
         self.redaction.is_none()
             && (self.capture || !bounds.capture)
@@ -199,7 +198,7 @@ impl ContentPolicy {
         self.apply_to_events_and_links(span);
     }
 
-    /// Applies the policy to what a root ends with.
+    /// Applies the policy to the attributes and the status of a root span.
     pub(crate) fn apply_to_root(&self, attributes: &mut Vec<KeyValue>, status: &mut Status) {
         if !self.capture {
             attributes.retain(|kv| !is_content(kv.key.as_str()));
@@ -218,7 +217,7 @@ impl ContentPolicy {
     pub(crate) fn apply_to_events_and_links(&self, span: &mut SpanData) {
         for event in &mut span.events.events {
             if !self.capture {
-                remove_words(event);
+                remove_content(event);
             }
             if let Some(name) = self.replace(EVENT_NAME, &event.name) {
                 event.name = name.into();
@@ -258,7 +257,7 @@ impl ContentPolicy {
         cut::cut_list(texts, self.max_value_bytes);
     }
 
-    /// What takes the place of `value`, if anything does.
+    /// Returns the replacement of `value`, if the policy changes it.
     fn replace(&self, key: &str, value: &str) -> Option<String> {
         match self.redact(key, value) {
             Some(redacted) => Some(self.bound(redacted)),
@@ -269,17 +268,17 @@ impl ContentPolicy {
 
     fn redact(&self, key: &str, value: &str) -> Option<String> {
         let redact = self.redaction.as_deref()?;
-        // A span may close anywhere, also while locks are held that a panic would poison.
+        // A span may close anywhere, even while locks are held that a panic would poison.
         catch_unwind(AssertUnwindSafe(|| redact(key, value)))
             .unwrap_or_else(|_| Some(REDACTION_FAILED.to_owned()))
     }
 }
 
-/// Whether a value under `key` carries words of the user, the bot, a prompt or a tool.
+/// Returns whether a value under `key` is content: words of the user, the bot, a prompt or a tool.
 ///
-/// Errors are among them: their text quotes what was sent more often than not.
+/// Error messages count as content, because they often quote the request.
 pub(crate) fn is_content(key: &str) -> bool {
-    // One comparison of a byte settles it for most keys.
+    // The first byte rules out most keys.
     match key.as_bytes().first() {
         Some(b'g') => key.strip_prefix("gen_ai.").is_some_and(|name| match name {
             "system_instructions"
@@ -350,10 +349,9 @@ pub(crate) fn is_content(key: &str) -> bool {
     }
 }
 
-/// Any string of a log event may quote what was said, whatever its key.
-fn remove_words(event: &mut Event) {
-    // A name that the program holds is the name of a kind of event; one made at run time is a
-    // formatted message.
+/// Removes every string of a log event except its metadata: any of them may quote content, whatever its key.
+fn remove_content(event: &mut Event) {
+    // A borrowed name is static metadata; an owned one is a formatted message.
     if matches!(event.name, Cow::Owned(_)) {
         event.name = Cow::Borrowed(NEUTRAL_EVENT_NAME);
     }

@@ -1,4 +1,4 @@
-//! One function for each boundary and fact event, so that no name is typed by hand.
+//! One function for each boundary event, so that no name has to be typed as a string.
 //!
 //! ```
 //! use std::time::Duration;
@@ -7,13 +7,13 @@
 //! event::user_started_speaking();
 //! event::vad_user_stopped_speaking(0.2);
 //!
-//! // From a callback that never saw the conversation's scope:
+//! // From a callback outside the conversation's scope:
 //! event::in_conversation("call-7").bot_started_speaking();
-//! // Noticed only now:
+//! // Detected with a delay:
 //! event::ago(Duration::from_millis(40)).in_conversation("call-7").bot_stopped_speaking();
 //! ```
 //!
-//! Each is a plain `tracing` event at INFO with the target `tracing_conversation`, from a callsite of its own. It costs a
+//! Each emits a plain `tracing` event at INFO with the target `tracing_conversation`, from its own callsite. It costs a
 //! few instructions without a subscriber.
 
 use std::time::Duration;
@@ -24,10 +24,10 @@ use tracing::{Level, Span, dispatcher};
 
 use crate::names::event as names;
 
-/// Which conversation or span an event belongs to, and when it happened.
+/// Sets which conversation or span an event belongs to, and when it happened.
 ///
-/// Made by [`in_conversation`], [`in_span`], [`ago`] and [`because`], or by
-/// [`EventBuilder::default`], which is the current span, now.
+/// Created by [`in_conversation`], [`in_span`], [`ago`] and [`because`], or by
+/// [`EventBuilder::default`], which means the current span, now.
 #[derive(Clone, Copy, Debug, Default)]
 #[must_use = "a builder emits nothing by itself; call one of its events"]
 pub struct EventBuilder<'a> {
@@ -37,7 +37,7 @@ pub struct EventBuilder<'a> {
     reason: Option<&'a str>,
 }
 
-/// An event of the conversation with this id, wherever it is emitted from.
+/// Emits an event of the conversation with this id, independent of the current scope.
 ///
 /// ```
 /// tracing_conversation::event::in_conversation("call-7").user_started_speaking();
@@ -46,7 +46,7 @@ pub fn in_conversation(id: &str) -> EventBuilder<'_> {
     EventBuilder::default().in_conversation(id)
 }
 
-/// An event inside `span`, whichever span is entered.
+/// Emits an event inside `span`, whichever span is entered.
 ///
 /// ```
 /// use tracing_conversation::{event, llm_span};
@@ -58,7 +58,7 @@ pub fn in_span(span: &Span) -> EventBuilder<'_> {
     EventBuilder::default().in_span(span)
 }
 
-/// An event that happened some time before it is emitted.
+/// Emits an event that happened `ago` before now.
 ///
 /// ```
 /// use std::time::Duration;
@@ -69,7 +69,7 @@ pub fn ago(ago: Duration) -> EventBuilder<'static> {
     EventBuilder::default().ago(ago)
 }
 
-/// An event with a reason, which `conversation_started` and `conversation_ended` carry.
+/// Emits an event with a reason, for `conversation_started` and `conversation_ended`.
 ///
 /// ```
 /// tracing_conversation::event::because("caller hung up").conversation_ended();
@@ -79,41 +79,41 @@ pub fn because(reason: &str) -> EventBuilder<'_> {
 }
 
 impl<'a> EventBuilder<'a> {
-    /// In the conversation with this id.
+    /// Sets the id of the conversation.
     pub fn in_conversation(mut self, id: &'a str) -> Self {
         self.conversation = Some(id);
         self
     }
 
-    /// Inside `span`.
+    /// Sets the span that the event is in.
     pub fn in_span(mut self, span: &'a Span) -> Self {
         self.span = Some(span);
         self
     }
 
-    /// That long before now.
+    /// Sets how long before now the event happened.
     pub fn ago(mut self, ago: Duration) -> Self {
         self.ago = Some(ago);
         self
     }
 
-    /// For this reason.
+    /// Sets the reason.
     pub fn because(mut self, reason: &'a str) -> Self {
         self.reason = Some(reason);
         self
     }
 }
 
-/// Whether an event could reach a subscriber.
+/// Returns whether an event could reach a subscriber.
 ///
-/// Inside a hook of a subscriber it cannot, and `tracing` would remember of a callsite that is first used there that
-/// nobody wants its events.
+/// Inside a subscriber's hook it cannot, and `tracing` would cache for a callsite that is first used there that no
+/// subscriber is interested in it.
 fn has_subscriber() -> bool {
     LevelFilter::current() >= Level::INFO
         && dispatcher::get_default(|subscriber| !subscriber.is::<NoSubscriber>())
 }
 
-/// Each event as a function and as a method of [`EventBuilder`].
+/// Defines each event as a function and as a method of [`EventBuilder`].
 macro_rules! events {
     ($d:tt $(
         $(#[$doc:meta])*
@@ -128,7 +128,7 @@ macro_rules! events {
 
         impl EventBuilder<'_> {
             $(
-                #[doc = concat!("As [`", stringify!($event), "`], with what was set.")]
+                #[doc = concat!("Like [`", stringify!($event), "`], with the builder's settings.")]
                 pub fn $event(self $(, $arg: $type)*) {
                     if !has_subscriber() {
                         return;
@@ -162,28 +162,28 @@ macro_rules! events {
 }
 
 events! { $
-    /// The conversation begins. Harmless when repeated.
+    /// The conversation starts. Idempotent.
     ///
     /// ```
     /// tracing_conversation::event::in_conversation("call-7").conversation_started();
     /// ```
     conversation_started() CONVERSATION_STARTED {};
 
-    /// The conversation ends. Harmless when repeated.
+    /// The conversation ends. Idempotent.
     ///
     /// ```
     /// tracing_conversation::event::conversation_ended();
     /// ```
     conversation_ended() CONVERSATION_ENDED {};
 
-    /// The transport's client is connected; a bot that greets is measured from here.
+    /// The transport's client has connected; the latency of a greeting is measured from here.
     ///
     /// ```
     /// tracing_conversation::event::client_connected();
     /// ```
     client_connected() CLIENT_CONNECTED {};
 
-    /// The transport's client is gone, which ends the conversation.
+    /// The transport's client has disconnected, which ends the conversation.
     ///
     /// ```
     /// tracing_conversation::event::client_disconnected();
@@ -204,44 +204,44 @@ events! { $
     /// ```
     user_stopped_speaking() USER_STOPPED_SPEAKING {};
 
-    /// Voice activity is confirmed, `start_secs` seconds after it began.
+    /// Voice activity is confirmed, `start_secs` seconds after it started.
     ///
     /// ```
     /// tracing_conversation::event::vad_user_started_speaking(0.2);
     /// ```
     vad_user_started_speaking(start_secs: f64) VAD_USER_STARTED_SPEAKING { start_secs = start_secs };
 
-    /// Silence is confirmed, `stop_secs` seconds after it began.
+    /// Silence is confirmed, `stop_secs` seconds after it started.
     ///
     /// ```
     /// tracing_conversation::event::vad_user_stopped_speaking(0.8);
     /// ```
     vad_user_stopped_speaking(stop_secs: f64) VAD_USER_STOPPED_SPEAKING { stop_secs = stop_secs };
 
-    /// The first audio leaves for the user.
+    /// The bot's first audio is sent to the user.
     ///
     /// ```
     /// tracing_conversation::event::bot_started_speaking();
     /// ```
     bot_started_speaking() BOT_STARTED_SPEAKING {};
 
-    /// The last audio has left for the user.
+    /// The bot's last audio has been sent to the user.
     ///
     /// ```
     /// tracing_conversation::event::bot_stopped_speaking();
     /// ```
     bot_stopped_speaking() BOT_STOPPED_SPEAKING {};
 
-    /// The pipeline drops what it was saying; by itself it starts and ends no turn.
+    /// The pipeline discards what the bot was saying; by itself this neither starts nor ends a turn.
     ///
     /// ```
     /// tracing_conversation::event::interruption();
     /// ```
     interruption() INTERRUPTION {};
 
-    /// The service span that is entered gives its first output.
+    /// The current service span produces its first output.
     ///
-    /// The adapters of [`instrument`](crate::instrument) emit it by themselves.
+    /// The adapters of [`instrument`](crate::instrument) emit it automatically.
     ///
     /// ```
     /// use tracing_conversation::{event, tts_span};
@@ -250,7 +250,7 @@ events! { $
     /// ```
     first_byte() FIRST_BYTE {};
 
-    /// The language model's span that is entered starts to call a tool.
+    /// The current language model span starts a tool call.
     ///
     /// ```
     /// use tracing_conversation::{event, llm_span};
@@ -260,7 +260,7 @@ events! { $
     first_byte_of_tool_call() FIRST_BYTE { text = false };
 }
 
-/// Makes fields attributes of the service span it is in, else of the open turn, else of the
+/// Sets fields as attributes of the current service span, else of the open turn, else of the
 /// conversation.
 ///
 /// ```
@@ -271,7 +271,7 @@ events! { $
 /// annotate!(conversation.id = "call-7", turn.input = "what is the weather");
 /// ```
 ///
-/// The fields are written as for [`tracing::info!`]; `parent:` may stand in front.
+/// The fields are written as for [`tracing::info!`]; `parent:` may come first.
 #[macro_export]
 macro_rules! annotate {
     (parent: $parent:expr, $($fields:tt)+) => {

@@ -1,6 +1,6 @@
-//! Span macros that declare every field of the contract.
+//! Span macros that declare every field the layer reads.
 
-/// Makes the span macros below from their names and the fields they declare: the common ones and
+/// Defines the span macros below from their names and the fields they declare: the common ones and
 /// their own.
 macro_rules! span_macros {
     ($d:tt $common:tt $(
@@ -26,7 +26,7 @@ macro_rules! span_macros {
 span_macros! { $ []
     /// The scope of a conversation: everything inside it, on any task or thread, belongs to it.
     ///
-    /// Give it `conversation.id`; without one, or with an empty one, the conversation gets a
+    /// Set `conversation.id`; without one, or with an empty one, the conversation gets a
     /// fresh UUID. Any other field becomes an attribute of the conversation.
     ///
     /// ```
@@ -52,7 +52,7 @@ span_macros! { $
         error.type, otel.status_code, otel.status_description, interrupted, service.ended
     ]
 
-    /// A piece of speech-to-text work.
+    /// A speech-to-text operation.
     ///
     /// ```
     /// use tracing_conversation::stt_span;
@@ -86,17 +86,17 @@ span_macros! { $
     /// span.record("gen_ai.usage.input_tokens", 42);
     /// ```
     ///
-    /// As with [`tracing::info_span!`], `target:` and `parent:` may stand in front.
+    /// As in [`tracing::info_span!`], `target:` and `parent:` may come first.
     ///
     /// # Fields of every service span
     ///
     /// `gen_ai.operation.name`, `gen_ai.provider.name`, `gen_ai.request.model`,
     /// `gen_ai.response.model`, `turn.number`, `metrics.ttfb`,
     /// `gen_ai.response.time_to_first_chunk`, `error.type`, `otel.status_code`,
-    /// `otel.status_description`, `interrupted`, and `service.ended`, which ends the span for the
-    /// trace while handles to it live on.
+    /// `otel.status_description`, `interrupted`, and `service.ended`, which ends the exported span
+    /// although handles to it are still alive.
     ///
-    /// # Fields of a language model's
+    /// # Fields of a language model's span
     ///
     /// `input`, `output`, `tools`, `tool_count`, `tool_choice`, `gen_ai.system_instructions`,
     /// `gen_ai.request.{temperature, top_p, top_k, max_tokens, seed, frequency_penalty,
@@ -119,7 +119,7 @@ span_macros! { $
         gen_ai.usage.audio.input_tokens, gen_ai.usage.audio.output_tokens
     ]
 
-    /// A piece of text-to-speech work.
+    /// A text-to-speech operation.
     ///
     /// ```
     /// use tracing_conversation::tts_span;
@@ -141,7 +141,7 @@ span_macros! { $
         gen_ai.usage.input_tokens, gen_ai.usage.output_tokens, gen_ai.usage.audio.output_tokens
     ]
 
-    /// The run of a tool that a model has called.
+    /// The execution of a tool that a model has called.
     ///
     /// ```
     /// use tracing_conversation::tool_span;

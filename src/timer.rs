@@ -3,7 +3,7 @@
 //! A deadline only says when to look again. Whoever is looked at decides by the clock whether anything is due, so a
 //! deadline that was overtaken needs no cancelling.
 
-use crate::clock::{Alarms, Clock, Time, lock};
+use crate::clock::{Clock, DeadlineQueue, Time, lock};
 use crate::silence::silence_this_thread;
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
@@ -62,8 +62,8 @@ impl Timer {
             changed: Condvar::new(),
         });
         if let Clock::Manual(clock) = &deadlines.clock {
-            let alarms: Arc<dyn Alarms> = deadlines.clone();
-            clock.wake(Arc::downgrade(&alarms));
+            let queue: Arc<dyn DeadlineQueue> = deadlines.clone();
+            clock.register(Arc::downgrade(&queue));
         }
         Self { deadlines }
     }
@@ -134,7 +134,7 @@ impl Deadlines {
                 }
                 Some(_) => {
                     drop(state);
-                    self.ring(now);
+                    self.expire(now);
                     state = lock(&self.state);
                 }
             }
@@ -143,15 +143,15 @@ impl Deadlines {
     }
 }
 
-impl Alarms for Deadlines {
-    fn next_alarm(&self) -> Option<Time> {
+impl DeadlineQueue for Deadlines {
+    fn next_deadline(&self) -> Option<Time> {
         lock(&self.state)
             .deadlines
             .peek()
             .map(|Reverse(first)| first.at)
     }
 
-    fn ring(&self, now: Time) {
+    fn expire(&self, now: Time) {
         loop {
             let due = {
                 let mut state = lock(&self.state);

@@ -1,29 +1,29 @@
-//! Cutting a text to a number of bytes: characters stay whole, JSON stays JSON, and a note says
-//! how much is missing.
+//! Cuts a text to a number of bytes, without splitting characters or breaking JSON, and adds a note that says
+//! how much was cut.
 
 use opentelemetry::StringValue;
 
-/// The longest note, with the quotes, colon and comma that JSON needs around it.
-const NOTE: usize = 48;
+/// Room for the longest note, including the quotes, colon and comma that JSON needs around it.
+const NOTE_BYTES: usize = 48;
 
-/// The least limit: room for a note and some text.
-pub(super) const LEAST: usize = 64;
+/// The smallest allowed limit: room for a note and some text.
+pub(super) const MIN_LIMIT: usize = 64;
 
-/// The beginning of `text` and a note, `limit` bytes at most; `limit` is at least [`LEAST`].
+/// Returns the beginning of `text` and a note, at most `limit` bytes; `limit` is at least [`MIN_LIMIT`].
 ///
 /// `missing` bytes have already been cut from the end of `text`.
 pub(super) fn cut(text: &str, missing: usize, limit: usize) -> String {
     if let Some(cut) = cut_json(text, missing, limit) {
         return cut;
     }
-    let end = char_boundary(text, text.len().min(limit - NOTE));
+    let end = char_boundary(text, text.len().min(limit - NOTE_BYTES));
     let mut kept = String::with_capacity(limit);
     kept.push_str(&text[..end]);
     kept.push_str(&note(text.len() - end + missing));
     kept
 }
 
-/// Keeps the first elements that fit in `limit` bytes together; a note is the last one.
+/// Keeps the first elements that fit into `limit` bytes in total; the last element becomes a note.
 pub(super) fn cut_list(texts: &mut Vec<StringValue>, limit: usize) {
     let total: usize = texts.iter().map(|text| text.as_str().len()).sum();
     if total <= limit {
@@ -31,14 +31,14 @@ pub(super) fn cut_list(texts: &mut Vec<StringValue>, limit: usize) {
     }
     let (mut kept, mut fitting) = (0, 0);
     for text in texts.iter() {
-        if kept + text.as_str().len() > limit - NOTE {
+        if kept + text.as_str().len() > limit - NOTE_BYTES {
             break;
         }
         kept += text.as_str().len();
         fitting += 1;
     }
     let first_cut = texts[fitting].as_str();
-    let end = char_boundary(first_cut, limit - NOTE - kept);
+    let end = char_boundary(first_cut, limit - NOTE_BYTES - kept);
     let last = format!("{}{}", &first_cut[..end], note(total - kept - end));
     texts.truncate(fitting);
     texts.push(last.into());
@@ -55,9 +55,9 @@ pub(super) fn char_boundary(text: &str, mut at: usize) -> usize {
     at
 }
 
-/// As [`cut`], for a text that reads as JSON up to the cut; `None` for any other.
+/// Like [`cut`], for a text that is valid JSON up to the cut; returns `None` for any other.
 ///
-/// It reads no further than the cut, so a value of megabytes costs no more than one of the limit.
+/// Reads no further than the cut, so the cost is bounded by the limit, not by the length of the text.
 fn cut_json(text: &str, missing: usize, limit: usize) -> Option<String> {
     let json = text.trim();
     if !json.starts_with(['{', '[', '"']) {
@@ -66,58 +66,58 @@ fn cut_json(text: &str, missing: usize, limit: usize) -> Option<String> {
     if missing == 0 && json.len() <= limit {
         return Some(json.to_owned());
     }
-    let mut reader = Reader {
+    let mut scanner = Scanner {
         text: json.as_bytes(),
         at: 0,
         limit,
         open: Vec::new(),
         kept: None,
     };
-    reader.read()?;
-    let (end, place) = reader.kept?;
+    scanner.scan()?;
+    let (end, cut_point) = scanner.kept?;
     let mut kept = String::with_capacity(limit);
     kept.push_str(&json[..end]);
-    if place == Place::AfterValue {
+    if cut_point == CutPoint::AfterValue {
         kept.push(',');
     }
-    if place != Place::InString {
-        if reader.open.last() == Some(&b'{') {
+    if cut_point != CutPoint::InString {
+        if scanner.open.last() == Some(&b'{') {
             kept.push_str("\"…\":");
         }
         kept.push('"');
     }
     kept.push_str(&note(text.len() - end + missing));
     kept.push('"');
-    kept.extend(reader.open.iter().rev().map(|bracket| match bracket {
+    kept.extend(scanner.open.iter().rev().map(|bracket| match bracket {
         b'{' => '}',
         _ => ']',
     }));
     Some(kept)
 }
 
-/// Where a cut may fall.
+/// What precedes a possible cut.
 #[derive(Clone, Copy, PartialEq)]
-enum Place {
+enum CutPoint {
     InString,
     AfterValue,
     Opened,
 }
 
-/// Reads JSON until the limit, remembering the last place where it may be cut.
-struct Reader<'a> {
+/// Scans JSON up to the limit and tracks the last position where it may be cut.
+struct Scanner<'a> {
     text: &'a [u8],
     at: usize,
     limit: usize,
-    /// The brackets that are open where `kept` is.
+    /// The brackets that are open at `kept`.
     open: Vec<u8>,
-    kept: Option<(usize, Place)>,
+    kept: Option<(usize, CutPoint)>,
 }
 
-impl Reader<'_> {
-    /// Reads up to the limit; `None` if what stands there is not JSON.
-    fn read(&mut self) -> Option<()> {
+impl Scanner<'_> {
+    /// Scans up to the limit; returns `None` if the text is not JSON.
+    fn scan(&mut self) -> Option<()> {
         let mut expected = Expected::Value;
-        while !self.over() {
+        while !self.is_over_limit() {
             let byte = self.peek()?;
             expected = match (expected, byte) {
                 (_, b' ' | b'\t' | b'\n' | b'\r') => {
@@ -127,11 +127,11 @@ impl Reader<'_> {
                 (Expected::Value | Expected::ValueOrEnd, b'{' | b'[') => {
                     self.at += 1;
                     self.open.push(byte);
-                    if self.over() {
+                    if self.is_over_limit() {
                         self.open.pop();
                         break;
                     }
-                    self.keep(Place::Opened);
+                    self.keep(CutPoint::Opened);
                     if byte == b'{' {
                         Expected::KeyOrEnd
                     } else {
@@ -146,13 +146,13 @@ impl Reader<'_> {
                         return None;
                     }
                     self.at += 1;
-                    self.value_read()?
+                    self.end_value()?
                 }
                 (Expected::Value | Expected::ValueOrEnd, b'"') => {
                     if !self.string(true)? {
                         break;
                     }
-                    self.value_read()?
+                    self.end_value()?
                 }
                 (Expected::Key | Expected::KeyOrEnd, b'"') => {
                     if !self.string(false)? {
@@ -174,10 +174,10 @@ impl Reader<'_> {
                 }
                 (Expected::Value | Expected::ValueOrEnd, _) => {
                     self.scalar()?;
-                    if self.over() {
+                    if self.is_over_limit() {
                         break;
                     }
-                    self.value_read()?
+                    self.end_value()?
                 }
                 _ => return None,
             };
@@ -189,38 +189,38 @@ impl Reader<'_> {
         self.text.get(self.at).copied()
     }
 
-    /// Whether what has been read leaves no room for a note and the closing brackets.
-    fn over(&self) -> bool {
-        self.at + self.open.len() + NOTE > self.limit
+    /// Returns whether there is no room left for a note and the closing brackets.
+    fn is_over_limit(&self) -> bool {
+        self.at + self.open.len() + NOTE_BYTES > self.limit
     }
 
-    fn keep(&mut self, place: Place) {
-        self.kept = Some((self.at, place));
+    fn keep(&mut self, cut_point: CutPoint) {
+        self.kept = Some((self.at, cut_point));
     }
 
-    /// A value ends here. One outside any bracket is the whole text: nothing of it is too long.
-    fn value_read(&mut self) -> Option<Expected> {
+    /// Marks the end of a value. Returns `None` if it is not inside any bracket: then it is the whole text, which needs no cut.
+    fn end_value(&mut self) -> Option<Expected> {
         if self.open.is_empty() {
             return None;
         }
-        self.keep(Place::AfterValue);
+        self.keep(CutPoint::AfterValue);
         Some(Expected::CommaOrEnd)
     }
 
-    /// Reads a string; says whether it ends before the limit.
+    /// Scans a string; returns whether it ends before the limit.
     fn string(&mut self, is_value: bool) -> Option<bool> {
         self.at += 1;
         loop {
-            if self.over() {
+            if self.is_over_limit() {
                 return Some(false);
             }
             if is_value {
-                self.keep(Place::InString);
+                self.keep(CutPoint::InString);
             }
             match self.peek()? {
                 b'"' => {
                     self.at += 1;
-                    return Some(!self.over());
+                    return Some(!self.is_over_limit());
                 }
                 b'\\' => self.at += self.escape()?,
                 0..0x20 => return None,
@@ -232,7 +232,7 @@ impl Reader<'_> {
         }
     }
 
-    /// The length of the escape sequence here. Halves of a surrogate pair stay together.
+    /// Returns the length of the escape sequence at this position. Surrogate pairs stay together.
     fn escape(&self) -> Option<usize> {
         let rest = self.text.get(self.at..)?;
         match rest {
@@ -253,7 +253,7 @@ impl Reader<'_> {
         }
     }
 
-    /// Reads a number, `true`, `false` or `null`.
+    /// Scans a number, `true`, `false` or `null`.
     fn scalar(&mut self) -> Option<()> {
         let rest = &self.text[self.at..];
         for literal in ["true", "false", "null"] {
@@ -271,7 +271,7 @@ impl Reader<'_> {
     }
 }
 
-/// What may come next.
+/// The tokens that may come next.
 #[derive(Clone, Copy)]
 enum Expected {
     Value,

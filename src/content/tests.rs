@@ -38,7 +38,7 @@ fn applied(policy: &ContentPolicy, attributes: Vec<KeyValue>) -> String {
 }
 
 #[test]
-fn with_capture_off_no_words_leave_in_any_part_of_a_span() {
+fn capture_off_removes_content_from_every_part_of_span() {
     let said = "my pin is 1234";
     let mut span = span(
         [
@@ -120,7 +120,7 @@ fn with_capture_off_no_words_leave_in_any_part_of_a_span() {
 }
 
 #[test]
-fn with_capture_on_everything_is_left_as_it_is() {
+fn capture_on_leaves_span_unchanged() {
     let mut before = span(vec![KeyValue::new("input", "hello"), KeyValue::new("n", 1)]);
     before.status = Status::error("no");
     let mut after = before.clone();
@@ -129,7 +129,7 @@ fn with_capture_on_everything_is_left_as_it_is() {
 }
 
 #[test]
-fn redaction_sees_every_string_with_its_key() {
+fn redaction_is_called_for_every_string_with_its_key() {
     let policy = ContentPolicy::default()
         .with_redaction(|key, value| value.contains("1234").then(|| format!("<{key}>")));
     let mut span = span(vec![
@@ -159,7 +159,7 @@ fn redaction_sees_every_string_with_its_key() {
 }
 
 #[test]
-fn a_redaction_that_panics_lets_nothing_through() {
+fn panicking_redaction_replaces_value() {
     let policy = ContentPolicy::default().with_redaction(|_, value| {
         assert!(!value.contains("1234"));
         None
@@ -174,7 +174,7 @@ fn a_redaction_that_panics_lets_nothing_through() {
 }
 
 #[test]
-fn what_redaction_returns_is_bounded_too() {
+fn redacted_value_is_cut_to_limit() {
     let policy = ContentPolicy::default()
         .with_redaction(|_, _| Some("x".repeat(1000)))
         .with_max_value_bytes(64);
@@ -185,7 +185,7 @@ fn what_redaction_returns_is_bounded_too() {
 }
 
 #[test]
-fn a_long_text_keeps_whole_characters_and_says_how_much_is_missing() {
+fn cut_text_keeps_whole_characters_and_states_cut_bytes() {
     let policy = ContentPolicy::default().with_max_value_bytes(65);
     let text = "é".repeat(100);
     let bounded = policy.bound(text);
@@ -195,7 +195,7 @@ fn a_long_text_keeps_whole_characters_and_says_how_much_is_missing() {
 }
 
 #[test]
-fn a_list_of_strings_is_one_value() {
+fn limit_applies_to_whole_list() {
     let policy = ContentPolicy::default().with_max_value_bytes(64);
     let list = |length: usize| {
         KeyValue::new(
@@ -211,7 +211,7 @@ fn a_list_of_strings_is_one_value() {
 }
 
 #[test]
-fn json_stays_json_wherever_the_cut_falls() {
+fn cut_json_is_valid_at_every_limit() {
     let messages = serde_json::json!([
         {"role": "system", "content": "Be brief.\n\"Quoted\" \\ tab\t", "weight": 0.5},
         {"role": "user", "content": "Grüße 🦀 \u{1}", "seen": [true, null, -1.5e3, {}, []]},
@@ -226,7 +226,7 @@ fn json_stays_json_wherever_the_cut_falls() {
         serde_json::Value::from("quoted ".repeat(40)).to_string(),
         format!("{}1{}", "[".repeat(90), "]".repeat(90)),
     ] {
-        for limit in cut::LEAST..text.len() {
+        for limit in cut::MIN_LIMIT..text.len() {
             let policy = ContentPolicy::default().with_max_value_bytes(limit);
             let bounded = policy.bound(text.clone());
             assert!(bounded.len() <= limit, "{limit}: {bounded}");
@@ -239,7 +239,7 @@ fn json_stays_json_wherever_the_cut_falls() {
 }
 
 #[test]
-fn the_note_stands_where_json_was_cut() {
+fn note_is_inserted_where_json_is_cut() {
     let policy = ContentPolicy::default().with_max_value_bytes(96);
     assert_eq!(
         policy
@@ -257,7 +257,7 @@ fn the_note_stands_where_json_was_cut() {
 }
 
 #[test]
-fn what_only_looks_like_json_is_cut_as_text() {
+fn invalid_json_is_cut_as_text() {
     let policy = ContentPolicy::default().with_max_value_bytes(64);
     for start in ["[laughs] ", "{not json} ", "\"quoted\" and ", "[1, 2] "] {
         let text = format!("{start}{}", "w".repeat(200));
@@ -269,7 +269,7 @@ fn what_only_looks_like_json_is_cut_as_text() {
 }
 
 #[test]
-fn a_text_gathered_in_pieces_is_cut_as_if_it_had_come_at_once() {
+fn buffered_pieces_are_cut_like_whole_text() {
     for text in [
         "{\"a\": [1, \"zwölf\", 3]} ".repeat(9),
         "ä, b and ç; ".repeat(20),
@@ -277,26 +277,22 @@ fn a_text_gathered_in_pieces_is_cut_as_if_it_had_come_at_once() {
         for limit in [64, 65, 66, 100, text.len(), text.len() + 1] {
             let policy = ContentPolicy::default().with_max_value_bytes(limit);
             for size in 1..9 {
-                let mut gathered = policy.gather();
+                let mut buffer = policy.text_buffer();
                 let mut rest = text.as_str();
                 while !rest.is_empty() {
                     let end = (size..rest.len()).find(|at| rest.is_char_boundary(*at));
                     let (piece, after) = rest.split_at(end.unwrap_or(rest.len()));
-                    gathered.push(piece);
+                    buffer.push(piece);
                     rest = after;
                 }
-                assert_eq!(
-                    gathered.text(),
-                    policy.bound(text.clone()),
-                    "{limit} {size}"
-                );
+                assert_eq!(buffer.text(), policy.bound(text.clone()), "{limit} {size}");
             }
         }
     }
 }
 
 #[test]
-fn debug_shows_the_settings() {
+fn debug_shows_settings() {
     assert_eq!(
         format!("{:?}", ContentPolicy::default().with_redaction(|_, _| None)),
         "ContentPolicy { capture: true, max_value_bytes: 65536, redaction: true }"

@@ -8,7 +8,7 @@ use tracing::Span;
 use tracing::field::display;
 
 use super::Usage;
-use crate::content::{ContentPolicy, Gathered};
+use crate::content::{ContentPolicy, TextBuffer};
 use crate::{event, names};
 
 /// Records on a service span what an item of a stream, or the output of a future, contains.
@@ -51,11 +51,11 @@ pub(super) struct State {
 }
 
 struct Texts {
-    output: Gathered,
+    output: TextBuffer,
     /// Length of `output` in bytes when it was last recorded.
     recorded_bytes: usize,
     /// Final transcripts.
-    transcript: Gathered,
+    transcript: TextBuffer,
 }
 
 /// What the current item is.
@@ -70,9 +70,9 @@ impl State {
     pub(super) fn new(span: &Span) -> Self {
         let policy = |policy: &ContentPolicy| {
             policy.captures().then(|| Texts {
-                output: policy.gather(),
+                output: policy.text_buffer(),
                 recorded_bytes: 0,
-                transcript: policy.gather(),
+                transcript: policy.text_buffer(),
             })
         };
         // Only the subscriber of the span knows the policy that applies to it.

@@ -48,7 +48,7 @@ pub mod outcome {
     pub struct DisplayError;
     /// A result whose error is not `Display`.
     pub struct OpaqueError;
-    /// RecordNothing else.
+    /// Not a result.
     pub struct Value;
 
     impl<T, E: Display> Level2 for &&Type<Result<T, E>> {

@@ -1,9 +1,9 @@
-//! Lengths on a line of characters: the time axis, a span's bar on it, shares of a whole. Half a column is the finest
-//! step, because box-drawing characters come in halves.
+//! Lengths drawn as characters: the time axis, a span's bar on it, shares of a whole. The resolution is half a column,
+//! because box-drawing characters come in halves.
 
 use super::figures;
 
-/// The time that a row of columns stands for, in seconds after the moment its turn started.
+/// The time that a row of columns covers, in seconds since the start of its turn.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Axis {
     pub(super) from: f64,
@@ -11,10 +11,10 @@ pub(super) struct Axis {
     pub(super) columns: usize,
 }
 
-/// A span's bar: waiting for the first output is drawn light, output heavy.
+/// A span's bar: light until the first output, heavy from then on.
 #[derive(Debug, PartialEq)]
 pub(super) struct Bar {
-    /// Blank columns before it.
+    /// Number of blank columns before the bar.
     pub(super) before: usize,
     pub(super) drawn: String,
 }
@@ -33,7 +33,7 @@ impl Axis {
 
     fn half(&self, at: f64) -> usize {
         let share = (at - self.from) / (self.to - self.from);
-        // An axis without length puts everything at its beginning.
+        // On an axis of length zero, everything is at the beginning.
         if self.to > self.from && !share.is_nan() {
             (share.clamp(0.0, 1.0) * self.halves() as f64).round() as usize
         } else {
@@ -41,15 +41,15 @@ impl Axis {
         }
     }
 
-    /// The bar of a span from `start` to `end` that waited until `first`. Where it sticks out, it ends in an arrow; one
-    /// that is too short to see takes half a column.
+    /// Returns the bar of a span from `start` to `end` with its first output at `first`. Where it exceeds the axis, it
+    /// ends in an arrow. A bar is at least half a column long.
     pub(super) fn bar(&self, start: f64, first: f64, end: f64) -> Bar {
         let (mut from, mut to) = (self.half(start), self.half(end));
         if to <= from {
             from = from.min(self.halves().saturating_sub(1));
             to = from + 1;
         }
-        // There is output in every span that had a first one, however late.
+        // A span with output always has a heavy part, however late the output.
         let output = if first > end {
             to
         } else {
@@ -60,7 +60,7 @@ impl Axis {
             half if half < output => Weight::Light,
             _ => Weight::Heavy,
         };
-        // A tenth of a column beyond an end is rounding, not sticking out.
+        // Up to a tenth of a column beyond an end is a rounding error.
         let slack = (self.to - self.from) / self.columns as f64 / 10.0;
         let (before, last) = (from / 2, (to - 1) / 2);
         let drawn = (before..=last)
@@ -81,7 +81,7 @@ impl Axis {
         Bar { before, drawn }
     }
 
-    /// The scale above the bars: round numbers of seconds, each with a tick where it is, as many as there is room for.
+    /// Returns the scale above the bars: ticks at round numbers of seconds, as many as fit.
     pub(super) fn scale(&self) -> String {
         let mut scale = "╷0".to_owned();
         let length = self.to - self.from;
@@ -93,11 +93,11 @@ impl Axis {
                 .map(move |tick| f64::from(tick) * step)
                 .take_while(move |at| *at < length)
         };
-        // A tick and its label; between two of them, some air.
-        let taken = |at: f64| 1 + figures::round(at).chars().count();
+        // A tick and its label, with at least two blanks before the next.
+        let label_columns = |at: f64| 1 + figures::round(at).chars().count();
         let fits = |step: &f64| {
             let between = step / length * self.columns as f64;
-            ticks(*step).all(|at| (taken(at) + 2) as f64 <= between)
+            ticks(*step).all(|at| (label_columns(at) + 2) as f64 <= between)
         };
         let finest = 10_f64
             .powf((length / self.columns as f64).log10().floor())
@@ -109,7 +109,7 @@ impl Axis {
         };
         for at in ticks(step) {
             let column = self.half(self.from + at) / 2;
-            if column + taken(at) <= self.columns {
+            if column + label_columns(at) <= self.columns {
                 scale.extend(std::iter::repeat_n(
                     ' ',
                     column.saturating_sub(scale.chars().count()),
@@ -122,23 +122,24 @@ impl Axis {
     }
 }
 
-/// Splits `columns` among `parts` in proportion, in whole columns; every part gets at least one while there are enough.
+/// Splits `columns` among `parts` proportionally, in whole columns; every part gets at least one if there are enough.
 pub(super) fn shares(parts: &[f64], columns: usize) -> Vec<usize> {
     let parts: Vec<f64> = parts
         .iter()
         .map(|part| if part.is_finite() { part.max(0.0) } else { 0.0 })
         .collect();
     let mut shares = vec![0; parts.len()];
-    // A column at a time, to whom it is most due: simple, and exact for the hundred columns there are.
+    // Assigns one column at a time to the part with the highest quotient (Sainte-Laguë): fast enough for a line's width.
     for _ in 0..columns {
-        let due = |at: usize| {
+        let quotient = |at: usize| {
             if shares[at] == 0 {
                 f64::INFINITY
             } else {
                 parts[at] / (shares[at] as f64 + 0.5)
             }
         };
-        let Some(most) = (0..parts.len()).max_by(|a, b| due(*a).total_cmp(&due(*b)).then(b.cmp(a)))
+        let Some(most) =
+            (0..parts.len()).max_by(|a, b| quotient(*a).total_cmp(&quotient(*b)).then(b.cmp(a)))
         else {
             break;
         };
@@ -165,7 +166,7 @@ mod tests {
     }
 
     #[test]
-    fn a_bar_is_light_until_the_first_output_and_exact_to_half_a_column() {
+    fn bar_is_light_until_first_output_and_exact_to_half_a_column() {
         assert_eq!(drawn(0.0, 0.0, 4.0), "━━━━━━━━|");
         assert_eq!(drawn(0.0, 2.0, 4.0), "────━━━━|");
         assert_eq!(drawn(0.25, 1.25, 2.75), "╶─╼━━╸|");
@@ -173,14 +174,14 @@ mod tests {
     }
 
     #[test]
-    fn a_bar_that_is_too_short_to_see_is_seen() {
+    fn bar_is_at_least_half_a_column_long() {
         assert_eq!(drawn(1.0, 1.0, 1.0), "  ╸|");
         assert_eq!(drawn(4.0, 4.0, 4.0), "       ╺|");
         assert_eq!(drawn(2.0, 1.0, 1.0), "    ╸|");
     }
 
     #[test]
-    fn a_bar_that_sticks_out_ends_in_an_arrow() {
+    fn bar_exceeding_axis_ends_in_arrow() {
         assert_eq!(drawn(-1.0, -1.0, 2.0), "◂━━━|");
         assert_eq!(drawn(3.0, 3.0, 9.0), "      ━▸|");
         assert_eq!(drawn(-3.0, -3.0, -1.0), "◂|");
@@ -188,7 +189,7 @@ mod tests {
     }
 
     #[test]
-    fn an_axis_without_length_and_times_that_are_none_are_drawn_all_the_same() {
+    fn degenerate_axes_and_times_are_drawn() {
         for (to, at) in [
             (0.0, 0.0),
             (0.0, 1.0),
@@ -208,7 +209,7 @@ mod tests {
     }
 
     #[test]
-    fn the_scale_has_as_many_round_numbers_as_fit() {
+    fn scale_has_as_many_round_numbers_as_fit() {
         assert_eq!(axis(4.9, 23).scale(), "╷0       ╷2 s      ╷4 s");
         assert_eq!(
             axis(4.9, 40).scale(),
@@ -224,7 +225,7 @@ mod tests {
     }
 
     #[test]
-    fn shares_fill_the_columns_and_leave_nobody_out() {
+    fn shares_fill_all_columns_and_omit_no_part() {
         assert_eq!(shares(&[1.0, 1.0, 2.0], 8), [2, 2, 4]);
         assert_eq!(shares(&[0.001, 1.0], 10), [1, 9]);
         assert_eq!(shares(&[1.0; 5], 3), [1, 1, 1, 0, 0]);

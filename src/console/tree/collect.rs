@@ -1,4 +1,4 @@
-//! Gathers spans, which arrive in the order in which they end, into what is shown together: a turn with everything in it.
+//! Collects spans, which arrive in the order in which they end, into blocks: a turn with all its spans.
 
 use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 use std::mem::take;
@@ -10,16 +10,17 @@ use opentelemetry_sdk::trace::SpanData;
 use super::record::{Kind, Record};
 use super::totals::Totals;
 
-/// Bounds on what is kept, whatever the program does. A record holds at most a few kilobytes, because its texts are cut.
+/// Bounds on memory. A record takes at most a few kilobytes, because its texts are cut.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Limits {
-    /// Conversations that are open at once. Past it, the one that has been quiet longest is summed up as it stands.
+pub(super) struct Capacity {
+    /// Number of open conversations. Beyond it, the least recently updated one is summarized early.
     pub(super) conversations: usize,
-    /// Spans that wait for their turn to end. Past it, those of the conversation that has been quiet longest are shown.
+    /// Number of spans that wait for their turn to end. Beyond it, those of the least recently updated conversation are
+    /// shown.
     pub(super) waiting: usize,
 }
 
-impl Default for Limits {
+impl Default for Capacity {
     fn default() -> Self {
         Self {
             conversations: 1_000,
@@ -28,7 +29,7 @@ impl Default for Limits {
     }
 }
 
-/// What is shown in one piece.
+/// A unit of output.
 #[derive(Debug)]
 pub(super) enum Block {
     /// A turn that has ended.
@@ -37,10 +38,10 @@ pub(super) enum Block {
         turn: Record,
         spans: Vec<Record>,
     },
-    /// Spans without a turn to show them in: it has been shown already, or there is none.
+    /// Spans without a turn to show them in: it has been shown already, or does not exist.
     Loose {
         conversation: String,
-        place: Place,
+        placement: Placement,
         axis: Frame,
         spans: Vec<Record>,
     },
@@ -56,16 +57,16 @@ pub(super) enum Block {
 }
 
 #[derive(Debug, PartialEq)]
-pub(super) enum Place {
-    /// In that turn, or in none, and arrived after it, or the conversation, was shown.
+pub(super) enum Placement {
+    /// Arrived after their turn, or their conversation, was shown.
     Late { turn: Option<u64> },
-    /// In that turn, which has not ended.
+    /// Their turn has not ended.
     Unfinished { turn: Option<u64> },
-    /// In no turn.
+    /// Between turns.
     Between,
 }
 
-/// A stretch of time, that of a turn for instance.
+/// A time interval, such as that of a turn.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) struct Frame {
     pub(super) start: SystemTime,
@@ -73,7 +74,7 @@ pub(super) struct Frame {
 }
 
 impl Frame {
-    /// The time from the first start to the last end.
+    /// Returns the interval from the first start to the last end.
     pub(super) fn of(spans: &[Record]) -> Self {
         let time = |times: Option<SystemTime>| times.unwrap_or(SystemTime::UNIX_EPOCH);
         Self {
@@ -85,9 +86,9 @@ impl Frame {
 
 #[derive(Debug, Default)]
 pub(super) struct Collector {
-    limits: Limits,
+    capacity: Capacity,
     conversations: HashMap<String, Conversation>,
-    /// Traces of the open conversations: for spans that do not say which one they belong to.
+    /// Traces of the open conversations, for spans without a conversation id.
     traces: HashMap<TraceId, String>,
     ended: Ended,
     waiting: usize,
@@ -101,13 +102,13 @@ struct Conversation {
     span: Option<Record>,
     totals: Totals,
     trace: Option<TraceId>,
-    /// The turn shown last.
+    /// The turn that was shown last.
     shown: Option<(u64, Frame)>,
-    touched: u64,
+    updated: u64,
 }
 
-/// The conversations summed up last, and when they ended. What started before is a straggler; what started after belongs
-/// to a new conversation of the same id.
+/// The most recently summarized conversations and when they ended. Spans that started before are stragglers; those
+/// that started later belong to a new conversation with the same id.
 #[derive(Debug, Default)]
 struct Ended {
     order: VecDeque<String>,
@@ -128,27 +129,27 @@ impl Ended {
         }
     }
 
-    fn has(&self, id: &str, span: &Record) -> bool {
+    fn is_straggler(&self, id: &str, span: &Record) -> bool {
         self.ends.get(id).is_some_and(|end| span.start < *end)
     }
 }
 
 impl Collector {
-    pub(super) fn new(limits: Limits) -> Self {
+    pub(super) fn new(capacity: Capacity) -> Self {
         Self {
-            limits,
+            capacity,
             ..Self::default()
         }
     }
 
-    /// Takes in finished spans and gives back what can be shown now.
+    /// Adds finished spans and returns the blocks that can be shown now.
     pub(super) fn take(&mut self, batch: &[SpanData]) -> Vec<Block> {
         let before = self.now;
-        let mut touched = Vec::new();
+        let mut updated = Vec::new();
         let mut stragglers: Vec<(String, Vec<Record>)> = Vec::new();
         let mut outside = Vec::new();
         let mut records: Vec<Record> = batch.iter().map(Record::of).collect();
-        // Those that name their conversation first: they tell whose trace it is.
+        // Spans with a conversation id first: they determine the conversation of their trace.
         records.sort_by_key(|record| record.conversation.is_none());
         for record in records {
             let named = record.conversation.as_ref();
@@ -156,7 +157,7 @@ impl Collector {
                 outside.push(record);
                 continue;
             };
-            if self.ended.has(&id, &record) {
+            if self.ended.is_straggler(&id, &record) {
                 match stragglers.iter_mut().find(|(known, _)| *known == id) {
                     Some((_, spans)) => spans.push(record),
                     None => stragglers.push((id, vec![record])),
@@ -166,19 +167,19 @@ impl Collector {
             if self
                 .conversations
                 .get(&id)
-                .is_none_or(|known| known.touched <= before)
+                .is_none_or(|known| known.updated <= before)
             {
-                touched.push(id.clone());
+                updated.push(id.clone());
             }
             self.keep(id, record);
         }
         let mut blocks = Vec::new();
-        for id in touched {
+        for id in updated {
             self.show(&id, &mut blocks);
         }
         for (id, spans) in stragglers {
             for (turn, spans) in by_turn(spans) {
-                blocks.push(loose(&id, Place::Late { turn }, None, spans));
+                blocks.push(loose(&id, Placement::Late { turn }, None, spans));
             }
         }
         if !outside.is_empty() {
@@ -188,17 +189,17 @@ impl Collector {
         blocks
     }
 
-    /// Everything that still waits, because nothing more will come.
-    pub(super) fn rest(&mut self) -> Vec<Block> {
+    /// Returns everything that is still waiting, at shutdown.
+    pub(super) fn finish(&mut self) -> Vec<Block> {
         let mut open: Vec<(u64, String)> = self
             .conversations
             .iter()
-            .map(|(id, it)| (it.touched, id.clone()))
+            .map(|(id, it)| (it.updated, id.clone()))
             .collect();
         open.sort();
         let mut blocks = Vec::new();
         for (_, id) in open {
-            self.sum_up(&id, &mut blocks);
+            self.summarize(&id, &mut blocks);
         }
         blocks
     }
@@ -209,7 +210,7 @@ impl Collector {
             self.traces.insert(record.trace, id.clone());
         }
         let conversation = self.conversations.entry(id).or_default();
-        conversation.touched = self.now;
+        conversation.updated = self.now;
         conversation.trace.get_or_insert(record.trace);
         conversation.totals.add(&record);
         match record.kind {
@@ -232,7 +233,7 @@ impl Collector {
         for turn in turns {
             let between = conversation.between_turns_before(&turn);
             if !between.is_empty() {
-                blocks.push(loose(id, Place::Between, None, between));
+                blocks.push(loose(id, Placement::Between, None, between));
             }
             let spans = conversation.spans_in(&turn);
             let shown = conversation.shown.map_or(0, |(number, _)| number);
@@ -258,17 +259,17 @@ impl Collector {
                 conversation.take_waiting(|span| span.turn.is_some_and(|turn| turn <= shown));
             for (turn, spans) in by_turn(late) {
                 let axis = (turn == Some(shown)).then_some(frame);
-                blocks.push(loose(id, Place::Late { turn }, axis, spans));
+                blocks.push(loose(id, Placement::Late { turn }, axis, spans));
             }
         }
         self.waiting -= before - conversation.waiting.len();
         if conversation.span.is_some() {
-            self.sum_up(id, blocks);
+            self.summarize(id, blocks);
         }
     }
 
-    /// Shows all there is of a conversation, and forgets it.
-    fn sum_up(&mut self, id: &str, blocks: &mut Vec<Block>) {
+    /// Shows everything that is left of a conversation, and removes it.
+    fn summarize(&mut self, id: &str, blocks: &mut Vec<Block>) {
         self.show_waiting(id, blocks);
         let Some(conversation) = self.conversations.remove(id) else {
             return;
@@ -288,14 +289,15 @@ impl Collector {
         });
     }
 
-    /// Shows the spans that wait for a turn, and services in none. Ordinary spans in no turn stay for the summary.
+    /// Shows the spans that wait for a turn, and services outside turns. Ordinary spans outside turns are kept for the
+    /// summary.
     fn show_waiting(&mut self, id: &str, blocks: &mut Vec<Block>) {
         let Some(conversation) = self.conversations.get_mut(id) else {
             return;
         };
         let before = conversation.waiting.len();
         for (turn, spans) in by_turn(conversation.take_waiting(|span| span.turn.is_some())) {
-            blocks.push(loose(id, Place::Unfinished { turn }, None, spans));
+            blocks.push(loose(id, Placement::Unfinished { turn }, None, spans));
         }
         let roots: HashSet<SpanId> = conversation
             .waiting
@@ -303,22 +305,23 @@ impl Collector {
             .filter(|span| span.service().is_some())
             .map(|span| span.id)
             .collect();
-        let spans = conversation.take_family(roots);
+        let spans = conversation.take_with_descendants(roots);
         if !spans.is_empty() {
-            blocks.push(loose(id, Place::Between, None, spans));
+            blocks.push(loose(id, Placement::Between, None, spans));
         }
         self.waiting -= before - conversation.waiting.len();
     }
 
     fn shrink(&mut self, blocks: &mut Vec<Block>) {
-        while self.conversations.len() > self.limits.conversations {
-            let Some(id) = self.quietest(|_| true) else {
+        while self.conversations.len() > self.capacity.conversations {
+            let Some(id) = self.least_recent(|_| true) else {
                 break;
             };
-            self.sum_up(&id, blocks);
+            self.summarize(&id, blocks);
         }
-        while self.waiting > self.limits.waiting {
-            let Some(id) = self.quietest(|conversation| !conversation.waiting.is_empty()) else {
+        while self.waiting > self.capacity.waiting {
+            let Some(id) = self.least_recent(|conversation| !conversation.waiting.is_empty())
+            else {
                 break;
             };
             self.show_waiting(&id, blocks);
@@ -329,18 +332,18 @@ impl Collector {
                 .unwrap_or_default();
             self.waiting -= rest.len();
             if !rest.is_empty() {
-                blocks.push(loose(&id, Place::Between, None, rest));
+                blocks.push(loose(&id, Placement::Between, None, rest));
             }
         }
     }
 
-    fn quietest(&self, among: impl Fn(&Conversation) -> bool) -> Option<String> {
-        let among = self
+    fn least_recent(&self, filter: impl Fn(&Conversation) -> bool) -> Option<String> {
+        let candidates = self
             .conversations
             .iter()
-            .filter(|(_, conversation)| among(conversation));
-        among
-            .min_by_key(|(_, conversation)| conversation.touched)
+            .filter(|(_, conversation)| filter(conversation));
+        candidates
+            .min_by_key(|(_, conversation)| conversation.updated)
             .map(|(id, _)| id.clone())
     }
 }
@@ -350,51 +353,51 @@ impl Conversation {
         self.waiting.extract_if(.., |record| take(record)).collect()
     }
 
-    /// Takes the spans with these ids and, of those that name no turn, their descendants.
-    fn take_family(&mut self, mut family: HashSet<SpanId>) -> Vec<Record> {
+    /// Takes the spans with these ids and their descendants that have no turn number.
+    fn take_with_descendants(&mut self, mut ids: HashSet<SpanId>) -> Vec<Record> {
         loop {
-            let before = family.len();
-            // A parent ends after its children, so it waits behind them: from behind, one pass mostly does.
+            let before = ids.len();
+            // A parent ends after its children and comes later in the list: in reverse, one pass is usually enough.
             for span in self.waiting.iter().rev() {
-                if span.turn.is_none() && family.contains(&span.parent) {
-                    family.insert(span.id);
+                if span.turn.is_none() && ids.contains(&span.parent) {
+                    ids.insert(span.id);
                 }
             }
-            if family.len() == before {
+            if ids.len() == before {
                 break;
             }
         }
-        self.take_waiting(|span| family.contains(&span.id))
+        self.take_waiting(|span| ids.contains(&span.id))
     }
 
     fn spans_in(&mut self, turn: &Record) -> Vec<Record> {
-        let named = self
+        let ids = self
             .waiting
             .iter()
             .filter(|span| span.turn.is_some() && span.turn == turn.turn)
             .map(|span| span.id);
-        let family = named.chain([turn.id]).collect();
-        self.take_family(family)
+        let ids = ids.chain([turn.id]).collect();
+        self.take_with_descendants(ids)
     }
 
-    /// Services in no turn that had ended when `turn` did.
+    /// Takes the services outside turns that had ended by the end of `turn`.
     fn between_turns_before(&mut self, turn: &Record) -> Vec<Record> {
         let ids: HashSet<SpanId> = self.waiting.iter().map(|span| span.id).collect();
         let roots = self.waiting.iter().filter(|span| {
-            // One whose parent is the turn, or waits as well, is shown with it.
+            // A span whose parent is the turn, or is waiting too, is shown with its parent.
             let elsewhere = span.parent == turn.id || ids.contains(&span.parent);
             span.service().is_some() && span.turn.is_none() && span.end <= turn.end && !elsewhere
         });
         let roots = roots.map(|span| span.id).collect();
-        self.take_family(roots)
+        self.take_with_descendants(roots)
     }
 }
 
-/// `axis`: the time to show them on, if not that from their first start to their last end.
-fn loose(id: &str, place: Place, axis: Option<Frame>, spans: Vec<Record>) -> Block {
+/// `axis` defaults to the interval from the first start to the last end.
+fn loose(id: &str, placement: Placement, axis: Option<Frame>, spans: Vec<Record>) -> Block {
     Block::Loose {
         conversation: id.to_owned(),
-        place,
+        placement,
         axis: axis.unwrap_or_else(|| Frame::of(&spans)),
         spans,
     }

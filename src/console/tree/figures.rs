@@ -1,6 +1,6 @@
-//! Numbers as people read them at a glance.
+//! Formats numbers in few columns.
 
-/// A length of time in at most seven columns: `840 ms`, `1.25 s`, `12.3 s`, `2m 05s`, `1h 12m`.
+/// Formats a duration in at most seven columns: `840 ms`, `1.25 s`, `12.3 s`, `2m 05s`, `1h 12m`.
 pub(super) fn seconds(seconds: f64) -> String {
     if !seconds.is_finite() {
         return "?".to_owned();
@@ -21,7 +21,7 @@ pub(super) fn seconds(seconds: f64) -> String {
         ..9.995 => format!("{seconds:.2} s"),
         ..59.95 => format!("{seconds:.1} s"),
         _ => {
-            // A float converted to an integer saturates.
+            // Float-to-integer casts saturate.
             let whole = seconds.round() as u64;
             if whole < 3_600 {
                 format!("{}m {:02}s", whole / 60, whole % 60)
@@ -36,7 +36,7 @@ pub(super) fn seconds(seconds: f64) -> String {
     }
 }
 
-/// A round length of time, as on a scale: `50 ms`, `0.5 s`, `20 s`, `2m`.
+/// Formats a round duration, as on a scale: `50 ms`, `0.5 s`, `20 s`, `2m`.
 pub(super) fn round(seconds: f64) -> String {
     match seconds {
         ..0.0995 => format!("{:.0} ms", seconds * 1e3),
@@ -47,7 +47,7 @@ pub(super) fn round(seconds: f64) -> String {
     }
 }
 
-/// A count with thousands set apart: `1,312`.
+/// Formats a count with thousands separators: `1,312`.
 pub(super) fn count(count: u64) -> String {
     let digits = count.to_string();
     let mut grouped = String::new();
@@ -60,7 +60,7 @@ pub(super) fn count(count: u64) -> String {
     grouped
 }
 
-/// A count in at most five columns: `312`, `1.3k`, `245k`, `1.2M`.
+/// Formats a count in at most five columns: `312`, `1.3k`, `245k`, `1.2M`.
 pub(super) fn short(count: u64) -> String {
     let number = count as f64;
     match number {
@@ -72,7 +72,7 @@ pub(super) fn short(count: u64) -> String {
     }
 }
 
-/// `1 turn`, `2 turns`.
+/// Formats a count with its unit: `1 turn`, `2 turns`.
 pub(super) fn of(number: u64, what: &str) -> String {
     let plural = if number == 1 { "" } else { "s" };
     format!("{} {what}{plural}", count(number))
@@ -83,7 +83,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn times_stay_short_at_every_length() {
+    fn durations_of_any_length_are_short() {
         let times = [
             0.0,
             4e-5,

@@ -1,5 +1,5 @@
-//! The tree view: spans are gathered by conversation and turn ([`collect`]), each turn and each conversation's end is
-//! laid out as lines ([`turn`], [`summary`], [`rows`]), and written in one piece.
+//! The tree view: spans are collected by conversation and turn ([`collect`]); each turn and each conversation's end is
+//! laid out as lines ([`turn`], [`summary`], [`rows`]) and written with one call.
 
 mod bars;
 mod collect;
@@ -19,56 +19,55 @@ use std::time::Duration;
 use opentelemetry_sdk::error::OTelSdkResult;
 use opentelemetry_sdk::trace::{SpanData, SpanExporter};
 
-use self::collect::{Block, Collector, Frame, Limits, Place};
+use self::collect::{Block, Capacity, Collector, Frame, Placement};
 use self::record::Record;
 use self::rows::View;
 use self::style::{Line, Role};
 use super::output::Output;
 
-/// Shows each turn when it ends, and each conversation's summary when it ends, for people to read:
+/// Shows each turn, and each conversation's summary, in human-readable form when it ends:
 ///
 /// ```text
 #[doc = include_str!("../../../docs/tree.txt")]
 /// ```
 ///
-/// In a turn's first line stand what ended it, the time from the end of the user's speech to the bot's first sound, and
-/// the turn's length. Below it, who said what; then a row for each service span: provider, model, voice or tool, a bar on
-/// the turn's time axis (light while waiting for the first output, heavy from then on), the time to the first byte, the
-/// whole time, and what was used. `✗` marks what failed, `~` what was cut off. Ordinary spans are nested in the spans
-/// that made them, two of them at each place and a count of the rest. The last bar divides the latency into its
-/// `turn.latency.*` parts.
+/// A turn's first line shows why it ended, the time from the end of the user's speech to the bot's first audio, and
+/// the turn's duration. Below it is who said what, then a row for each service span: provider, model, voice or tool,
+/// a bar on the turn's time axis (light until the first output, heavy from then on), the time to the first byte, the
+/// total time, and usage. `✗` marks failed services, `~` interrupted ones. Ordinary spans are nested below their
+/// parents, two below each and a count of the rest. The last bar divides the latency into its `turn.latency.*` parts.
 ///
-/// # Spans that come late
+/// # Late spans
 ///
-/// A turn is shown at the end of the batch that brings its span, so exporting in batches a moment apart lets spans
-/// that end just after their turn, as an interruption makes them do, still be shown in it. Those that come later are
-/// shown by themselves, on the time axis of their turn; nothing is left out.
+/// A turn is shown at the end of the batch that contains its span. With batches a moment apart, spans that end just
+/// after their turn, as on an interruption, are still shown in it. Later ones are shown separately, on the time axis
+/// of their turn; no span is omitted.
 ///
 /// # Bounds
 ///
-/// At most 10,000 spans wait for their turn to end, and 1,000 conversations for their own end; past that, what belongs
-/// to the conversation that has been quiet longest is shown as it stands. Texts are kept to 600 characters, and three
-/// lines of them are shown. Text that comes from users cannot control the terminal: line breaks become spaces,
-/// control characters are shown as pictures of them.
+/// At most 10,000 spans wait for their turn to end, and 1,000 conversations for their own end; beyond that, the spans
+/// of the least recently updated conversation are shown early. Texts are cut at 600 characters, of which three lines
+/// are shown. Text from users cannot control the terminal: line breaks become spaces, control characters are replaced
+/// by their pictures.
 #[derive(Debug)]
 pub struct TreeExporter {
     collector: Mutex<Collector>,
     output: Output,
     colour: bool,
-    /// `None`: the terminal's.
+    /// `None` means the terminal's width.
     width: Option<usize>,
 }
 
-const NARROWEST: usize = 64;
-const WIDEST: usize = 160;
-/// Where the output is no terminal.
-const USUAL: usize = 100;
+const MIN_WIDTH: usize = 64;
+const MAX_WIDTH: usize = 160;
+/// Width if the output is not a terminal.
+const DEFAULT_WIDTH: usize = 100;
 
 impl TreeExporter {
-    /// Writes to standard output: as wide as the terminal at that moment, or 100 columns into a file or pipe.
+    /// Writes to standard output, as wide as the terminal at the time of writing, or 100 columns into a file or pipe.
     ///
     /// In colour on a terminal, unless [`NO_COLOR`](https://no-color.org), `CLICOLOR=0` or `TERM=dumb` is set;
-    /// elsewhere only under `CLICOLOR_FORCE` or `FORCE_COLOR`, which `NO_COLOR` overrules.
+    /// elsewhere only if `CLICOLOR_FORCE` or `FORCE_COLOR` is set, which `NO_COLOR` overrides.
     pub fn stdout() -> Self {
         let colour = style::colour_wanted(
             |name| std::env::var_os(name),
@@ -84,14 +83,14 @@ impl TreeExporter {
     /// Writes to `writer`, 100 columns wide and without colour.
     pub fn to_writer(writer: impl Write + Send + 'static) -> Self {
         Self {
-            collector: Mutex::new(Collector::new(Limits::default())),
+            collector: Mutex::new(Collector::new(Capacity::default())),
             output: Output::new(writer),
             colour: false,
-            width: Some(USUAL),
+            width: Some(DEFAULT_WIDTH),
         }
     }
 
-    /// Sets the width in columns instead of asking the terminal; between 64 and 160.
+    /// Sets the width in columns, clamped to 64 to 160, instead of using the terminal's.
     #[must_use]
     pub fn with_width(self, columns: usize) -> Self {
         Self {
@@ -100,18 +99,18 @@ impl TreeExporter {
         }
     }
 
-    /// Turns colour on or off, whatever the environment says.
+    /// Turns colour on or off, regardless of the environment.
     #[must_use]
     pub fn with_colour(self, colour: bool) -> Self {
         Self { colour, ..self }
     }
 
     fn view(&self) -> View {
-        let width = self.width.or_else(terminal_width).unwrap_or(USUAL);
-        View::new(width.clamp(NARROWEST, WIDEST), self.colour)
+        let width = self.width.or_else(terminal_width).unwrap_or(DEFAULT_WIDTH);
+        View::new(width.clamp(MIN_WIDTH, MAX_WIDTH), self.colour)
     }
 
-    /// Writes what it can and gives back the first failure.
+    /// Writes all blocks and returns the first error.
     fn write(&self, blocks: Vec<Block>) -> OTelSdkResult {
         let view = self.view();
         let mut result = Ok(());
@@ -142,7 +141,7 @@ impl SpanExporter for TreeExporter {
     }
 
     fn shutdown_with_timeout(&self, _timeout: Duration) -> OTelSdkResult {
-        let blocks = self.with_collector(Collector::rest);
+        let blocks = self.with_collector(Collector::finish);
         self.write(blocks)
     }
 
@@ -151,7 +150,7 @@ impl SpanExporter for TreeExporter {
     }
 }
 
-/// What is written of a block, with a blank line after it.
+/// Lays out a block, followed by a blank line.
 fn lines(block: &Block, view: View) -> Vec<Line> {
     let mut lines = match block {
         Block::Turn {
@@ -161,20 +160,20 @@ fn lines(block: &Block, view: View) -> Vec<Line> {
         } => turn::turn(conversation, turn, spans, view),
         Block::Loose {
             conversation,
-            place,
+            placement,
             axis,
             spans,
         } => {
             let turn =
                 |turn: &Option<u64>| turn.map_or("turn".to_owned(), |turn| format!("turn {turn}"));
-            let title = match place {
-                Place::Late { turn: None } => "late".to_owned(),
-                Place::Late { turn: of } => format!("{}, late", turn(of)),
-                Place::Unfinished { turn: of } => format!("{}, not ended", turn(of)),
-                Place::Between => "between turns".to_owned(),
+            let title = match placement {
+                Placement::Late { turn: None } => "late".to_owned(),
+                Placement::Late { turn: of } => format!("{}, late", turn(of)),
+                Placement::Unfinished { turn: of } => format!("{}, not ended", turn(of)),
+                Placement::Between => "between turns".to_owned(),
             };
-            if !spans.iter().any(Record::matters) {
-                return quiet(&format!("{title} · {conversation} · "), spans, view);
+            if !spans.iter().any(Record::is_always_shown) {
+                return compact(&format!("{title} · {conversation} · "), spans, view);
             }
             with_heading(&title, conversation, spans, *axis, view)
         }
@@ -187,7 +186,7 @@ fn lines(block: &Block, view: View) -> Vec<Line> {
         Block::Outside { spans } if spans.iter().any(|span| span.service().is_some()) => {
             with_heading("services", "no conversation", spans, Frame::of(spans), view)
         }
-        Block::Outside { spans } => return quiet("", spans, view),
+        Block::Outside { spans } => return compact("", spans, view),
     };
     lines.push(Line::default());
     lines
@@ -205,18 +204,18 @@ fn with_heading(
     lines
 }
 
-/// A line for each of `spans`, without a heading and a scale that would make more of them than they are.
-fn quiet(whose: &str, spans: &[Record], view: View) -> Vec<Line> {
+/// Returns one line for each of `spans`, without heading and scale.
+fn compact(prefix: &str, spans: &[Record], view: View) -> Vec<Line> {
     let shown = spans.iter().map(|span| {
         let text = format!(
-            "· {whose}{} {}",
+            "· {prefix}{} {}",
             span.name,
             figures::seconds(span.seconds())
         );
         let mut line = Line::default();
         let failed = span.failure.is_some();
         let room = if failed { view.width / 2 } else { view.width };
-        line.put(Role::Quiet, text::cut(&text, room));
+        line.put(Role::Dimmed, text::cut(&text, room));
         if let Some(failure) = &span.failure {
             let room = view.width.saturating_sub(line.width() + 3);
             line.put(Role::Failure, " ✗ ")

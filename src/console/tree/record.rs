@@ -1,4 +1,4 @@
-//! What the tree keeps of a span: little, with its texts made harmless.
+//! The part of a span that the tree keeps, with sanitized texts.
 
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::time::SystemTime;
@@ -24,7 +24,7 @@ pub(super) struct Record {
     pub(super) name: String,
     pub(super) start: SystemTime,
     pub(super) end: SystemTime,
-    /// What went wrong, if anything did.
+    /// The error, if the span failed.
     pub(super) failure: Option<String>,
     pub(super) kind: Kind,
 }
@@ -42,9 +42,9 @@ pub(super) struct TurnFacts {
     pub(super) end_reason: Option<String>,
     pub(super) interrupted: bool,
     pub(super) reply_seconds: Option<f64>,
-    pub(super) heard: Option<String>,
-    pub(super) said: Option<String>,
-    /// The parts of the latency and their seconds, in the order in which they happen.
+    pub(super) input: Option<String>,
+    pub(super) output: Option<String>,
+    /// The latency parts in seconds, in the order in which they occur.
     pub(super) latency: Vec<(String, f64)>,
     pub(super) measured_from: Option<String>,
 }
@@ -52,7 +52,7 @@ pub(super) struct TurnFacts {
 #[derive(Debug, Default)]
 pub(super) struct ServiceFacts {
     pub(super) service: ServiceKind,
-    /// What to call it: `stt`, `llm`, …, or the operation's own name.
+    /// The displayed name: `stt`, `llm`, …, or the name of the operation.
     pub(super) label: String,
     pub(super) provider: Option<String>,
     pub(super) model: Option<String>,
@@ -71,13 +71,13 @@ pub(super) struct ServiceFacts {
     pub(super) output: Option<String>,
 }
 
-/// Which part of the exchange a service plays.
+/// Returns the display role of a kind of service.
 pub(super) fn role(kind: ServiceKind) -> Role {
     match kind {
-        ServiceKind::Stt => Role::Hearing,
-        ServiceKind::Llm => Role::Thinking,
-        ServiceKind::Tts => Role::Speaking,
-        ServiceKind::Tool => Role::Acting,
+        ServiceKind::Stt => Role::Stt,
+        ServiceKind::Llm => Role::Llm,
+        ServiceKind::Tts => Role::Tts,
+        ServiceKind::Tool => Role::Tool,
         ServiceKind::Realtime | ServiceKind::Other => Role::Other,
     }
 }
@@ -89,7 +89,7 @@ impl Record {
         let attributes = Attributes(span);
         let conversation = attributes
             .value(names::CONVERSATION_ID)
-            .map(|id| distinct(&id.as_str()));
+            .map(|id| unique_name(&id.as_str()));
         let kind = match (span.name.as_ref(), &conversation) {
             ("conversation", Some(_)) => Kind::Conversation,
             ("turn", Some(_)) => Kind::Turn(Box::new(attributes.turn())),
@@ -116,8 +116,8 @@ impl Record {
         seconds_between(self.start, self.end)
     }
 
-    /// Whether it is shown however much else there is.
-    pub(super) fn matters(&self) -> bool {
+    /// Returns whether the span is always shown, because it is a service or has failed.
+    pub(super) fn is_always_shown(&self) -> bool {
         self.failure.is_some() || self.service().is_some()
     }
 
@@ -129,8 +129,8 @@ impl Record {
     }
 }
 
-/// An id made harmless, and still another one than every other id: where cleaning changes it, a hash tells them apart.
-fn distinct(id: &str) -> String {
+/// Sanitizes an id and keeps it unique: if sanitizing changes it, a hash is appended.
+fn unique_name(id: &str) -> String {
     let mut shown = name(id);
     if shown != id {
         let mut hasher = DefaultHasher::new();
@@ -140,7 +140,7 @@ fn distinct(id: &str) -> String {
     shown
 }
 
-/// Seconds from `start` to `end`, negative where `end` comes first.
+/// Returns the seconds from `start` to `end`, negative if `end` is earlier.
 pub(super) fn seconds_between(start: SystemTime, end: SystemTime) -> f64 {
     match end.duration_since(start) {
         Ok(duration) => duration.as_secs_f64(),
@@ -148,12 +148,12 @@ pub(super) fn seconds_between(start: SystemTime, end: SystemTime) -> f64 {
     }
 }
 
-/// A span's attributes, read leniently: a program may use another processor, which sends counts as text.
+/// A span's attributes, read leniently: without this crate's processor, counts arrive as text.
 struct Attributes<'a>(&'a SpanData);
 
 impl Attributes<'_> {
     fn value(&self, key: &str) -> Option<&Value> {
-        // The last one recorded wins.
+        // The last value wins.
         self.0
             .attributes
             .iter()
@@ -229,21 +229,21 @@ impl Attributes<'_> {
                 latency.push((name(part), seconds));
             }
         }
-        // Parts that are new to this view stand before `pipeline`, the rest.
-        let place = |part: &str| {
+        // Unknown parts are placed before `pipeline`, the remainder.
+        let position = |part: &str| {
             Part::ALL
                 .iter()
                 .position(|known| known.attribute().strip_prefix(LATENCY_PREFIX) == Some(part))
                 .unwrap_or(Part::ALL.len() - 2)
         };
-        latency.sort_by_key(|(part, _)| place(part));
+        latency.sort_by_key(|(part, _)| position(part));
         TurnFacts {
             end_reason: self.name(names::TURN_END_REASON),
             interrupted: self.flag(names::TURN_WAS_INTERRUPTED)
                 && !self.flag(names::TURN_ENDED_BY_CONVERSATION_END),
             reply_seconds: self.number(names::TURN_USER_BOT_LATENCY_SECONDS),
-            heard: self.text(names::TURN_INPUT),
-            said: self.text(names::TURN_OUTPUT),
+            input: self.text(names::TURN_INPUT),
+            output: self.text(names::TURN_OUTPUT),
             latency,
             measured_from: self.name(names::TURN_LATENCY_MEASURED_FROM),
         }

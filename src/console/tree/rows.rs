@@ -1,4 +1,4 @@
-//! Spans as rows: who worked, a bar on the time axis, how long, how much; and what is nested in them.
+//! Spans as rows: service, a bar on the time axis, times, usage; and nested spans.
 
 use std::collections::{HashMap, HashSet};
 
@@ -12,21 +12,21 @@ use super::style::{Line, Role};
 use super::text::{cut, width, wrap};
 use crate::service_kind::ServiceKind;
 
-/// Ordinary spans that are shown of those nested in one span; the others are counted.
+/// Number of ordinary spans shown below one span; the others are counted.
 const ORDINARY_SHOWN: usize = 2;
-/// Levels that are drawn: names keep room, and no chain of parents is too long to follow. What is deeper shares the last.
-const DEEPEST: usize = 4;
+/// Number of levels that are indented, so that names have room and recursion is bounded. Deeper spans share the last.
+const MAX_DEPTH: usize = 4;
 
-/// Where things stand on a line. The same for all turns, so that the eye finds them.
+/// The column layout, which is the same for all turns.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct View {
     pub(super) colour: bool,
     pub(super) width: usize,
-    /// Where names start; the gutter before it is for marks.
+    /// Where names start; marks go before it.
     pub(super) left: usize,
     bar: usize,
     bar_columns: usize,
-    /// Where the time to the first byte, and the whole time, end.
+    /// Where the columns of the time to the first byte and of the total time end.
     first: usize,
     total: usize,
     used: usize,
@@ -61,11 +61,11 @@ impl View {
     }
 }
 
-/// `spans` below a time axis that stands for `frame`.
+/// Lays out `spans` below a time axis that covers `frame`.
 pub(super) fn rows(spans: &[Record], frame: Frame, view: View) -> Vec<Line> {
     let mut table = Table {
         children: HashMap::new(),
-        leading: HashSet::new(),
+        shown_ancestors: HashSet::new(),
         frame,
         axis: view.axis(frame),
         view,
@@ -74,15 +74,15 @@ pub(super) fn rows(spans: &[Record], frame: Frame, view: View) -> Vec<Line> {
     let known: HashMap<SpanId, &Record> = spans.iter().map(|span| (span.id, span)).collect();
     let mut roots = Vec::new();
     for span in spans {
-        // A span that is its own parent is nobody's child.
+        // A span that is its own parent counts as a root.
         if span.parent != span.id && known.contains_key(&span.parent) {
             table.children.entry(span.parent).or_default().push(span);
         } else {
             roots.push(span);
         }
-        if span.matters() {
+        if span.is_always_shown() {
             let mut parent = known.get(&span.parent);
-            while let Some(above) = parent.filter(|above| table.leading.insert(above.id)) {
+            while let Some(above) = parent.filter(|above| table.shown_ancestors.insert(above.id)) {
                 parent = known.get(&above.parent);
             }
         }
@@ -90,16 +90,20 @@ pub(super) fn rows(spans: &[Record], frame: Frame, view: View) -> Vec<Line> {
     let mut services = spans.iter().filter_map(Record::service);
     table.heading(services.any(|service| service.ttfb.is_some()));
     table.nested(roots, 0);
-    // Parents in a ring are below no root.
-    let lost = table.children.drain().flat_map(|(_, lost)| lost).collect();
-    table.nested(lost, 0);
+    // Spans whose parents form a cycle are below no root.
+    let unreachable = table
+        .children
+        .drain()
+        .flat_map(|(_, children)| children)
+        .collect();
+    table.nested(unreachable, 0);
     table.lines
 }
 
 struct Table<'a> {
     children: HashMap<SpanId, Vec<&'a Record>>,
-    /// Spans with something that matters somewhere below them.
-    leading: HashSet<SpanId>,
+    /// Ancestors of spans that are always shown.
+    shown_ancestors: HashSet<SpanId>,
     frame: Frame,
     axis: Axis,
     view: View,
@@ -109,17 +113,18 @@ struct Table<'a> {
 impl<'a> Table<'a> {
     fn heading(&mut self, timed: bool) {
         let mut line = Line::default();
-        line.pad(self.view.bar).put(Role::Quiet, self.axis.scale());
+        line.pad(self.view.bar).put(Role::Dimmed, self.axis.scale());
         if timed {
-            line.put_right(Role::Quiet, "ttfb", self.view.first);
+            line.put_right(Role::Dimmed, "ttfb", self.view.first);
         }
-        line.put_right(Role::Quiet, "total", self.view.total);
+        line.put_right(Role::Dimmed, "total", self.view.total);
         self.lines.push(line);
     }
 
     fn nested(&mut self, mut spans: Vec<&'a Record>, depth: usize) {
-        let counts =
-            |table: &Self, span: &Record| span.matters() || table.leading.contains(&span.id);
+        let counts = |table: &Self, span: &Record| {
+            span.is_always_shown() || table.shown_ancestors.contains(&span.id)
+        };
         spans.sort_by_key(|span| (!counts(self, span), span.start));
         let mut ordinary = 0;
         let mut hidden = 0;
@@ -134,8 +139,8 @@ impl<'a> Table<'a> {
             }
         }
         if hidden > 0 {
-            let mut line = self.name(depth, Role::Quiet, "");
-            line.put(Role::Quiet, format!("… {hidden} more"));
+            let mut line = self.name(depth, Role::Dimmed, "");
+            line.put(Role::Dimmed, format!("… {hidden} more"));
             self.lines.push(line);
         }
     }
@@ -168,7 +173,7 @@ impl<'a> Table<'a> {
         self.children_of(span, depth);
     }
 
-    /// What does not fit into the row, below it.
+    /// Adds the details that do not fit into the row below it.
     fn details(&mut self, span: &Record, service: &ServiceFacts, depth: usize) {
         let mut details = Vec::new();
         if let Some(failure) = &span.failure {
@@ -177,10 +182,10 @@ impl<'a> Table<'a> {
         if service.service == ServiceKind::Tool {
             match (&service.input, &service.output) {
                 (Some(input), Some(output)) => {
-                    details.push((Role::Quiet, format!("{input} → {output}")))
+                    details.push((Role::Dimmed, format!("{input} → {output}")))
                 }
-                (Some(input), None) => details.push((Role::Quiet, input.clone())),
-                (None, Some(output)) => details.push((Role::Quiet, format!("→ {output}"))),
+                (Some(input), None) => details.push((Role::Dimmed, input.clone())),
+                (None, Some(output)) => details.push((Role::Dimmed, format!("→ {output}"))),
                 (None, None) => {}
             }
         }
@@ -198,12 +203,12 @@ impl<'a> Table<'a> {
         let role = if span.failure.is_some() {
             Role::Failure
         } else {
-            Role::Quiet
+            Role::Dimmed
         };
         let mut line = self.name(depth, role, if span.failure.is_some() { "✗" } else { "" });
         let room = self.view.bar.saturating_sub(line.width() + 1);
         line.put(role, cut(&span.name, room));
-        // Drawn light throughout: it stays in the background.
+        // The bar is light throughout.
         self.figures(&mut line, span, None, role);
         self.lines.push(line);
         if let Some(failure) = &span.failure {
@@ -217,12 +222,12 @@ impl<'a> Table<'a> {
     }
 
     fn children_of(&mut self, span: &Record, depth: usize) {
-        if depth < DEEPEST {
+        if depth < MAX_DEPTH {
             let children = self.children.remove(&span.id).unwrap_or_default();
             self.nested(children, depth + 1);
         } else {
             let below = self.take_descendants(span.id);
-            self.nested(below, DEEPEST);
+            self.nested(below, MAX_DEPTH);
         }
     }
 
@@ -236,13 +241,13 @@ impl<'a> Table<'a> {
         taken
     }
 
-    /// The beginning of a row: a mark in the gutter, then a branch for what is nested.
+    /// Starts a row: a mark, then a branch if the span is nested.
     fn name(&self, depth: usize, role: Role, mark: &str) -> Line {
         let mut line = Line::default();
         line.put(role, mark).pad(self.view.left);
         if depth > 0 {
             line.pad(self.view.left + (depth - 1) * 2)
-                .put(Role::Quiet, "└ ");
+                .put(Role::Dimmed, "└ ");
         }
         line
     }
@@ -252,7 +257,7 @@ impl<'a> Table<'a> {
         let end = seconds_between(self.frame.start, span.end);
         let first = match span.service() {
             None => f64::INFINITY,
-            // The figure of a transcription counts from the end of the speech, not from the start of the span.
+            // An stt span's TTFB is measured from the end of the speech, not from the start of the span.
             Some(service) if service.service == ServiceKind::Stt => start,
             Some(_) => start + ttfb.unwrap_or(0.0),
         };
@@ -261,11 +266,11 @@ impl<'a> Table<'a> {
         if let Some(ttfb) = ttfb {
             line.put_right(Role::Plain, seconds(ttfb), self.view.first);
         }
-        line.put_right(Role::Quiet, seconds(span.seconds()), self.view.total);
+        line.put_right(Role::Dimmed, seconds(span.seconds()), self.view.total);
     }
 }
 
-/// As much of provider, model, voice and tool as there is room for; the model matters most.
+/// Returns as much of provider, model, voice and tool as fits; the model has priority.
 fn described(service: &ServiceFacts, room: usize) -> String {
     let join = |parts: &[&Option<String>]| {
         parts
@@ -286,7 +291,7 @@ fn described(service: &ServiceFacts, room: usize) -> String {
         return all;
     }
     let essential = join(&[tool, provider, model]);
-    // Some of the voice is better than none, but a letter or two tells nothing.
+    // A cut voice name is useful only if more than a few letters fit.
     if width(&essential) + 6 <= room || width(&essential) == 0 {
         return cut(&all, room);
     }
@@ -296,7 +301,7 @@ fn described(service: &ServiceFacts, room: usize) -> String {
     cut(&join(&[tool, model]), room)
 }
 
-/// What the service used, and whether it was finished.
+/// Returns the usage of the service, and whether it failed or was interrupted.
 fn used(span: &Record, service: &ServiceFacts, room: usize) -> Vec<(Role, String)> {
     let end = match (&span.failure, service.interrupted) {
         (Some(_), _) => Some((Role::Failure, "failed")),
@@ -307,9 +312,9 @@ fn used(span: &Record, service: &ServiceFacts, room: usize) -> Vec<(Role, String
     match (service.input_tokens, service.output_tokens) {
         (None, None) => {}
         (input, output) => {
-            let side = |tokens: Option<u64>| tokens.map(short).unwrap_or_default();
+            let tokens = |tokens: Option<u64>| tokens.map(short).unwrap_or_default();
             let unit = if end.is_none() { " tok" } else { "" };
-            amounts.push(format!("{}→{}{unit}", side(input), side(output)));
+            amounts.push(format!("{}→{}{unit}", tokens(input), tokens(output)));
         }
     }
     if let Some(characters) = service.characters {

@@ -1,4 +1,4 @@
-//! Lines of styled text, and whether the styles are shown.
+//! Styled lines, and whether to use colour.
 
 use std::ffi::OsString;
 
@@ -6,29 +6,29 @@ use anstyle::{AnsiColor, Style};
 
 use super::text;
 
-/// What a piece of text is, which decides how it looks. The sixteen basic colours only: they follow the terminal's
+/// The role of a piece of text, which determines its style. Only the sixteen basic colours, which follow the terminal's
 /// theme, light or dark.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) enum Role {
     Plain,
     Strong,
-    /// There for those who look for it.
-    Quiet,
+    /// Secondary information.
+    Dimmed,
     Failure,
     Interruption,
-    /// Waiting until the user is silent for long enough, and deciding that it is the bot's turn.
+    /// Endpointing and turn detection.
     Waiting,
-    Deciding,
+    TurnDetection,
     /// Speech-to-text.
-    Hearing,
-    /// Language models, and the way from their first words to a sentence or a tool's call.
-    Thinking,
-    Composing,
+    Stt,
+    /// Language models, and aggregation of their output into a sentence or a tool call.
+    Llm,
+    LlmOutput,
     /// Tools.
-    Acting,
-    /// Text-to-speech, and the way of its sound.
-    Speaking,
-    Sending,
+    Tool,
+    /// Text-to-speech, and transport of its audio.
+    Tts,
+    Transport,
     /// Any other service.
     Other,
 }
@@ -39,23 +39,23 @@ impl Role {
         match self {
             Self::Plain => Style::new(),
             Self::Strong => Style::new().bold(),
-            Self::Quiet => Style::new().dimmed(),
+            Self::Dimmed => Style::new().dimmed(),
             Self::Failure => colour(AnsiColor::Red),
             Self::Interruption => colour(AnsiColor::Yellow),
             Self::Waiting => colour(AnsiColor::Blue),
-            Self::Deciding => colour(AnsiColor::Blue).dimmed(),
-            Self::Hearing => colour(AnsiColor::Cyan),
-            Self::Thinking => colour(AnsiColor::Magenta),
-            Self::Composing => colour(AnsiColor::Magenta).dimmed(),
-            Self::Acting => colour(AnsiColor::BrightYellow),
-            Self::Speaking => colour(AnsiColor::Green),
-            Self::Sending => colour(AnsiColor::Green).dimmed(),
+            Self::TurnDetection => colour(AnsiColor::Blue).dimmed(),
+            Self::Stt => colour(AnsiColor::Cyan),
+            Self::Llm => colour(AnsiColor::Magenta),
+            Self::LlmOutput => colour(AnsiColor::Magenta).dimmed(),
+            Self::Tool => colour(AnsiColor::BrightYellow),
+            Self::Tts => colour(AnsiColor::Green),
+            Self::Transport => colour(AnsiColor::Green).dimmed(),
             Self::Other => colour(AnsiColor::BrightBlue),
         }
     }
 }
 
-/// A line in the making, which knows how wide it is.
+/// A line being built, with its width in columns.
 #[derive(Debug, Default)]
 pub(super) struct Line {
     pieces: Vec<(Role, String)>,
@@ -74,7 +74,7 @@ impl Line {
         self
     }
 
-    /// Repeats `char` up to `column`.
+    /// Fills the line with `char` up to `column`.
     pub(super) fn fill(&mut self, role: Role, char: char, column: usize) -> &mut Self {
         let missing = column.saturating_sub(self.width);
         if missing > 0 {
@@ -87,7 +87,7 @@ impl Line {
         self.fill(Role::Plain, ' ', column)
     }
 
-    /// Puts `piece` so that it ends right before `column`.
+    /// Appends `piece`, right-aligned before `column`.
     pub(super) fn put_right(
         &mut self,
         role: Role,
@@ -100,7 +100,7 @@ impl Line {
     }
 }
 
-/// Writes `lines` one below the other, without blanks at their ends.
+/// Renders `lines` without trailing blanks.
 pub(super) fn render(lines: &[Line], colour: bool) -> String {
     let mut out = String::new();
     for line in lines {
@@ -118,7 +118,8 @@ pub(super) fn render(lines: &[Line], colour: bool) -> String {
     out
 }
 
-/// Whether to use colour: never under `NO_COLOR`, always under `CLICOLOR_FORCE` or `FORCE_COLOR`, not under `CLICOLOR=0`
+/// Returns whether to use colour: never with `NO_COLOR`, always with `CLICOLOR_FORCE` or `FORCE_COLOR`, not with
+/// `CLICOLOR=0`
 /// or `TERM=dumb`, else on a terminal.
 pub(super) fn colour_wanted(variable: impl Fn(&str) -> Option<OsString>, terminal: bool) -> bool {
     let set = |name| variable(name).filter(|value| !value.is_empty());
@@ -148,7 +149,7 @@ mod tests {
     }
 
     #[test]
-    fn colour_is_for_terminals_unless_the_environment_says_otherwise() {
+    fn colour_is_used_on_terminals_unless_environment_overrides() {
         assert!(wanted(&[], true));
         assert!(!wanted(&[], false));
         assert!(wanted(&[("NO_COLOR", "")], true));

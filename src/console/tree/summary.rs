@@ -1,4 +1,4 @@
-//! A conversation's summary.
+//! The summary of a conversation.
 
 use super::collect::Frame;
 use super::figures::{count, of, seconds};
@@ -50,7 +50,7 @@ pub(super) fn summary(
             seconds(totals.slowest_reply)
         );
         if totals.replies.len() > 2 {
-            figures.push_str(&format!(" · {}", course(totals)));
+            figures.push_str(&format!(" · {}", sparkline(totals)));
         }
         table.push(("reply", figures));
     }
@@ -104,8 +104,8 @@ pub(super) fn summary(
     lines
 }
 
-/// The last replies as little columns, the slowest one highest.
-fn course(totals: &Totals) -> String {
+/// Draws the last reply times as a sparkline; the slowest is the highest.
+fn sparkline(totals: &Totals) -> String {
     const LEVELS: [char; 8] = ['▁', '▂', '▃', '▄', '▅', '▆', '▇', '█'];
     const SHOWN: usize = 30;
     let shown = totals

@@ -1,21 +1,21 @@
-//! Users' text on one's terminal: made harmless, measured in columns, cut and wrapped.
+//! Sanitizes text for a terminal, measures it in columns, cuts and wraps it.
 
 use unicode_width::UnicodeWidthStr;
 
-/// As much of a text as is kept: more than three lines of the widest view, less than would hurt in bulk.
-const KEPT_CHARS: usize = 600;
-/// As much of a name.
-const KEPT_OF_A_NAME: usize = 100;
+/// Maximum length of a text: more than three lines of the widest view.
+const MAX_TEXT_CHARS: usize = 600;
+/// Maximum length of a name.
+const MAX_NAME_CHARS: usize = 100;
 
-/// One line of text that cannot move the cursor, change colours, reorder the line or hide: white space becomes single
-/// spaces, control characters their pictures (`␛`), bidirectional controls and other formatting `�`.
+/// Converts text to one line that cannot move the cursor, change colours, reorder the line or hide: runs of white space
+/// become single spaces, control characters their pictures (`␛`), bidirectional controls and other formatting `�`.
 pub(super) fn clean(text: &str) -> String {
-    clean_up_to(KEPT_CHARS, text)
+    clean_up_to(MAX_TEXT_CHARS, text)
 }
 
-/// [`clean`] for names of services, models and the like.
+/// Like [`clean`], for names of services, models and the like.
 pub(super) fn name(name: &str) -> String {
-    clean_up_to(KEPT_OF_A_NAME, name)
+    clean_up_to(MAX_NAME_CHARS, name)
 }
 
 fn clean_up_to(most: usize, text: &str) -> String {
@@ -45,7 +45,7 @@ fn clean_up_to(most: usize, text: &str) -> String {
     clean
 }
 
-/// Characters that a terminal shows as nothing, or as something elsewhere on the line. Joiners are not among them:
+/// Returns whether a terminal does not display the character, or uses it to reorder the line. Joiners are allowed:
 /// emoji and many scripts need them.
 fn is_invisible(char: char) -> bool {
     matches!(char,
@@ -53,12 +53,12 @@ fn is_invisible(char: char) -> bool {
         | '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e007f}')
 }
 
-/// Columns that `text` takes on a terminal.
+/// Returns the width of `text` in terminal columns.
 pub(super) fn width(text: &str) -> usize {
     text.width()
 }
 
-/// `text` in at most `columns`, with an ellipsis where something is missing.
+/// Cuts `text` to at most `columns`, with an ellipsis if anything is cut.
 pub(super) fn cut(text: &str, columns: usize) -> String {
     if width(text) <= columns {
         return text.to_owned();
@@ -72,17 +72,17 @@ pub(super) fn cut(text: &str, columns: usize) -> String {
     kept
 }
 
-/// `text` broken between words into at most `lines` of at most `columns`; the last is cut where that does not do.
+/// Wraps `text` between words into at most `lines` of at most `columns`; the last line is cut if necessary.
 pub(super) fn wrap(text: &str, columns: usize, lines: usize) -> Vec<String> {
     let mut wrapped = Vec::new();
     let mut rest = text;
     while width(rest) > columns && wrapped.len() + 1 < lines {
         let fits = fitting(rest, columns);
-        // The space that the line is broken at may stand right after what fits.
+        // The line may also break at a space right after the text that fits.
         let line = match rest[..fits.len() + usize::from(rest[fits.len()..].starts_with(' '))]
             .rfind(' ')
         {
-            // Rather through a long word than most of a line left empty.
+            // Breaks inside a long word rather than leave most of the line empty.
             Some(space) if width(&rest[..space]) * 2 >= columns => &rest[..space],
             _ => fits,
         };
@@ -96,9 +96,9 @@ pub(super) fn wrap(text: &str, columns: usize, lines: usize) -> Vec<String> {
     wrapped
 }
 
-/// The longest beginning of `text` that takes at most `columns`.
+/// Returns the longest prefix of `text` that fits into `columns`.
 fn fitting(text: &str, columns: usize) -> &str {
-    // Measured as a whole each time: what a character adds depends on those before it.
+    // Measures the whole prefix each time: the width of a character depends on those before it.
     let ends = text.char_indices().map(|(at, char)| at + char.len_utf8());
     let end = ends
         .take_while(|end| width(&text[..*end]) <= columns)
@@ -111,7 +111,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn hostile_text_becomes_one_harmless_line() {
+    fn control_characters_are_neutralized() {
         assert_eq!(clean("  two\r\n\tlines \n"), "two lines");
         assert_eq!(
             clean("\x1b[31mred\x1b[0m \u{9b}2J \x07\x7f"),
@@ -122,16 +122,16 @@ mod tests {
     }
 
     #[test]
-    fn a_megabyte_is_cut_short() {
+    fn long_text_is_cut() {
         let text = clean(&"word ".repeat(200_000));
         assert_eq!(
             (text.chars().count(), text.ends_with('…')),
-            (KEPT_CHARS + 1, true)
+            (MAX_TEXT_CHARS + 1, true)
         );
     }
 
     #[test]
-    fn texts_are_cut_by_columns_not_by_characters() {
+    fn text_is_cut_by_columns_not_characters() {
         assert_eq!(cut("hello", 5), "hello");
         assert_eq!(cut("hello", 4), "hel…");
         assert_eq!(cut("hello there", 7), "hello…");
@@ -145,7 +145,7 @@ mod tests {
     }
 
     #[test]
-    fn texts_are_broken_between_words_and_long_words_anywhere() {
+    fn text_wraps_between_words_and_long_words_anywhere() {
         assert_eq!(
             wrap("one two three four", 9, 3),
             ["one two", "three", "four"]

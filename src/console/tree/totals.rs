@@ -1,4 +1,4 @@
-//! What a conversation adds up to.
+//! Totals of a conversation.
 
 use std::collections::VecDeque;
 use std::time::SystemTime;
@@ -19,14 +19,14 @@ pub(super) struct Totals {
     pub(super) characters: u64,
     pub(super) audio_seconds: f64,
     pub(super) slowest_reply: f64,
-    /// The last replies' seconds; see [`Totals::REPLIES`].
+    /// The last [`Totals::REPLIES`] reply times in seconds.
     pub(super) replies: VecDeque<f64>,
     first: Option<SystemTime>,
     last: Option<SystemTime>,
 }
 
 impl Totals {
-    /// A conversation without end shall not grow: the median is that of so many replies.
+    /// Number of reply times kept for the median, to bound memory.
     const REPLIES: usize = 1_000;
 
     pub(super) fn add(&mut self, record: &Record) {
@@ -75,7 +75,7 @@ impl Totals {
         })
     }
 
-    /// Seconds between the first start and the last end that were seen.
+    /// Returns the seconds between the first start and the last end.
     pub(super) fn seconds(&self) -> f64 {
         self.first
             .zip(self.last)

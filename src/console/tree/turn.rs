@@ -1,4 +1,4 @@
-//! A turn as a block of lines: how it went, who said what, who worked when, where the latency came from.
+//! Lays out a turn: outcome, what was said, service spans, latency parts.
 
 use super::bars::shares;
 use super::collect::Frame;
@@ -9,36 +9,36 @@ use super::style::{Line, Role};
 use super::text::{cut, width, wrap};
 use crate::service_kind::ServiceKind;
 
-/// Lines of one speaker's text.
+/// Maximum number of lines of one speaker's text.
 const SPEECH_LINES: usize = 3;
 
-/// A block's first line: what it is about, whose it is, and at the right how it went. Facts that find no room are left
-/// out, the first ones first.
+/// Lays out a block's first line: title and conversation id, and facts at the right. Facts that do not fit are omitted,
+/// starting with the first.
 pub(super) fn heading(
     title: &str,
     conversation: &str,
     mut facts: &[(Role, String)],
     view: View,
 ) -> Line {
-    const LEAST_ID: usize = 8;
+    const MIN_ID_COLUMNS: usize = 8;
     let mut line = Line::default();
-    line.put(Role::Quiet, "── ")
+    line.put(Role::Dimmed, "── ")
         .put(Role::Strong, title)
-        .put(Role::Quiet, " · ");
-    // Each fact with ` · ` before it, the first one with ` `; between the id and them stands ` ──`.
-    let taken = |facts: &[(Role, String)]| {
+        .put(Role::Dimmed, " · ");
+    // Each fact is preceded by ` · `, the first one by ` `; ` ──` separates the id from them.
+    let columns = |facts: &[(Role, String)]| {
         let facts = facts.iter().map(|(_, fact)| width(fact) + 3);
         facts.sum::<usize>().saturating_sub(2)
     };
     let room = view.width.saturating_sub(line.width() + 3);
-    while taken(facts) + LEAST_ID > room && !facts.is_empty() {
+    while columns(facts) + MIN_ID_COLUMNS > room && !facts.is_empty() {
         facts = &facts[1..];
     }
-    line.put(Role::Plain, cut(conversation, room - taken(facts)))
+    line.put(Role::Plain, cut(conversation, room - columns(facts)))
         .put(Role::Plain, " ")
-        .fill(Role::Quiet, '─', view.width - taken(facts));
+        .fill(Role::Dimmed, '─', view.width - columns(facts));
     for (at, (role, fact)) in facts.iter().enumerate() {
-        line.put(Role::Quiet, if at == 0 { " " } else { " · " })
+        line.put(Role::Dimmed, if at == 0 { " " } else { " · " })
             .put(*role, fact);
     }
     line
@@ -80,16 +80,16 @@ pub(super) fn turn(conversation: &str, turn: &Record, spans: &[Record], view: Vi
             .put(Role::Failure, cut(failure, view.width - 2));
         lines.push(line);
     }
-    let heard = facts
-        .heard
+    let input = facts
+        .input
         .clone()
         .or_else(|| joined(spans, ServiceKind::Stt));
-    let said = facts
-        .said
+    let output = facts
+        .output
         .clone()
         .or_else(|| joined(spans, ServiceKind::Tts))
         .or_else(|| joined(spans, ServiceKind::Llm));
-    for (who, text) in [("user", heard), ("bot", said)] {
+    for (who, text) in [("user", input), ("bot", output)] {
         speech(who, text.as_deref(), view, &mut lines);
     }
     if !spans.is_empty() {
@@ -106,7 +106,7 @@ pub(super) fn turn(conversation: &str, turn: &Record, spans: &[Record], view: Vi
     lines
 }
 
-/// What the turn's services of one kind heard or said, in order.
+/// Joins the texts of the turn's services of one kind, in order.
 fn joined(spans: &[Record], kind: ServiceKind) -> Option<String> {
     let mut spans: Vec<_> = spans
         .iter()
@@ -141,7 +141,7 @@ fn speech(who: &str, text: Option<&str>, view: View, lines: &mut Vec<Line>) {
     }
 }
 
-/// The parts of the latency as one bar, and below it what they are.
+/// Draws the latency parts as one bar with a legend below.
 fn latency(facts: &TurnFacts, view: View) -> Vec<Line> {
     let parts: Vec<(&str, f64)> = facts
         .latency
@@ -167,8 +167,8 @@ fn latency(facts: &TurnFacts, view: View) -> Vec<Line> {
     let shares = shares(&lengths, view.width - view.left - 18);
     let mut legend = Vec::new();
     for (at, ((part, length), share)) in parts.into_iter().zip(shares).enumerate() {
-        let (role, name) = named(part);
-        // Colours tell the parts apart, or else shades do.
+        let (role, name) = part_style(part);
+        // Without colour, shades distinguish the parts.
         let shade = ["█", "▓", "▒", "░"][at % 4];
         let (glyph, key) = if view.colour {
             ("▄", "■")
@@ -193,7 +193,7 @@ fn latency(facts: &TurnFacts, view: View) -> Vec<Line> {
             let start = line.width();
             line.put(*role, *key)
                 .put(Role::Plain, " ")
-                .put(Role::Quiet, name);
+                .put(Role::Dimmed, name);
             line.put_right(Role::Plain, length, start + item_columns)
                 .pad(start + item_columns + 3);
         }
@@ -202,20 +202,20 @@ fn latency(facts: &TurnFacts, view: View) -> Vec<Line> {
     lines
 }
 
-/// A part's colour, that of the service it waits for, and its name in few letters.
-fn named(part: &str) -> (Role, String) {
+/// Returns a part's colour, that of the service it waits for, and its short name.
+fn part_style(part: &str) -> (Role, String) {
     let (role, name) = match part {
         "endpointing_wait" => (Role::Waiting, "endpointing"),
-        "transcription" => (Role::Hearing, "transcription"),
-        "turn_detection" => (Role::Deciding, "turn detection"),
+        "transcription" => (Role::Stt, "transcription"),
+        "turn_detection" => (Role::TurnDetection, "turn detection"),
         "first_request" => (Role::Waiting, "first request"),
-        "llm_inference" => (Role::Thinking, "llm inference"),
-        "llm_tool_call" => (Role::Composing, "llm tool call"),
-        "function_handler" => (Role::Acting, "function"),
-        "sentence_aggregation" => (Role::Composing, "aggregation"),
-        "speech_synthesis" => (Role::Speaking, "synthesis"),
-        "output_transport" => (Role::Sending, "transport"),
-        "pipeline" => (Role::Quiet, "pipeline"),
+        "llm_inference" => (Role::Llm, "llm inference"),
+        "llm_tool_call" => (Role::LlmOutput, "llm tool call"),
+        "function_handler" => (Role::Tool, "function"),
+        "sentence_aggregation" => (Role::LlmOutput, "aggregation"),
+        "speech_synthesis" => (Role::Tts, "synthesis"),
+        "output_transport" => (Role::Transport, "transport"),
+        "pipeline" => (Role::Dimmed, "pipeline"),
         other => return (Role::Other, cut(&other.replace('_', " "), 20)),
     };
     (role, name.to_owned())

@@ -2,15 +2,15 @@ use std::borrow::Cow;
 
 use super::cut;
 
-/// A text that grows piece by piece and keeps no more than a limit of it.
+/// Text that arrives in pieces, of which at most a limit is kept.
 #[derive(Debug)]
-pub(crate) struct Gathered {
+pub(crate) struct TextBuffer {
     kept: String,
     missing: usize,
     limit: usize,
 }
 
-impl Gathered {
+impl TextBuffer {
     pub(super) fn new(limit: usize) -> Self {
         Self {
             kept: String::new(),
@@ -23,7 +23,7 @@ impl Gathered {
         self.kept.is_empty()
     }
 
-    /// Bytes that were pushed.
+    /// Returns the number of bytes pushed.
     pub(crate) fn len(&self) -> usize {
         self.kept.len() + self.missing
     }
@@ -38,7 +38,7 @@ impl Gathered {
         self.missing += piece.len() - end;
     }
 
-    /// Like [`push`](Self::push), with a space between it and what is there unless there is one.
+    /// Like [`push`](Self::push), separated by a space from the text so far.
     pub(crate) fn push_sentence(&mut self, sentence: &str) {
         if !self.kept.is_empty()
             && !self.kept.ends_with(char::is_whitespace)
@@ -49,7 +49,7 @@ impl Gathered {
         self.push(sentence);
     }
 
-    /// All of it, or its beginning and a note that says how much is missing.
+    /// Returns the whole text, or its beginning and a note that says how much was cut.
     pub(crate) fn text(&self) -> Cow<'_, str> {
         match self.missing {
             0 => Cow::Borrowed(&self.kept),
