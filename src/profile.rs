@@ -80,4 +80,6 @@ impl Profile {
 }
 
 #[cfg(test)]
+mod properties;
+#[cfg(test)]
 mod tests;

@@ -103,14 +103,21 @@ fn text(object: &mut Map<String, Value>) -> Option<Part> {
     take_text(object, &["text", "content"]).map(Part::Text)
 }
 
-/// OpenAI's list of summaries, or the conventions' single text.
+/// OpenAI's lists of summaries and texts, or the conventions' single text.
 fn reasoning(mut object: Map<String, Value>) -> Vec<Part> {
-    if let Some(Value::Array(summary)) = object.get_mut("summary") {
-        let texts = std::mem::take(summary).into_iter().filter_map(|item| {
-            let mut item = into_object(item)?;
-            take_text(&mut item, &["text"]).map(Part::Reasoning)
-        });
-        return texts.collect();
+    if object.contains_key("summary") {
+        let texts = ["summary", "content"]
+            .iter()
+            .filter_map(|key| object.remove(*key))
+            .filter_map(|list| match list {
+                Value::Array(list) => Some(list),
+                _ => None,
+            });
+        return texts
+            .flatten()
+            .filter_map(into_object)
+            .filter_map(|mut item| take_text(&mut item, &["text"]).map(Part::Reasoning))
+            .collect();
     }
     match object.get("content") {
         Some(Value::String(_)) if object.len() == 2 => {

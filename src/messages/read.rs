@@ -147,6 +147,8 @@ fn message_list(list: Vec<Value>, role: &str) -> Option<(Vec<Message>, usize)> {
         match value {
             Value::String(text) if is_note(&text) => missing += 1,
             Value::String(text) => messages.push(Message::text(role, text)),
+            // OpenAI's reasoning is often encrypted, and then without a text.
+            Value::Object(object) if is_empty_reasoning(&object) => {}
             Value::Object(object) => {
                 let is_conventional = object.contains_key("parts") && !is_gemini(&object);
                 let message = message(object, role);
@@ -159,7 +161,19 @@ fn message_list(list: Vec<Value>, role: &str) -> Option<(Vec<Message>, usize)> {
             _ => {}
         }
     }
-    Some((messages, missing))
+    (!messages.is_empty() || missing > 0).then_some((messages, missing))
+}
+
+fn is_empty_reasoning(object: &Map<String, Value>) -> bool {
+    let is_empty = |key| {
+        object
+            .get(key)
+            .is_none_or(|list| list.as_array().is_none_or(Vec::is_empty))
+    };
+    object.get("type").and_then(Value::as_str) == Some("reasoning")
+        && object.contains_key("summary")
+        && is_empty("summary")
+        && is_empty("content")
 }
 
 /// Whether a message has Gemini's parts, which have no `type`.
@@ -262,6 +276,7 @@ fn message(mut object: Map<String, Value>, role: &str) -> Message {
     if let Some(Value::Object(mut audio)) = object.remove("audio") {
         read.extend(take_text(&mut audio, &["transcript"]).map(Part::Text));
     }
+    read.extend(take_text(&mut object, &["refusal"]).map(Part::Text));
     read.extend(take_text(&mut object, &[NOTE_KEY]).map(Part::Text));
     // OpenAI sends an empty text beside tool calls.
     if has_calls {
@@ -339,6 +354,9 @@ fn answer_list(list: Vec<Value>) -> Option<Vec<Message>> {
     }
     let is_of_items = all(|object| object.contains_key("type"));
     let (messages, _) = message_list(list, "assistant")?;
+    if messages.is_empty() {
+        return None;
+    }
     Some(if is_of_items {
         merged(messages)
     } else {

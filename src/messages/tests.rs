@@ -83,6 +83,7 @@ fn openai_response_items() {
     let input = json!([
         {"type": "message", "role": "user", "content": [{"type": "input_text", "text": "Weather?"}]},
         {"type": "reasoning", "summary": [{"type": "summary_text", "text": "Hm."}]},
+        {"type": "reasoning", "summary": [], "encrypted_content": "x"},
         {"type": "function_call", "call_id": "c1", "name": "weather", "arguments": "{}"},
         {"type": "function_call_output", "call_id": "c1", "output": "clear"},
     ]);
@@ -284,6 +285,17 @@ fn answers_in_every_form() {
     assert_eq!(
         answer(&json!([{"type": "text", "text": "Clear."}])),
         said("Clear.")
+    );
+}
+
+#[test]
+fn a_refusal_is_an_answer() {
+    assert_eq!(
+        answer(&json!({"choices": [{
+            "message": {"role": "assistant", "content": null, "refusal": "No."},
+            "finish_reason": "stop",
+        }]})),
+        said("No.")
     );
 }
 

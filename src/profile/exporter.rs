@@ -40,7 +40,11 @@ pub struct ConversationExporter<E> {
 impl<E: SpanExporter> ConversationExporter<E> {
     /// Passes translated spans on to `exporter`, with [`Profile::Default`].
     pub fn new(exporter: E) -> Self {
-        let profiles = Profiles::default();
+        Self::with_profiles(exporter, Profiles::default())
+    }
+
+    /// The same with the profiles and limits of the environment.
+    pub(crate) fn with_profiles(exporter: E, profiles: Profiles) -> Self {
         Self {
             exporter,
             translator: profiles.translator(),
@@ -73,10 +77,8 @@ impl<E: SpanExporter> ConversationExporter<E> {
         self.with(|profiles| profiles.with_max_value_bytes(bytes))
     }
 
-    fn with(mut self, change: impl FnOnce(Profiles) -> Profiles) -> Self {
-        self.profiles = change(self.profiles);
-        self.translator = self.profiles.translator();
-        self
+    fn with(self, change: impl FnOnce(Profiles) -> Profiles) -> Self {
+        Self::with_profiles(self.exporter, change(self.profiles))
     }
 }
 

@@ -166,18 +166,25 @@ fn spans_of_other_kinds_keep_input_and_tools() {
 }
 
 #[test]
-fn realtime_spans_have_messages_too() {
-    let span = span(
-        "realtime",
-        [
-            KeyValue::new("gen_ai.operation.name", "realtime"),
-            KeyValue::new("input", "Hello?"),
-            KeyValue::new("output", "Hi."),
-        ],
-    );
-    let exported = exported(Profile::Default, span);
-    assert!(text(&exported, "gen_ai.input.messages").is_some());
-    assert!(text(&exported, "gen_ai.output.messages").is_some());
+fn realtime_spans_are_given_what_the_user_said() {
+    for key in ["input", "transcript"] {
+        let span = span(
+            "realtime",
+            [
+                KeyValue::new("gen_ai.operation.name", "realtime"),
+                KeyValue::new(key, "Hello?"),
+                KeyValue::new("output", "Hi."),
+            ],
+        );
+        let exported = exported(Profile::OpenInference, span);
+        assert_eq!(
+            text(&exported, "gen_ai.input.messages").as_deref(),
+            Some(r#"[{"role":"user","parts":[{"type":"text","content":"Hello?"}]}]"#)
+        );
+        assert!(text(&exported, "gen_ai.output.messages").is_some());
+        assert_eq!(text(&exported, "input.value").as_deref(), Some("Hello?"));
+        assert_eq!(text(&exported, "transcript").is_some(), key == "transcript");
+    }
 }
 
 #[test]

@@ -1,8 +1,9 @@
 //! Applies profiles to finished spans.
 
 use std::borrow::Cow;
+use std::collections::HashSet;
 
-use opentelemetry::{KeyValue, Value};
+use opentelemetry::{Key, KeyValue, Value};
 use opentelemetry_sdk::trace::SpanData;
 
 use super::facts::{Added, Facts, Kind, value_of};
@@ -148,25 +149,35 @@ impl Translator {
 
 /// Adds attributes whose keys are not present yet. Backends nest dotted keys, so a key such as `input` and another below it
 /// such as `input.value` would hide each other: of such a pair only the longer is kept, which is the one that backends
-/// read.
+/// read. A program's own keys are dropped only if an added one is below them.
 fn merge(attributes: &mut Vec<KeyValue>, added: Vec<KeyValue>) {
+    let mut keys: HashSet<Key> = attributes.iter().map(|pair| pair.key.clone()).collect();
+    let mut prefixes: HashSet<String> = keys
+        .iter()
+        .flat_map(|key| dotted_prefixes(key.as_str()))
+        .map(str::to_owned)
+        .collect();
+    let mut hidden: HashSet<String> = HashSet::new();
     for pair in added {
-        let key = pair.key.as_str();
-        let is_there =
-            |there: &KeyValue| there.key == pair.key || is_above(key, there.key.as_str());
-        if attributes.iter().any(is_there) {
+        if prefixes.contains(pair.key.as_str()) || !keys.insert(pair.key.clone()) {
             continue;
         }
-        attributes.retain(|there| !is_above(there.key.as_str(), key));
+        for prefix in dotted_prefixes(pair.key.as_str()) {
+            prefixes.insert(prefix.to_owned());
+            if keys.contains(prefix) {
+                hidden.insert(prefix.to_owned());
+            }
+        }
         attributes.push(pair);
+    }
+    if !hidden.is_empty() {
+        attributes.retain(|pair| !hidden.contains(pair.key.as_str()));
     }
 }
 
-/// Whether a key is a dotted prefix of another: `input` is above `input.value`.
-fn is_above(key: &str, other: &str) -> bool {
-    other
-        .strip_prefix(key)
-        .is_some_and(|rest| rest.starts_with('.'))
+/// `a` and `a.b` of `a.b.c`.
+fn dotted_prefixes(key: &str) -> impl Iterator<Item = &str> {
+    key.match_indices('.').map(|(at, _)| &key[..at])
 }
 
 /// Released conventions say `cache_creation`, their development version says `cache_write`. Exports both.

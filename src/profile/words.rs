@@ -51,13 +51,17 @@ impl Words {
             attributes: &mut span.attributes,
             limit,
         };
-        words.convert_input(&mut record, with_pipecat);
+        words.convert_input(&mut record, kind, with_pipecat);
         words.convert_output(&mut record, otherwise);
         words
     }
 
-    fn convert_input(&mut self, record: &mut Record<'_>, with_pipecat: bool) {
-        let given = record.take(names::INPUT);
+    fn convert_input(&mut self, record: &mut Record<'_>, kind: Kind, with_pipecat: bool) {
+        // A speech-to-speech model is given what the user said.
+        let spoken = (kind == Kind::Realtime)
+            .then(|| text_of(record.attributes, names::TRANSCRIPT).map(owned))
+            .flatten();
+        let given = record.take(names::INPUT).or(spoken);
         let given_tools = record.take(TOOLS);
         // An empty request has no messages.
         let source = record.take(INPUT_MESSAGES).or_else(|| given.clone());
@@ -219,7 +223,9 @@ impl Record<'_> {
         self.put_value(key, text);
     }
 
+    /// Sets an attribute and replaces one of another type.
     fn put_value(&mut self, key: &'static str, value: impl Into<Value>) {
+        self.attributes.retain(|pair| pair.key.as_str() != key);
         self.attributes.push(KeyValue::new(key, value));
     }
 }
