@@ -12,6 +12,9 @@ const USUAL_ATTRIBUTES: usize = 18;
 /// From so many attributes on, keys are found through a map.
 const INDEXED_FROM: usize = 32;
 
+/// Where each key of a list is.
+struct Index(HashMap<Key, usize>);
+
 /// Attributes in the order in which their keys were first set. Past a bound there is no room for new keys.
 #[derive(Default)]
 pub(crate) struct AttributeList {
@@ -19,7 +22,7 @@ pub(crate) struct AttributeList {
     /// A bit for each key: where a new key's bit is free, there is no need to search.
     seen: u64,
     /// Where each key is, of a list too long to be searched.
-    index: Option<HashMap<Key, usize>>,
+    index: Option<Box<Index>>,
     dropped: u32,
 }
 
@@ -60,12 +63,12 @@ impl AttributeList {
             None => {
                 self.seen |= bit(attribute.key.as_str());
                 if let Some(index) = &mut self.index {
-                    index.insert(attribute.key.clone(), self.list.len());
+                    index.0.insert(attribute.key.clone(), self.list.len());
                 }
                 self.list.push(attribute);
                 if self.index.is_none() && self.list.len() >= INDEXED_FROM {
                     let keys = self.list.iter().map(|attribute| attribute.key.clone());
-                    self.index = Some(keys.zip(0..).collect());
+                    self.index = Some(Box::new(Index(keys.zip(0..).collect())));
                 }
             }
         }
@@ -76,8 +79,8 @@ impl AttributeList {
         if let Some(at) = self.position(key) {
             self.list.remove(at);
             if let Some(index) = &mut self.index {
-                index.retain(|_, place| *place != at);
-                for place in index.values_mut().filter(|place| **place > at) {
+                index.0.retain(|_, place| *place != at);
+                for place in index.0.values_mut().filter(|place| **place > at) {
                     *place -= 1;
                 }
             }
@@ -89,7 +92,7 @@ impl AttributeList {
             return None;
         }
         match &self.index {
-            Some(index) => index.get(key).copied(),
+            Some(index) => index.0.get(key).copied(),
             None => {
                 let mut list = self.list.iter();
                 list.position(|attribute| attribute.key.as_str() == key)

@@ -132,18 +132,21 @@ impl ConversationProcessor {
     }
 
     /// Exports a span of the layer. `bounds` are what all its attributes keep to, where that is certain.
+    // Span data is large: each call that is not inlined copies it once more.
+    #[inline]
     pub(crate) fn export(
         &self,
         span: SpanData,
         bounds: Option<Bounds>,
         pending: Option<&PendingTurn>,
     ) {
-        let span = match pending {
-            Some(pending) => pending.submit(span),
-            None => Some(span),
-        };
-        if let Some(span) = span {
-            self.read().export(span, bounds);
+        match pending {
+            None => self.read().export(span, bounds),
+            Some(pending) => {
+                if let Some(span) = pending.submit(span) {
+                    self.read().export(span, bounds);
+                }
+            }
         }
     }
 
@@ -180,9 +183,29 @@ impl ConversationProcessor {
         }
     }
 
-    #[cold]
     fn is_ending_root(&self, id: SpanId) -> bool {
         lock(&self.0.ending_roots).contains(&id)
+    }
+
+    /// Exports a span of the provider while roots end or spans wait to be corrected.
+    #[cold]
+    fn end_special(&self, mut span: SpanData) {
+        let id = span.span_context.span_id();
+        if self.is_ending_root(id) {
+            let inner = self.read();
+            span.end_time = span.end_time.max(span.start_time);
+            mend_keys(&mut span);
+            inner.content.apply_to_events_and_links(&mut span);
+            return inner.pass_on(span);
+        }
+        match self.take_correction(id) {
+            Some(Correction::Pending(pending)) => self.export(span, None, Some(&pending)),
+            Some(Correction::Marks(marks)) => {
+                marks.replace(&mut span.attributes);
+                self.read().export(span, None);
+            }
+            None => self.read().export(span, None),
+        }
     }
 
     /// Marks an open span of the provider as another conversation's when it ends.
@@ -293,25 +316,15 @@ impl SpanProcessor for ConversationProcessor {
     }
 
     #[inline]
-    fn on_end(&self, mut span: SpanData) {
-        let id = span.span_context.span_id();
-        if self.0.ending_root_count.load(Ordering::Relaxed) != 0 && self.is_ending_root(id) {
-            let inner = self.read();
-            span.end_time = span.end_time.max(span.start_time);
-            mend_keys(&mut span);
-            inner.content.apply_to_events_and_links(&mut span);
-            return inner.pass_on(span);
+    fn on_end(&self, span: SpanData) {
+        let shared = &*self.0;
+        let is_special = shared.ending_root_count.load(Ordering::Relaxed) != 0
+            || shared.correction_count.load(Ordering::Relaxed) != 0;
+        if is_special {
+            self.end_special(span);
+        } else {
+            self.read().export(span, None);
         }
-        if self.0.correction_count.load(Ordering::Relaxed) != 0 {
-            match self.take_correction(id) {
-                Some(Correction::Pending(pending)) => {
-                    return self.export(span, None, Some(&pending));
-                }
-                Some(Correction::Marks(marks)) => marks.replace(&mut span.attributes),
-                None => {}
-            }
-        }
-        self.read().export(span, None);
     }
 
     fn force_flush(&self) -> OTelSdkResult {
