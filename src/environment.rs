@@ -4,8 +4,10 @@
 //! settings can stand in front of it and tests need none. An empty value counts as unset, as OpenTelemetry has it.
 
 mod endpoint;
+mod forms;
 mod headers;
 mod langfuse;
+mod limits;
 mod otlp;
 #[cfg(feature = "http")]
 mod proxy;
@@ -17,14 +19,15 @@ use opentelemetry_sdk::{Resource, trace::Sampler};
 
 use crate::{
     TraceMode,
-    export::Limits,
     profile::{Profile, Profiles},
 };
 
+pub use forms::Protocol;
+pub(crate) use forms::{ENDPOINT, HEADERS, PROTOCOL};
+pub(crate) use limits::Limits;
 #[cfg(feature = "otlp")]
 pub(crate) use otlp::Connection;
-pub use otlp::Protocol;
-pub(crate) use otlp::{ENDPOINT, HEADERS, Otlp, PROTOCOL};
+pub(crate) use otlp::Otlp;
 #[cfg(any(feature = "tls", feature = "tls-ring", feature = "tls-native"))]
 #[cfg(feature = "otlp")]
 pub(crate) use otlp::{Identity, PemFile};

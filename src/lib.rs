@@ -117,6 +117,8 @@ mod latency;
 mod layer;
 mod messages;
 pub mod names;
+#[cfg(any(feature = "console", feature = "http"))]
+mod otlp_json;
 mod profile;
 mod recording;
 mod reentrancy;
@@ -127,6 +129,8 @@ mod silence;
 mod spans;
 #[cfg(feature = "setup")]
 mod telemetry;
+#[cfg(feature = "setup")]
+mod terminal;
 mod timer;
 mod turns;
 

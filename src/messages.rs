@@ -4,6 +4,7 @@
 //! Pure functions. Time and memory are linear in the length of the text, for any text, and none of them panics.
 
 mod chat;
+mod elements;
 mod limit;
 mod part;
 mod read;

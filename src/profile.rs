@@ -5,6 +5,7 @@ mod display;
 mod exporter;
 mod facts;
 mod first_inputs;
+mod kind;
 mod langfuse;
 mod langsmith;
 mod openinference;

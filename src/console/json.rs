@@ -10,7 +10,7 @@ use opentelemetry_sdk::error::{OTelSdkError, OTelSdkResult};
 use opentelemetry_sdk::trace::{SpanData, SpanExporter};
 
 use super::output::Output;
-use crate::export::to_json;
+use crate::otlp_json::to_vec;
 
 /// Writes every batch of spans as one line of [OTLP/JSON]: an `ExportTraceServiceRequest` as a collector's file receiver
 /// reads it, and as `jq` does.
@@ -50,7 +50,7 @@ impl JsonLinesExporter {
 
     fn line(&self, batch: Vec<SpanData>) -> serde_json::Result<Vec<u8>> {
         let resource_spans = group_spans_by_resource_and_scope(batch, &self.resource);
-        let mut line = to_json(ExportTraceServiceRequest { resource_spans })?;
+        let mut line = to_vec(ExportTraceServiceRequest { resource_spans })?;
         line.push(b'\n');
         Ok(line)
     }

@@ -19,7 +19,7 @@ use opentelemetry_sdk::Resource;
 use opentelemetry_sdk::error::{OTelSdkError, OTelSdkResult};
 use opentelemetry_sdk::trace::{SpanData, SpanExporter};
 
-use crate::export::terminal::{Escaping, needs_escaping};
+use crate::terminal::{Escaping, needs_escaping};
 
 /// Writes every span and its attributes to standard output, as [`opentelemetry_stdout`] lays them out. Characters that a
 /// terminal would act on are escaped: `\u{1b}`.

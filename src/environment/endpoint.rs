@@ -9,7 +9,7 @@ use http::Uri;
 
 use super::{
     SetupError, Variables,
-    otlp::{ENDPOINT, Protocol, form},
+    forms::{ENDPOINT, Protocol, form},
 };
 
 /// Reads the endpoint: what to show and to choose a profile by, and the same parsed.

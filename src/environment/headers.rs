@@ -4,7 +4,7 @@ use http::{HeaderMap, HeaderName, HeaderValue};
 
 use super::{
     SetupError, Variables,
-    otlp::{HEADERS, Protocol, form},
+    forms::{HEADERS, Protocol, form},
     resource::key_and_value,
 };
 

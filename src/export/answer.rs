@@ -3,7 +3,7 @@
 #[cfg(feature = "http")]
 use std::time::{Duration, SystemTime};
 
-use super::terminal::is_unsafe;
+use crate::terminal::is_unsafe;
 
 /// The words of a server, fit for one line of a log.
 pub(crate) fn words(bytes: &[u8]) -> String {

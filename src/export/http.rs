@@ -36,7 +36,6 @@ use prost::Message as _;
 use super::{
     Answer, Sink, USER_AGENT,
     answer::{causes, partial, retry_after, words},
-    json,
     tls::{self, Application, Tls},
     transport::Transport,
 };
@@ -190,7 +189,7 @@ impl Client {
         let plain = if self.json {
             let request = ExportTraceServiceRequest::decode(protobuf)
                 .map_err(|error| format!("spans cannot be written as JSON: {error}"))?;
-            json::to_vec(request)
+            crate::otlp_json::to_vec(request)
                 .map_err(|error| format!("spans cannot be written as JSON: {error}"))?
                 .into()
         } else {

@@ -14,13 +14,10 @@ mod exporter;
 mod grpc;
 #[cfg(feature = "http")]
 mod http;
-#[cfg(any(feature = "console", feature = "http"))]
-mod json;
 mod processor;
 mod queue;
 mod report;
 mod size;
-pub(crate) mod terminal;
 #[cfg(any(feature = "grpc", feature = "http"))]
 mod tls;
 #[cfg(feature = "http")]
@@ -33,12 +30,10 @@ pub(crate) use exporter::ExporterSink;
 pub(crate) use grpc::GrpcSink;
 #[cfg(feature = "http")]
 pub(crate) use http::HttpSink;
-#[cfg(feature = "console")]
-pub(crate) use json::to_vec as to_json;
 pub(crate) use processor::Delivery;
 pub use queue::Delivered;
 pub(crate) use report::Reporter;
-pub(crate) use worker::{Limits, Worker};
+pub(crate) use worker::Worker;
 
 use std::time::Duration;
 

@@ -145,7 +145,8 @@ fn verdict(problems: Vec<String>) -> Result<(), String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::export::{Answer, Limits, Reporter, Sink};
+    use crate::environment::Limits;
+    use crate::export::{Answer, Reporter, Sink};
 
     /// Takes for ever.
     struct Endless;

@@ -9,7 +9,8 @@ use std::{
 use opentelemetry_sdk::trace::SpanData;
 use tokio::sync::Notify;
 
-use super::{Limits, deadline::deadline, size};
+use super::{deadline::deadline, size};
+use crate::environment::Limits;
 
 /// What has become of the spans that were sent to one destination, since the program started.
 ///

@@ -18,6 +18,7 @@ use super::{
     deadline::{deadline, left},
     queue::{Next, Queue},
 };
+use crate::environment::Limits;
 use crate::silence::silence_this_thread;
 
 /// How long before the end of the program the last attempt is made, whatever the destination said about when.
@@ -28,36 +29,6 @@ const LONGEST_WAIT_AT_THE_END: Duration = Duration::from_millis(500);
 
 /// Between a panic and the next batch, so that an exporter that always panics does not keep a core busy.
 const RESTART_PAUSE: Duration = Duration::from_millis(100);
-
-/// The bounds of one destination.
-#[derive(Debug, Clone)]
-pub(crate) struct Limits {
-    /// Spans in the queue and under way together.
-    pub(crate) queue_spans: usize,
-    /// Their memory, as [`size`](super::size) estimates it.
-    pub(crate) queue_bytes: usize,
-    /// Spans in one request.
-    pub(crate) batch_spans: usize,
-    /// Their memory. A collector takes gRPC messages of up to 4 MiB unless told otherwise.
-    pub(crate) batch_bytes: usize,
-    /// How long the first span of a batch waits for more to come.
-    pub(crate) delay: Duration,
-    /// How long a batch is retried.
-    pub(crate) give_up_after: Duration,
-}
-
-impl Default for Limits {
-    fn default() -> Self {
-        Self {
-            queue_spans: 65_536,
-            queue_bytes: 64 << 20,
-            batch_spans: 512,
-            batch_bytes: 2 << 20,
-            delay: Duration::from_millis(500),
-            give_up_after: Duration::from_secs(120),
-        }
-    }
-}
 
 /// The program's end of a destination.
 #[derive(Debug, Clone)]

@@ -1,8 +1,9 @@
 //! Reads what a service recorded as its request or answer: message lists of OpenAI (both APIs), Anthropic and Gemini,
 //! their whole requests and responses, the conventions' own form, or plain text.
 
-use serde_json::{Deserializer, Map, Value};
+use serde_json::{Map, Value};
 
+use super::elements::whole_elements;
 use super::part::{NOTE_KEY, call, into_object, is_part, part, parts, response, take_text};
 use super::{Message, Part, tools};
 
@@ -112,23 +113,6 @@ fn ends_in_note(text: &str) -> bool {
 
 fn is_note(text: &str) -> bool {
     text.starts_with("… [") && ends_in_note(text)
-}
-
-/// The complete elements of a list that may be cut off; `rest` is what follows its opening bracket.
-pub(super) fn whole_elements(mut rest: &str) -> Vec<Value> {
-    let mut elements = Vec::new();
-    loop {
-        rest = rest.trim_start_matches(|c: char| c.is_ascii_whitespace() || c == ',');
-        let mut stream = Deserializer::from_str(rest).into_iter::<Value>();
-        let Some(Ok(element)) = stream.next() else {
-            return elements;
-        };
-        elements.push(element);
-        match rest.get(stream.byte_offset()..) {
-            Some(after) if after.len() < rest.len() => rest = after,
-            _ => return elements,
-        }
-    }
 }
 
 /// Reads a list of messages; also returns the number of notes about cut messages. `None` if it is another kind of list.

@@ -2,8 +2,8 @@
 
 use serde_json::{Map, Value, json};
 
+use super::elements::whole_elements;
 use super::part::into_object;
-use super::read::whole_elements;
 
 /// Reads a list of tools; of a list that was cut off, the complete ones. `None` if the text is not a list of tools.
 pub(crate) fn definitions(text: &str) -> Option<Vec<Value>> {

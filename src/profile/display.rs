@@ -3,7 +3,7 @@
 use opentelemetry::Value;
 use opentelemetry_sdk::trace::SpanData;
 
-use super::facts::{Kind, text_of, value_of};
+use super::kind::{Kind, text_of, value_of};
 use crate::names;
 
 /// The display name of a span with one of the contract's names; `None` for names that the program chose.

@@ -5,67 +5,9 @@ use std::time::{Duration, SystemTime};
 use opentelemetry::{Array, Key, KeyValue, StringValue, Value, trace::SpanId};
 use opentelemetry_sdk::trace::SpanData;
 
+use super::kind::{Kind, value_of};
 use super::words::Words;
 use crate::names;
-
-/// The kind of a span.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Kind {
-    Conversation,
-    Turn,
-    Stt,
-    Llm,
-    Tts,
-    Tool,
-    Agent,
-    Realtime,
-    /// A span of the program's own.
-    Other,
-}
-
-impl Kind {
-    /// Decided by `gen_ai.operation.name` and the contract's aliases, else by attributes that only turns and
-    /// conversations have.
-    pub(super) fn of(attributes: &[KeyValue]) -> Self {
-        match text_of(attributes, names::GEN_AI_OPERATION_NAME) {
-            Some("stt" | "speech_to_text" | "transcription") => Self::Stt,
-            Some("chat" | "text_completion" | "generate_content" | "llm") => Self::Llm,
-            Some("tts" | "text_to_speech" | "audio_generation") => Self::Tts,
-            Some("execute_tool" | "tool") => Self::Tool,
-            Some("realtime") => Self::Realtime,
-            Some("invoke_agent") => Self::Agent,
-            _ if value_of(attributes, names::TURN_TYPE).is_some() => Self::Turn,
-            _ if value_of(attributes, names::CONVERSATION_TYPE).is_some() => Self::Conversation,
-            _ => Self::Other,
-        }
-    }
-
-    /// Whether spans of this kind record messages and tools.
-    pub(super) fn has_messages(self) -> bool {
-        matches!(self, Self::Llm | Self::Realtime | Self::Agent)
-    }
-
-    /// Whether spans of this kind are a model's request, with usage and cost of their own.
-    pub(super) fn is_model(self) -> bool {
-        matches!(self, Self::Stt | Self::Llm | Self::Tts | Self::Realtime)
-    }
-}
-
-/// The value of an attribute; of a repeated key, the last one.
-pub(super) fn value_of<'a>(attributes: &'a [KeyValue], key: &str) -> Option<&'a Value> {
-    attributes
-        .iter()
-        .rev()
-        .find(|pair| pair.key.as_str() == key)
-        .map(|pair| &pair.value)
-}
-
-pub(super) fn text_of<'a>(attributes: &'a [KeyValue], key: &str) -> Option<&'a str> {
-    match value_of(attributes, key)? {
-        Value::String(text) => Some(text.as_str()),
-        _ => None,
-    }
-}
 
 /// What profiles translate.
 pub(super) struct Facts<'a> {

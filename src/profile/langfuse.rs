@@ -5,7 +5,8 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use opentelemetry::StringValue;
 use serde_json::{Map, json};
 
-use super::facts::{Added, Facts, Kind};
+use super::facts::{Added, Facts};
+use super::kind::Kind;
 use crate::messages::Shape;
 use crate::names;
 

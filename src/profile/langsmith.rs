@@ -3,7 +3,8 @@
 use opentelemetry::StringValue;
 use serde_json::{Map, Value, json};
 
-use super::facts::{Added, Facts, Kind};
+use super::facts::{Added, Facts};
+use super::kind::Kind;
 use crate::messages::{Message, Part, Shape, chat_messages};
 use crate::names;
 

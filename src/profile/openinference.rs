@@ -3,7 +3,8 @@
 use opentelemetry::{Array, StringValue, Value as Attribute};
 use serde_json::{Map, Value};
 
-use super::facts::{Added, Facts, Kind};
+use super::facts::{Added, Facts};
+use super::kind::Kind;
 use crate::messages::{Message, Part, chat_definition};
 use crate::names;
 

@@ -2,7 +2,8 @@
 
 use opentelemetry::KeyValue;
 
-use super::facts::{Added, Facts, Kind};
+use super::facts::{Added, Facts};
+use super::kind::Kind;
 use crate::names;
 
 pub(super) fn translate(facts: &Facts<'_>, add: &mut Added) {

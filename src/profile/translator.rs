@@ -6,8 +6,9 @@ use std::collections::HashSet;
 use opentelemetry::{Key, KeyValue, Value};
 use opentelemetry_sdk::trace::SpanData;
 
-use super::facts::{Added, Facts, Kind, value_of};
+use super::facts::{Added, Facts};
 use super::first_inputs::FirstInputs;
+use super::kind::{Kind, value_of};
 use super::words::Words;
 use super::{Profile, display, langfuse, langsmith, openinference, opik};
 use crate::{ContentPolicy, TraceMode, names};

@@ -4,7 +4,7 @@ use opentelemetry::trace::Status;
 use opentelemetry::{Array, KeyValue, StringValue, Value};
 use opentelemetry_sdk::trace::SpanData;
 
-use super::facts::{Kind, text_of, value_of};
+use super::kind::{Kind, text_of, value_of};
 use crate::messages::{self, Limited, Message, Part, Shape};
 use crate::{ContentPolicy, names};
 

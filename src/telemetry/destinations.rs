@@ -6,12 +6,12 @@ use opentelemetry_sdk::trace::SpanExporter;
 
 #[cfg(any(feature = "grpc", feature = "http"))]
 use crate::environment::{Otlp, Protocol};
+#[cfg(feature = "console")]
+use crate::{environment::Limits, profile::Profiles};
 use crate::{
     environment::{Console, Settings, SetupError},
     export::{ExporterSink, Reporter, Worker},
 };
-#[cfg(feature = "console")]
-use crate::{export::Limits, profile::Profiles};
 
 /// Starts the workers that the settings ask for.
 pub(super) fn start(settings: &Settings, reporter: &Reporter) -> Result<Vec<Worker>, SetupError> {

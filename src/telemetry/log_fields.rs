@@ -10,7 +10,7 @@ use tracing::field::{Field, Visit};
 use tracing_subscriber::field::RecordFields;
 use tracing_subscriber::fmt::{FormatFields, format::Writer};
 
-use crate::{ContentPolicy, export::terminal::Escaping};
+use crate::{ContentPolicy, terminal::Escaping};
 
 /// Writes `message name=value name=value`.
 ///

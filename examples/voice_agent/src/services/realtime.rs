@@ -434,7 +434,7 @@ impl Session {
             return;
         }
         if kind == "response.created" {
-            if event["response"]["metadata"]["number"] == answer.number.to_string() {
+            if event["response"]["metadata"]["number"].as_str() == Some(&*answer.number.to_string()) {
                 answer.id = Some(text(&event["response"]["id"]));
             }
             return;
