@@ -9,6 +9,7 @@ use opentelemetry::trace::{Event, Status};
 use opentelemetry::{Array, KeyValue, StringValue, Value};
 use opentelemetry_sdk::trace::SpanData;
 
+mod allowed;
 mod buffer;
 mod cut;
 
@@ -46,6 +47,8 @@ type Redaction = Arc<dyn Fn(&str, &str) -> Option<String> + Send + Sync>;
 ///   `turn.input`, `turn.output`, `gen_ai.system_instructions`, `gen_ai.input.messages`,
 ///   `gen_ai.output.messages`, `gen_ai.tool.call.arguments`, `gen_ai.tool.call.result`,
 ///   `exception.message`, `exception.stacktrace` and their equivalents in other conventions;
+/// - any other text under a key that is not known to carry none (such as names of models, methods, hosts, ids) and that
+///   the program has not [named](Self::with_allowed_keys); numbers and booleans are kept;
 /// - the description of an error status, which often quotes the request; the status itself and
 ///   `error.type` are kept;
 /// - the message and the string fields of log events inside a span; their level, target and source
@@ -55,12 +58,13 @@ pub struct ContentPolicy {
     capture: bool,
     max_value_bytes: usize,
     redaction: Option<Redaction>,
+    /// Keys of the program's whose text is no content.
+    named: Arc<[String]>,
 }
 
 /// The limits that the values of a span already satisfy.
 #[derive(Clone, Copy)]
 pub(crate) struct Bounds {
-    capture: bool,
     max_value_bytes: usize,
 }
 
@@ -70,6 +74,7 @@ impl Default for ContentPolicy {
             capture: true,
             max_value_bytes: 64 * 1024,
             redaction: None,
+            named: Arc::default(),
         }
     }
 }
@@ -80,6 +85,7 @@ impl fmt::Debug for ContentPolicy {
             .field("capture", &self.capture)
             .field("max_value_bytes", &self.max_value_bytes)
             .field("redaction", &self.redaction.is_some())
+            .field("named", &self.named)
             .finish()
     }
 }
@@ -121,6 +127,14 @@ impl ContentPolicy {
         self
     }
 
+    /// Names attributes of the program's own whose text is exported with capture off too, such as a tenant or a version.
+    /// Default: none.
+    #[must_use]
+    pub fn with_allowed_keys<K: Into<String>>(mut self, keys: impl IntoIterator<Item = K>) -> Self {
+        self.named = keys.into_iter().map(Into::into).collect();
+        self
+    }
+
     pub(crate) fn max_value_bytes(&self) -> usize {
         self.max_value_bytes
     }
@@ -135,7 +149,22 @@ impl ContentPolicy {
         TextBuffer::new(self.max_value_bytes)
     }
 
-    /// Returns whether a value under `key` may be read and kept.
+    /// Returns whether a text under `key` may be exported.
+    pub(crate) fn admits_text(&self, key: &str) -> bool {
+        self.capture || !is_content(key) && allowed::is_allowed(key, &self.named)
+    }
+
+    /// Returns whether an attribute may be exported.
+    fn keeps(&self, attribute: &KeyValue) -> bool {
+        let key = attribute.key.as_str();
+        match attribute.value {
+            Value::String(_) | Value::Array(Array::String(_)) => self.admits_text(key),
+            _ => self.admits(key),
+        }
+    }
+
+    /// Returns whether a value under `key` may be read and kept, unless it is a text that
+    /// [`admits_text`](Self::admits_text) excludes.
     pub(crate) fn admits(&self, key: &str) -> bool {
         self.capture || !is_content(key)
     }
@@ -180,7 +209,6 @@ impl ContentPolicy {
     /// Returns the limits that every value admitted by the policy satisfies.
     pub(crate) fn bounds(&self) -> Bounds {
         Bounds {
-            capture: self.capture,
             max_value_bytes: self.max_value_bytes,
         }
     }
@@ -188,7 +216,7 @@ impl ContentPolicy {
     /// Returns whether the policy keeps every value unchanged that satisfies `bounds`.
     pub(crate) fn passes_all(&self, bounds: Bounds) -> bool {
         self.redaction.is_none()
-            && (self.capture || !bounds.capture)
+            && self.capture
             && bounds.max_value_bytes <= self.max_value_bytes
     }
 
@@ -201,7 +229,7 @@ impl ContentPolicy {
     /// Applies the policy to the attributes and the status of a root span.
     pub(crate) fn apply_to_root(&self, attributes: &mut Vec<KeyValue>, status: &mut Status) {
         if !self.capture {
-            attributes.retain(|kv| !is_content(kv.key.as_str()));
+            attributes.retain(|attribute| self.keeps(attribute));
         }
         self.apply_to_attributes(attributes);
         if let Status::Error { description } = status {
@@ -226,7 +254,7 @@ impl ContentPolicy {
         }
         for link in &mut span.links.links {
             if !self.capture {
-                link.attributes.retain(|kv| !is_content(kv.key.as_str()));
+                link.attributes.retain(|attribute| self.keeps(attribute));
             }
             self.apply_to_attributes(&mut link.attributes);
         }

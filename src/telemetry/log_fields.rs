@@ -58,7 +58,7 @@ impl Visitor<'_, '_> {
     }
 
     fn write_text(&mut self, field: &Field, value: fmt::Arguments<'_>) {
-        if field.name() == "message" || self.content.admits(field.name()) {
+        if field.name() == "message" || self.content.admits_text(field.name()) {
             self.write(field, value);
         }
     }
