@@ -145,6 +145,7 @@ class Screenshots:
 def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("--screenshots", type=pathlib.Path, help="a directory: three moments, on a desk and on a phone, light and dark")
+    parser.add_argument("--realtime", action="store_true", help="by speech-to-speech")
     parser.add_argument("program", nargs="?", default="target/debug/voice_agent")
     given = parser.parse_args()
     chromium = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
@@ -160,7 +161,7 @@ def main():
         # Keys of the machine's would lead to the providers: this is about the page.
         environment = {k: v for k, v in os.environ.items() if not k.endswith("_API_KEY") and not k.startswith("OTEL_")}
         agent = subprocess.Popen(
-            [os.path.abspath(given.program), "--serve", "127.0.0.1:0", "--fault", "none"],
+            [os.path.abspath(given.program), "--serve", "127.0.0.1:0", "--fault", "none", *["--realtime"] * given.realtime],
             stdout=subprocess.DEVNULL,
             stderr=subprocess.PIPE,
             text=True,
@@ -191,7 +192,7 @@ def main():
             browser.wait("long answer", f"{state} === 'Speaking' && /old town/.test({now})", 40)
             time.sleep(2)  # As long as somebody listens before they interrupt.
             browser.press("Sorry to interrupt")
-            browser.wait("words that nobody heard", "/dinner/.test(document.querySelector('#turns s')?.textContent)", 40)
+            browser.wait("words that nobody heard", "/museum/.test(document.querySelector('#turns s')?.textContent)", 40)
             shots.take("interrupted")
             browser.wait("answer to the interruption", f"/river at sunset/.test({now}) && {state} === 'Listening'", 40)
             browser.press("That is all")

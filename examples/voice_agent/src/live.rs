@@ -86,7 +86,8 @@ impl<S: Subscriber + for<'a> LookupSpan<'a>> Layer<S> for Live {
         record.record(&mut fields);
         for name in WORDS {
             if let Some(words) = fields.get(name) {
-                let message = json!({"type": "words", "service": service, "words": words});
+                let message =
+                    json!({"type": "words", "service": service, "field": name, "words": words});
                 self.send(&scope.conversation, message);
             }
         }
@@ -186,7 +187,7 @@ mod tests {
             json!({"type": "event", "event": "vad_user_stopped_speaking", "service": null, "stop_secs": 0.25, "at": null}),
             json!({"type": "started", "service": "llm", "at": null}),
             json!({"type": "event", "event": "first_byte", "service": "llm", "at": null}),
-            json!({"type": "words", "service": "llm", "words": "Hello.", "at": null}),
+            json!({"type": "words", "service": "llm", "field": "output", "words": "Hello.", "at": null}),
         ];
         let expected = expected.map(|json| ("c1".to_owned(), json));
         assert_eq!(updates(true), expected);

@@ -434,7 +434,8 @@ impl Session {
             return;
         }
         if kind == "response.created" {
-            if event["response"]["metadata"]["number"].as_str() == Some(&*answer.number.to_string()) {
+            let number = answer.number.to_string();
+            if event["response"]["metadata"]["number"] == number.as_str() {
                 answer.id = Some(text(&event["response"]["id"]));
             }
             return;
