@@ -74,10 +74,15 @@ struct Shared {
     calls: AtomicU64,
 }
 
-/// What the page tells the user: who is stood in for, and what can be said to them.
+/// What the page says of the service that hears: the phrases there are recordings of, and whether it understands others.
 async fn about(State(shared): State<Arc<Shared>>) -> Json<Value> {
     let phrases = caller::script().map(|line| line.says);
-    Json(json!({"phrases": phrases, "stood_in": shared.served.stood_in}))
+    let served = &shared.served;
+    let hears = match served.agent.realtime {
+        Some(_) => "OPENAI_API_KEY",
+        None => "DEEPGRAM_API_KEY",
+    };
+    Json(json!({"phrases": phrases, "no_others": served.stood_in.contains(&hears)}))
 }
 
 /// The recording of a phrase.
@@ -238,6 +243,12 @@ fn message(playback: &Playback) -> Message {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::pace::Pace;
+    use crate::services::Patience;
+    use crate::stand_in::{Behaviour, Delays, StandIns};
+    use crate::tests::Collected;
+    use tokio_tungstenite::tungstenite;
+    use tokio_tungstenite::tungstenite::client::IntoClientRequest;
 
     fn headers(host: &str, origin: Option<&str>) -> HeaderMap {
         let mut headers = HeaderMap::new();
@@ -260,6 +271,69 @@ mod tests {
         }
         for origin in ["http://evil.example", "http://127.0.0.1:8081", "null", ""] {
             assert!(is_foreign(&headers(host, Some(origin))), "{origin}");
+        }
+    }
+
+    #[tokio::test]
+    async fn page_of_another_site_gets_no_call() {
+        let (_collected, _installed) = Collected::install();
+        let stand_ins = StandIns::start(Behaviour {
+            seed: 1,
+            pace: Pace::times(1.0),
+            delays: Delays::default(),
+            faults: Vec::new(),
+        })
+        .await
+        .unwrap();
+        let served = Served {
+            agent: Agent {
+                http: crate::http_client().unwrap(),
+                deepgram: stand_ins.deepgram(),
+                openai: stand_ins.openai(),
+                cartesia: stand_ins.cartesia(),
+                weather: stand_ins.weather(),
+                realtime: None,
+                patience: Patience::default(),
+                pace: Pace::times(1.0),
+            },
+            updates: broadcast::Sender::new(16),
+            record: None,
+            stood_in: vec!["DEEPGRAM_API_KEY"],
+        };
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        tokio::spawn(serve(listener, served));
+        for (origin, status) in [
+            (format!("http://{address}"), 101),
+            ("http://evil.example".to_owned(), 403),
+        ] {
+            let mut request = format!("ws://{address}/call")
+                .into_client_request()
+                .unwrap();
+            request
+                .headers_mut()
+                .insert(ORIGIN, origin.parse().unwrap());
+            let answered = match tokio_tungstenite::connect_async(request).await {
+                Ok((_, answer)) => answer.status(),
+                Err(tungstenite::Error::Http(answer)) => answer.status(),
+                Err(error) => panic!("{error}"),
+            };
+            assert_eq!(answered, status, "{origin}");
+        }
+        let http = crate::http_client().unwrap();
+        let about: Value = http
+            .get(format!("http://{address}/about"))
+            .send()
+            .await
+            .unwrap()
+            .json()
+            .await
+            .unwrap();
+        assert_eq!(about["no_others"], true);
+        for (number, _) in about["phrases"].as_array().unwrap().iter().enumerate() {
+            let url = format!("http://{address}/speech/{number}");
+            let sound = http.get(url).send().await.unwrap().bytes().await.unwrap();
+            assert!(audio::read_wav(&sound).is_ok(), "{number}");
         }
     }
 
