@@ -1,6 +1,6 @@
-//! What happens in a program when the reader of its standard output leaves, as in `program | head -1`.
+//! A program whose standard output is closed by the reader, as in `program | head -1`.
 //!
-//! The program is this test binary itself, started again for its ignored test [`program`].
+//! The program is this test binary, which runs its ignored test [`program`].
 
 use std::io::{BufRead, BufReader, Read};
 use std::process::{Command, ExitStatus, Stdio};
@@ -10,10 +10,10 @@ use tracing_conversation::console::{JsonLinesExporter, StdoutExporter, TreeExpor
 
 use crate::spans::{Builder, Caught, export, span};
 
-/// More than any pipe holds, so that the program is still printing when its reader leaves.
+/// More than a pipe buffers, so that the program is still writing when the pipe is closed.
 const BATCHES: u64 = 100;
 
-/// A turn in which fifty tools ran.
+/// A turn with fifty tool spans.
 fn batch(number: u64) -> Vec<Builder> {
     let span = |name, id| {
         span(name, number * 100 + id, number * 100 + 1, 0.0, 1.0)
@@ -46,7 +46,7 @@ fn program() {
     }
     let spans = caught.take().matches("\"spanId\"").count();
     eprintln!("{spans} spans exported elsewhere");
-    // Leave before the test harness prints its result to the closed pipe.
+    // Exit before the test harness writes its result to the closed pipe.
     std::process::exit(0);
 }
 
@@ -59,7 +59,7 @@ fn print_everything(console: &impl SpanExporter, elsewhere: &impl SpanExporter) 
     console.shutdown().unwrap();
 }
 
-/// Runs the program, reads its output up to the first line with a span in it, and closes the pipe.
+/// Runs the program, reads its output up to the first line with a span, and closes the pipe.
 fn first_line_of(exporter: &str) -> (String, String, ExitStatus) {
     let mut program = Command::new(std::env::current_exe().unwrap())
         .args([
@@ -97,7 +97,7 @@ fn first_line_of(exporter: &str) -> (String, String, ExitStatus) {
 }
 
 #[test]
-fn opentelemetry_stdout_falls_silent_when_its_reader_leaves() {
+fn opentelemetry_stdout_exporter_stops_on_closed_pipe() {
     let (line, errors, status) = first_line_of("stdout");
     assert_eq!(
         (line.as_str(), errors.as_str()),
@@ -107,7 +107,7 @@ fn opentelemetry_stdout_falls_silent_when_its_reader_leaves() {
 }
 
 #[test]
-fn the_tree_ends_when_its_reader_leaves() {
+fn tree_exporter_stops_on_closed_pipe() {
     let (line, errors, status) = first_line_of("tree");
     assert!(line.starts_with("── turn 1 · call ─"), "{line}");
     assert_eq!(errors, "5100 spans exported elsewhere\n");
@@ -115,7 +115,7 @@ fn the_tree_ends_when_its_reader_leaves() {
 }
 
 #[test]
-fn json_lines_end_when_their_reader_leaves() {
+fn json_exporter_stops_on_closed_pipe() {
     let (line, errors, status) = first_line_of("json");
     assert!(line.starts_with(r#"{"resourceSpans":"#), "{line}");
     assert_eq!(errors, "5100 spans exported elsewhere\n");
@@ -123,7 +123,7 @@ fn json_lines_end_when_their_reader_leaves() {
 }
 
 #[test]
-fn a_panic_of_the_program_itself_is_still_told() {
+fn panic_of_program_is_still_reported() {
     let (_, errors, status) = first_line_of("panic");
     assert!(errors.contains("a panic of the program's own"), "{errors}");
     assert!(

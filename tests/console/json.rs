@@ -17,7 +17,7 @@ fn line_of(batch: Vec<crate::spans::Builder>) -> serde_json::Value {
 }
 
 #[test]
-fn a_batch_is_one_line_as_a_file_receiver_reads_it() {
+fn batch_is_one_line_of_otlp_json() {
     let caught = Caught::default();
     let mut exporter = JsonLinesExporter::to_writer(caught.clone());
     exporter.set_resource(
@@ -95,7 +95,7 @@ fn a_batch_is_one_line_as_a_file_receiver_reads_it() {
 }
 
 #[test]
-fn numbers_that_json_lacks_keep_their_name_and_the_line_its_validity() {
+fn non_finite_floats_are_strings_in_valid_json() {
     let doubles = Value::Array(Array::F64(vec![0.5, f64::NEG_INFINITY]));
     let line = line_of(vec![
         span("llm", 1, 0, 0.0, 1.0)
@@ -121,7 +121,7 @@ fn numbers_that_json_lacks_keep_their_name_and_the_line_its_validity() {
 }
 
 #[test]
-fn text_with_newlines_and_control_characters_stays_on_its_line() {
+fn newlines_and_control_characters_are_escaped() {
     let text = "first\nsecond\u{1b}[2J\u{0}\u{2028}\"end";
     let line = line_of(vec![
         span("stt", 1, 0, 0.0, 1.0).with("transcript", StringValue::from(text)),
@@ -131,7 +131,7 @@ fn text_with_newlines_and_control_characters_stays_on_its_line() {
 }
 
 #[test]
-fn an_empty_batch_writes_nothing() {
+fn empty_batch_writes_nothing() {
     let caught = Caught::default();
     export(&JsonLinesExporter::to_writer(caught.clone()), vec![]).unwrap();
     assert_eq!(caught.writes(), 0);

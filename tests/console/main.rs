@@ -1,4 +1,4 @@
-//! What the console exporters write for spans made by hand.
+//! Output of the console exporters for constructed spans.
 #![cfg(feature = "console")]
 #![allow(
     clippy::unwrap_used,

@@ -1,4 +1,4 @@
-//! A conversation with the turns that matter: a greeting, an answer, a tool, an interruption, a failure.
+//! A conversation with one turn of each kind: greeting, answer, tool, interruption, failure.
 
 use crate::spans::{Builder, span};
 

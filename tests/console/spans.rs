@@ -1,4 +1,4 @@
-//! Finished spans made by hand, and a place to catch what an exporter writes.
+//! A builder for finished spans, and a writer that captures output.
 
 use std::future::Future;
 use std::io::Write;
@@ -12,7 +12,7 @@ use opentelemetry::{InstrumentationScope, KeyValue, SpanId, TraceId, Value};
 use opentelemetry_sdk::error::OTelSdkResult;
 use opentelemetry_sdk::trace::{SpanData, SpanEvents, SpanExporter, SpanLinks};
 
-/// A span of trace 1 that lasts from `start` to `end`, in seconds after an arbitrary moment.
+/// Creates a span of trace 1 from `start` to `end`, in seconds since an arbitrary time.
 pub(crate) fn span(name: &'static str, id: u64, parent: u64, start: f64, end: f64) -> Builder {
     let epoch = UNIX_EPOCH + Duration::from_secs(1_700_000_000);
     Builder(SpanData {
@@ -46,7 +46,7 @@ impl Builder {
         self
     }
 
-    /// The same span in another conversation and trace.
+    /// Moves the span to another conversation and trace.
     pub(crate) fn of(mut self, conversation: &'static str, trace: u128) -> Self {
         let context = &self.0.span_context;
         self.0.span_context = SpanContext::new(
@@ -62,7 +62,7 @@ impl Builder {
         self.with("conversation.id", conversation)
     }
 
-    /// The same span, so many seconds later.
+    /// Delays the span by a number of seconds.
     pub(crate) fn later(mut self, seconds: f64) -> Self {
         self.0.start_time += Duration::from_secs_f64(seconds);
         self.0.end_time += Duration::from_secs_f64(seconds);
@@ -81,21 +81,21 @@ impl From<Builder> for SpanData {
     }
 }
 
-/// Exports `batch` on this thread.
+/// Exports `batch` synchronously.
 pub(crate) fn export(exporter: &impl SpanExporter, batch: Vec<Builder>) -> OTelSdkResult {
     let batch = batch.into_iter().map(SpanData::from).collect();
     match pin!(exporter.export(batch)).poll(&mut Context::from_waker(Waker::noop())) {
         Poll::Ready(result) => result,
-        Poll::Pending => panic!("a console exporter waits for nothing"),
+        Poll::Pending => panic!("console exporters are synchronous"),
     }
 }
 
-/// Keeps what is written to it, and the number of writes.
+/// Captures written bytes and the number of writes.
 #[derive(Clone, Default)]
 pub(crate) struct Caught(Arc<Mutex<(Vec<u8>, usize)>>);
 
 impl Caught {
-    /// What was written since the last call.
+    /// Returns the text written since the last call.
     pub(crate) fn take(&self) -> String {
         String::from_utf8(std::mem::take(&mut self.0.lock().unwrap().0)).unwrap()
     }

@@ -6,8 +6,8 @@ use tracing_conversation::console::TreeExporter;
 use crate::scenes;
 use crate::spans::{Builder, Caught, export, span};
 
-/// What is written of `batches`, 80 columns wide.
-fn shown(batches: Vec<Vec<Builder>>) -> String {
+/// Renders `batches` 80 columns wide.
+fn rendered(batches: Vec<Vec<Builder>>) -> String {
     let caught = Caught::default();
     let exporter = TreeExporter::to_writer(caught.clone()).with_width(80);
     for batch in batches {
@@ -51,26 +51,26 @@ fn widest(text: &str) -> usize {
 }
 
 #[test]
-fn a_call_fits_80_columns() {
+fn call_fits_80_columns() {
     let text = call(80, false);
     assert_golden("call_80", &text);
     assert_eq!(widest(&text), 80);
 }
 
 #[test]
-fn a_call_uses_120_columns() {
+fn call_uses_120_columns() {
     let text = call(120, false);
     assert_golden("call_120", &text);
     assert_eq!(widest(&text), 120);
 }
 
 #[test]
-fn a_call_is_coloured_where_colour_is_wanted() {
+fn call_is_coloured_if_enabled() {
     assert_golden("call_80_colour", &call(80, true));
 }
 
 #[test]
-fn every_width_is_kept() {
+fn output_fits_every_width() {
     for width in 64..=160 {
         assert_eq!(widest(&call(width, false)), width);
     }
@@ -79,7 +79,7 @@ fn every_width_is_kept() {
 }
 
 #[test]
-fn each_block_is_a_write_of_its_own() {
+fn each_block_is_one_write() {
     let caught = Caught::default();
     let exporter = TreeExporter::to_writer(caught.clone());
     export(&exporter, scenes::all().into_iter().flatten().collect()).unwrap();
@@ -87,40 +87,43 @@ fn each_block_is_a_write_of_its_own() {
 }
 
 #[test]
-fn spans_wait_for_their_turn_whatever_the_batches() {
-    let whole = shown(scenes::all());
+fn output_does_not_depend_on_batches() {
+    let whole = rendered(scenes::all());
     let one_by_one = scenes::all()
         .into_iter()
         .flatten()
         .map(|span| vec![span])
         .collect();
-    assert_eq!(shown(one_by_one), whole);
+    assert_eq!(rendered(one_by_one), whole);
     assert_eq!(
-        shown(vec![scenes::all().into_iter().flatten().collect()]),
+        rendered(vec![scenes::all().into_iter().flatten().collect()]),
         whole
     );
 }
 
 #[test]
-fn a_turn_alone_in_its_batch_takes_in_what_follows_it_there() {
+fn turn_includes_spans_after_it_in_batch() {
     let mut batch = scenes::interruption();
     batch.rotate_right(1);
-    assert_eq!(shown(vec![batch]), shown(vec![scenes::interruption()]));
+    assert_eq!(
+        rendered(vec![batch]),
+        rendered(vec![scenes::interruption()])
+    );
 }
 
 #[test]
-fn spans_that_come_late_are_shown_on_the_axis_of_their_turn() {
+fn late_spans_are_shown_on_axis_of_their_turn() {
     let mut spans = scenes::interruption();
     let turn = spans.pop().unwrap();
     let late = spans.split_off(1);
-    assert_golden("late", &shown(vec![spans, vec![turn], late]));
+    assert_golden("late", &rendered(vec![spans, vec![turn], late]));
 }
 
 #[test]
-fn late_ordinary_spans_are_a_quiet_line_each() {
+fn late_ordinary_spans_are_one_line_each() {
     let turn = in_call("turn", 2, 1, 0.0, 1.0).with("turn.number", 1);
     let late = |name, id| in_call(name, id, 2, 0.5, 1.5).with("turn.number", 1);
-    let text = shown(vec![
+    let text = rendered(vec![
         vec![turn],
         vec![late("POST /v1/speech", 3), late("sql", 4)],
     ]);
@@ -132,15 +135,15 @@ fn late_ordinary_spans_are_a_quiet_line_each() {
 }
 
 #[test]
-fn what_comes_after_the_summary_is_shown_too() {
+fn spans_after_summary_are_shown() {
     let mut spans = scenes::failure();
     let late = spans.remove(2);
-    let text = shown(vec![spans, scenes::end(), vec![late]]);
+    let text = rendered(vec![spans, scenes::end(), vec![late]]);
     assert_golden("afterwards", &text);
 }
 
 #[test]
-fn what_still_waits_is_shown_at_shutdown() {
+fn waiting_spans_are_shown_at_shutdown() {
     let caught = Caught::default();
     let exporter = TreeExporter::to_writer(caught.clone()).with_width(80);
     let mut spans = scenes::answer();
@@ -163,7 +166,7 @@ fn services_between_turns_are_shown_before_the_next_turn() {
         .with("gen_ai.request.model", "gpt-4o-mini");
     assert_golden(
         "between",
-        &shown(vec![
+        &rendered(vec![
             vec![summarise, in_call("POST", 61, 60, 14.6, 15.4)],
             scenes::tool(),
         ]),
@@ -171,7 +174,7 @@ fn services_between_turns_are_shown_before_the_next_turn() {
 }
 
 #[test]
-fn conversations_at_once_are_shown_in_blocks_of_their_own() {
+fn concurrent_conversations_are_shown_in_separate_blocks() {
     let of = |id: &'static str, trace: u128| {
         scenes::interruption()
             .into_iter()
@@ -183,7 +186,7 @@ fn conversations_at_once_are_shown_in_blocks_of_their_own() {
         of("call-1", 1),
         of("3f2b8c1e-7f6a-4d0c-9a5e-0d7f0e9b1c22", 2),
     );
-    // A span of one, a span of the other, in batches of three.
+    // Interleaved spans, in batches of three.
     let mut mixed = one
         .into_iter()
         .zip(other)
@@ -192,12 +195,12 @@ fn conversations_at_once_are_shown_in_blocks_of_their_own() {
         let batch: Vec<Builder> = mixed.by_ref().take(3).collect();
         (!batch.is_empty()).then_some(batch)
     });
-    assert_golden("two_conversations", &shown(batches.collect()));
+    assert_golden("two_conversations", &rendered(batches.collect()));
 }
 
 #[test]
-fn a_turn_needs_no_attribute_but_the_conversation() {
-    let text = shown(vec![vec![
+fn turn_needs_only_conversation_id() {
+    let text = rendered(vec![vec![
         span("task", 4, 3, 0.2, 0.4),
         in_call("llm", 3, 2, 0.0, 0.5),
         span("tts", 5, 2, 0.5, 0.9),
@@ -208,8 +211,8 @@ fn a_turn_needs_no_attribute_but_the_conversation() {
 }
 
 #[test]
-fn spans_outside_any_conversation_are_a_quiet_line_each() {
-    let text = shown(vec![
+fn ordinary_spans_outside_conversations_are_one_line_each() {
+    let text = rendered(vec![
         vec![
             span("GET /health", 1, 0, 0.0, 0.0021),
             span("GET /\n", 2, 0, 0.0, 1.2).failed("gone"),
@@ -226,16 +229,16 @@ fn spans_outside_any_conversation_are_a_quiet_line_each() {
 }
 
 #[test]
-fn services_outside_any_conversation_are_shown_like_others() {
+fn services_outside_conversations_are_shown_as_rows() {
     let chat = span("chat gpt-4o", 1, 0, 0.0, 1.2)
         .with("gen_ai.operation.name", "chat")
         .with("gen_ai.request.model", "gpt-4o")
         .with("gen_ai.usage.output_tokens", 12);
-    assert_golden("outside", &shown(vec![vec![chat]]));
+    assert_golden("outside", &rendered(vec![vec![chat]]));
 }
 
 #[test]
-fn hostile_text_cannot_leave_its_place() {
+fn hostile_text_stays_in_its_column() {
     let long: &'static str = Box::leak(format!("long {}", "x".repeat(1 << 20)).into_boxed_str());
     let hostile = "\x1b[2J\x1b]0;title\x07first\r\nsecond\u{9b}31m \u{202e}reversed";
     let in_turn = |name, id, parent| {
@@ -243,7 +246,7 @@ fn hostile_text_cannot_leave_its_place() {
             .with("conversation.id", "id\nwith\x1b[1mnewline")
             .with("turn.number", 1)
     };
-    let text = shown(vec![vec![
+    let text = rendered(vec![vec![
         in_turn("stt", 3, 2).with("transcript", hostile).with("gen_ai.request.model", hostile),
         in_turn("tool", 4, 2)
             .with("gen_ai.tool.name", long)
@@ -273,13 +276,13 @@ fn hostile_text_cannot_leave_its_place() {
 }
 
 #[test]
-fn ids_that_look_alike_once_made_harmless_stay_apart() {
+fn ids_equal_after_sanitizing_are_distinguished() {
     let turn = |id: &'static str, number: u64| {
         span("turn", number, 0, 0.0, 1.0)
             .with("conversation.id", id)
             .with("turn.number", number as i64)
     };
-    let text = shown(vec![vec![turn("a b", 1), turn("a\nb", 2), turn("a\tb", 3)]]);
+    let text = rendered(vec![vec![turn("a b", 1), turn("a\nb", 2), turn("a\tb", 3)]]);
     let heads: Vec<&str> = text.lines().filter(|line| line.starts_with("──")).collect();
     let heads: Vec<&str> = heads
         .iter()
@@ -305,11 +308,11 @@ fn many_ordinary_spans_are_folded() {
     );
     spans.push(in_call("tool", 3, 2, 0.0, 1.0).with("turn.number", 1));
     spans.push(in_call("turn", 2, 1, 0.0, 1.0).with("turn.number", 1));
-    assert_golden("folded", &shown(vec![spans]));
+    assert_golden("folded", &rendered(vec![spans]));
 }
 
 #[test]
-fn services_below_ordinary_spans_are_never_folded() {
+fn services_below_ordinary_spans_are_not_folded() {
     let mut spans = Vec::new();
     for step in 10..15 {
         spans.push(in_call("http", step + 30, step + 10, 0.1, 0.2).with("turn.number", 1));
@@ -323,31 +326,31 @@ fn services_below_ordinary_spans_are_never_folded() {
     let agent = in_call("invoke_agent", 3, 2, 0.0, 1.0).with("turn.number", 1);
     spans.push(agent.with("gen_ai.operation.name", "invoke_agent"));
     spans.push(in_call("turn", 2, 1, 0.0, 1.0).with("turn.number", 1));
-    assert_golden("agent", &shown(vec![spans]));
+    assert_golden("agent", &rendered(vec![spans]));
 }
 
 #[test]
-fn a_chain_of_parents_may_be_as_long_as_it_likes() {
+fn long_chain_of_parents_does_not_overflow() {
     let mut spans: Vec<Builder> = (3..9_000)
         .map(|id| in_call("deeper", id, id - 1, 0.0, 1.0).with("turn.number", 1))
         .collect();
     spans.push(in_call("llm", 9_000, 8_999, 0.0, 1.0).with("turn.number", 1));
     spans.push(in_call("turn", 2, 1, 0.0, 1.0).with("turn.number", 1));
-    let text = shown(vec![spans]);
+    let text = rendered(vec![spans]);
     assert!(text.contains("llm"));
     assert_eq!(widest(&text), 80);
 }
 
 #[test]
-fn a_conversation_of_the_same_id_may_follow() {
+fn later_conversation_with_same_id_is_separate() {
     let later = |batch: Vec<Builder>| {
         batch
             .into_iter()
             .map(|span| span.later(60.0).of(scenes::CALL, 2))
             .collect()
     };
-    let once = shown(scenes::all());
-    let twice = shown(
+    let once = rendered(scenes::all());
+    let twice = rendered(
         scenes::all()
             .into_iter()
             .chain(scenes::all().into_iter().map(later))
@@ -357,7 +360,7 @@ fn a_conversation_of_the_same_id_may_follow() {
 }
 
 #[test]
-fn conversations_that_never_end_are_summed_up_when_there_are_too_many() {
+fn unended_conversations_are_summarized_beyond_limit() {
     let caught = Caught::default();
     let exporter = TreeExporter::to_writer(caught.clone());
     for number in 0..1_001 {
@@ -383,7 +386,7 @@ fn conversations_that_never_end_are_summed_up_when_there_are_too_many() {
 }
 
 #[test]
-fn spans_of_a_turn_that_never_ends_are_shown_when_there_are_too_many() {
+fn spans_of_unended_turn_are_shown_beyond_limit() {
     let caught = Caught::default();
     let exporter = TreeExporter::to_writer(caught.clone());
     for number in 0..10_001 {
@@ -409,8 +412,8 @@ fn spans_of_a_turn_that_never_ends_are_shown_when_there_are_too_many() {
 }
 
 #[test]
-fn spans_whose_parents_form_a_ring_are_shown() {
-    let text = shown(vec![vec![
+fn spans_with_cyclic_parents_are_shown() {
+    let text = rendered(vec![vec![
         in_call("llm", 3, 4, 0.0, 0.5).with("turn.number", 1),
         in_call("tts", 4, 3, 0.5, 1.0).with("turn.number", 1),
         in_call("tool", 5, 5, 0.5, 1.0).with("turn.number", 1),
@@ -426,7 +429,7 @@ fn in_call(name: &'static str, id: u64, parent: u64, start: f64, end: f64) -> Bu
 }
 
 #[test]
-fn the_documentation_shows_what_is_shown() {
+fn documentation_contains_actual_output() {
     let text = call(80, false);
     let documented = include_str!("../../docs/tree.txt").trim_end();
     assert_eq!(
@@ -438,7 +441,7 @@ fn the_documentation_shows_what_is_shown() {
     );
 }
 
-/// For whoever changes the view: `cargo test --test console show -- --ignored --nocapture`.
+/// Prints the view for development: `cargo test --test console show -- --ignored --nocapture`.
 #[test]
 #[ignore = "not a test: shows the view in this terminal"]
 fn show() {

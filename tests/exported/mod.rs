@@ -1,6 +1,6 @@
-//! What leaves a program with the layer and the processor, as text.
+//! Renders what the layer and the processor export as text.
 
-#![allow(dead_code)] // Not every test needs all of it.
+#![allow(dead_code)] // Not every test binary uses all of it.
 
 use std::fmt::Write as _;
 use std::time::Duration;
@@ -13,7 +13,7 @@ use tracing::subscriber::DefaultGuard;
 use tracing_conversation::{ContentPolicy, ConversationLayer, ConversationProcessor, ManualClock};
 use tracing_subscriber::prelude::*;
 
-/// The layer on a clock of its own, installed on this thread.
+/// The layer with a manual clock, installed on this thread.
 pub(crate) struct Exported {
     pub(crate) clock: ManualClock,
     exporter: InMemorySpanExporter,
@@ -56,7 +56,7 @@ impl Exported {
         spans
     }
 
-    /// Each span under its parent, with what the instrumentation is answerable for.
+    /// Renders each span below its parent, with the attributes that the instrumentation sets.
     pub(crate) fn tree(&self) -> String {
         let spans = self.spans();
         let mut tree = String::from("\n");
@@ -77,7 +77,7 @@ fn write(tree: &mut String, spans: &[SpanData], span: &SpanData, depth: usize) {
         .attributes
         .iter()
         .map(|attribute| format!("{}={}", attribute.key, attribute.value))
-        .filter(|line| is_told(&span.name, line))
+        .filter(|line| is_shown(&span.name, line))
         .collect();
     lines.sort();
     match &span.status {
@@ -99,11 +99,11 @@ fn write(tree: &mut String, spans: &[SpanData], span: &SpanData, depth: usize) {
     }
 }
 
-/// The layer's own figures are the business of its own tests.
-fn is_told(span: &str, line: &str) -> bool {
-    let told = ["turn.input", "turn.output", "turn.was_interrupted=true"];
+/// Returns whether an attribute is shown. The attributes that the layer derives have their own tests.
+fn is_shown(span: &str, line: &str) -> bool {
+    let shown = ["turn.input", "turn.output", "turn.was_interrupted=true"];
     match span {
-        "turn" => told.iter().any(|told| line.starts_with(told)),
+        "turn" => shown.iter().any(|shown| line.starts_with(shown)),
         "conversation" => ![
             "conversation.type",
             "conversation.input",

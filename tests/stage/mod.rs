@@ -1,5 +1,5 @@
-//! A stage for tests: the layer on a clock that is moved by hand, and what was exported as text.
-#![allow(dead_code, unreachable_pub, reason = "no test binary needs all of it")]
+//! A test harness: the layer with a manual clock, and the exported spans as text.
+#![allow(dead_code, unreachable_pub, reason = "no test binary uses all of it")]
 
 use opentelemetry::trace::{SpanId, Status, TracerProvider as _};
 use opentelemetry::{KeyValue, Value};
@@ -15,7 +15,7 @@ use tracing_conversation::{
 use tracing_subscriber::Registry;
 use tracing_subscriber::prelude::*;
 
-/// Where spans go: an exporter behind the conversation processor, and a provider that has it.
+/// An exporter behind a conversation processor, and a provider with that processor.
 pub struct Output {
     pub exporter: InMemorySpanExporter,
     pub processor: ConversationProcessor,
@@ -27,14 +27,14 @@ impl Output {
         Self::with(|builder| builder)
     }
 
-    /// The same, with more set on the provider before the processor.
+    /// Creates an output; `set` configures the provider before the processor is added.
     pub fn with(set: impl FnOnce(TracerProviderBuilder) -> TracerProviderBuilder) -> Self {
         let exporter = InMemorySpanExporter::default();
         let processor = ConversationProcessor::new(SimpleSpanProcessor::new(exporter.clone()));
         Self::over(exporter, processor, set)
     }
 
-    /// The same, of a processor that leads to `exporter`.
+    /// Creates an output from a processor that exports to `exporter`.
     pub fn over(
         exporter: InMemorySpanExporter,
         processor: ConversationProcessor,
@@ -50,7 +50,7 @@ impl Output {
         }
     }
 
-    /// The settings of a layer whose spans go there.
+    /// Returns a builder of a layer that exports to this output.
     pub fn layer<S>(&self) -> LayerBuilder<S>
     where
         S: tracing::Subscriber + for<'span> tracing_subscriber::registry::LookupSpan<'span>,
@@ -59,7 +59,7 @@ impl Output {
     }
 }
 
-/// A layer on a manual clock over a registry, and the spans that were exported.
+/// A layer with a manual clock on a registry, and its exported spans.
 pub struct Stage {
     pub clock: ManualClock,
     pub output: Output,
@@ -72,12 +72,12 @@ impl Stage {
         Self::with(|layer| layer)
     }
 
-    /// A stage with a layer that has more set.
+    /// Creates a stage; `set` configures the layer.
     pub fn with(set: impl FnOnce(LayerBuilder<Registry>) -> LayerBuilder<Registry>) -> Self {
         Self::over(Output::new(), set)
     }
 
-    /// A stage whose spans go to `output`.
+    /// Creates a stage that exports to `output`.
     pub fn over(
         output: Output,
         set: impl FnOnce(LayerBuilder<Registry>) -> LayerBuilder<Registry>,
@@ -94,34 +94,34 @@ impl Stage {
         }
     }
 
-    /// Runs a program under the layer.
+    /// Runs `program` under the layer.
     pub fn play<R>(&self, program: impl FnOnce() -> R) -> R {
         tracing::dispatcher::with_default(&self.dispatch, program)
     }
 
-    /// Lets time pass.
+    /// Advances the clock.
     pub fn pass(&self, milliseconds: u64) {
         self.clock.advance(Duration::from_millis(milliseconds));
     }
 
-    /// Everything that was exported, in that order.
+    /// Returns the exported spans in the order of their export.
     pub fn spans(&self) -> Vec<SpanData> {
         self.output.exporter.get_finished_spans().unwrap()
     }
 
-    /// The one exported span called `name`.
+    /// Returns the only exported span named `name`.
     #[track_caller]
     pub fn span(&self, name: &str) -> SpanData {
         one(&self.spans(), name)
     }
 
-    /// What was exported as a tree.
+    /// Returns the exported spans as a tree.
     pub fn tree(&self, keys: &[&str]) -> Vec<String> {
         tree(&self.spans(), keys)
     }
 }
 
-/// The one span called `name`.
+/// Returns the only span named `name`.
 #[track_caller]
 pub fn one(spans: &[SpanData], name: &str) -> SpanData {
     let mut found = spans.iter().filter(|span| span.name == name);
@@ -132,12 +132,12 @@ pub fn one(spans: &[SpanData], name: &str) -> SpanData {
     }
 }
 
-/// How many spans are called `name`.
+/// Returns the number of spans named `name`.
 pub fn count(spans: &[SpanData], name: &str) -> usize {
     spans.iter().filter(|span| span.name == name).count()
 }
 
-/// The value of an attribute as text: strings bare, integers and floats as they are.
+/// Returns the value of an attribute as text: strings without quotes, numbers in Rust's notation.
 pub fn value<'a>(attributes: impl IntoIterator<Item = &'a KeyValue>, key: &str) -> Option<String> {
     attributes
         .into_iter()
@@ -160,10 +160,11 @@ pub fn seconds(span: &SpanData) -> f64 {
     lasted.unwrap().as_secs_f64()
 }
 
-/// Spans as a tree: a line a span, indented below its parent, siblings in the order of their start; those of `keys` that
-/// a span has follow its name. The key `status` is its status, `trace` the number of its trace in order of appearance.
+/// Renders spans as a tree: one line a span, indented below its parent, siblings in the order of their start; those of
+/// `keys` that a span has follow its name. The key `status` is its status, `trace` the number of its trace in order of
+/// appearance.
 ///
-/// A span whose parent was not exported stands at the margin, after a `?`.
+/// A span whose parent was not exported is not indented, and preceded by `?`.
 pub fn tree(spans: &[SpanData], keys: &[&str]) -> Vec<String> {
     let mut order: Vec<usize> = (0..spans.len()).collect();
     order.sort_by_key(|index| spans[*index].start_time);
@@ -176,19 +177,19 @@ pub fn tree(spans: &[SpanData], keys: &[&str]) -> Vec<String> {
         let parent = Some(spans[index].parent_span_id).filter(|parent| ids.contains(parent));
         below.entry(parent).or_default().push(index);
     }
-    let mut told = Told {
+    let mut renderer = TreeRenderer {
         spans,
         keys,
         below,
         traces: Vec::new(),
         lines: Vec::new(),
     };
-    told.tell(None, 0);
-    assert_eq!(told.lines.len(), spans.len(), "a circle among the parents");
-    told.lines
+    renderer.render(None, 0);
+    assert_eq!(renderer.lines.len(), spans.len(), "cyclic parents");
+    renderer.lines
 }
 
-struct Told<'a> {
+struct TreeRenderer<'a> {
     spans: &'a [SpanData],
     keys: &'a [&'a str],
     below: HashMap<Option<SpanId>, Vec<usize>>,
@@ -196,8 +197,8 @@ struct Told<'a> {
     lines: Vec<String>,
 }
 
-impl Told<'_> {
-    fn tell(&mut self, parent: Option<SpanId>, depth: usize) {
+impl TreeRenderer<'_> {
+    fn render(&mut self, parent: Option<SpanId>, depth: usize) {
         for index in self.below.get(&parent).cloned().unwrap_or_default() {
             let span = &self.spans[index];
             let trace = span.span_context.trace_id();
@@ -210,7 +211,7 @@ impl Told<'_> {
             }
             line.push_str(&span.name);
             for key in self.keys {
-                let told = match *key {
+                let value = match *key {
                     "status" => match &span.status {
                         Status::Unset => None,
                         Status::Ok => Some("ok".to_owned()),
@@ -223,17 +224,17 @@ impl Told<'_> {
                         .map(|n| (n + 1).to_string()),
                     key => attribute(span, key),
                 };
-                if let Some(told) = told {
-                    line.push_str(&format!(" {key}={told}"));
+                if let Some(value) = value {
+                    line.push_str(&format!(" {key}={value}"));
                 }
             }
             self.lines.push(line);
-            self.tell(Some(span.span_context.span_id()), depth + 1);
+            self.render(Some(span.span_context.span_id()), depth + 1);
         }
     }
 }
 
-/// A conversation's scope.
+/// Creates a scope span.
 pub fn scope() -> Span {
     info_span!("conversation", conversation.id = "c1")
 }
@@ -250,7 +251,7 @@ pub fn next_turn() {
     );
 }
 
-/// Leaves the conversation between turns.
+/// Ends the open turn by silence, which leaves the conversation between turns.
 pub fn end_turn(stage: &Stage) {
     info!(
         conversation.event = "bot_started_speaking",
@@ -278,12 +279,12 @@ pub fn assert_each_key_once(spans: &[SpanData]) {
     }
 }
 
-/// Waits for what another thread is about to do.
+/// Waits until `happened` returns true because of another thread.
 #[track_caller]
 pub fn eventually(happened: impl Fn() -> bool) {
-    let given_up = std::time::Instant::now() + std::time::Duration::from_secs(60);
+    let deadline = std::time::Instant::now() + std::time::Duration::from_secs(60);
     while !happened() {
-        assert!(std::time::Instant::now() < given_up, "it never happened");
+        assert!(std::time::Instant::now() < deadline, "timed out");
         std::thread::yield_now();
     }
 }

@@ -1,7 +1,7 @@
-//! That this builds is the test. Names that the macros might stumble over are taken.
+//! Compile-time test of macro hygiene, with conflicting names in scope.
 #![no_implicit_prelude]
 
-/// A prelude's names, but not what they are elsewhere.
+/// Items that shadow the prelude's names.
 pub mod taken {
     #![allow(dead_code, missing_docs, clippy::unused_async)]
 
@@ -18,7 +18,7 @@ pub mod taken {
     #[allow(non_snake_case)]
     pub fn Ok() {}
 
-    /// Each macro.
+    /// Uses each macro.
     pub fn macros(service: u8, returned: &str) {
         ::voice::conversation_span!(conversation.id = %service);
         ::voice::stt_span!(language = returned);
@@ -30,7 +30,7 @@ pub mod taken {
         ::voice::annotate!(parent: &span, service);
     }
 
-    /// Each attribute, around arguments that are named as the expansion's own variables.
+    /// Uses each attribute, with arguments named like variables of the expansion.
     #[::voice::traced_llm(crate: ::voice, input = returned)]
     pub async fn llm(service: u8, returned: &str, value: u8, outcome: u8, kind: u8) -> usize {
         let sum = ::core::iter::Iterator::sum::<usize>(::core::iter::IntoIterator::into_iter([

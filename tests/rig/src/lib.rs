@@ -1,1 +1,1 @@
-//! Only tests, in a package of their own: rig brings 28 crates that nothing else here needs.
+//! Tests only, in a separate package: rig brings 28 crates that nothing else here needs.

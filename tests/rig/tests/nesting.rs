@@ -1,4 +1,4 @@
-//! Where the spans of rig's models stand among ours.
+//! Nesting of rig's spans and the layer's.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
@@ -14,7 +14,7 @@ use tracing_conversation::{conversation_span, event, llm_span, tool_span};
 mod exported;
 use exported::Exported;
 
-/// Without the events in which rig logs each reply at TRACE.
+/// Returns the tree without the TRACE events in which rig logs each reply.
 fn tree(exported: &Exported) -> String {
     let tree = exported.tree();
     let lines = tree
@@ -31,7 +31,7 @@ fn usage(input: u64, output: u64) -> RigUsage {
 }
 
 #[test]
-fn a_model_asked_in_a_turn_stands_in_it_and_our_tool_beside_it() {
+fn model_called_in_turn_is_below_it_beside_tool() {
     let exported = Exported::new();
     let model = MockCompletionModel::from_turns([
         MockTurn::tool_call("call-1", "get_weather", serde_json::json!({"city": "Graz"}))
@@ -83,14 +83,14 @@ conversation
 }
 
 #[test]
-fn a_model_asked_inside_our_span_or_an_agents_stays_inside_it() {
+fn model_called_inside_llm_or_agent_span_is_below_it() {
     let exported = Exported::new();
     let turns = [MockTurn::text("one"), MockTurn::text("two")];
     let model = MockCompletionModel::from_turns(turns);
     let bot = async {
-        let ours = llm_span!(gen_ai.provider.name = "mock");
+        let llm = llm_span!(gen_ai.provider.name = "mock");
         let answer = async { model.call("1").await.unwrap().text() };
-        let answer = answer.traced_with(ours, |answer, recorder| {
+        let answer = answer.traced_with(llm, |answer, recorder| {
             recorder.output(answer);
         });
         assert_eq!(answer.await, "one");
@@ -133,7 +133,7 @@ conversation
 }
 
 #[test]
-fn a_streamed_answer_is_read_inside_our_span() {
+fn streamed_answer_is_read_inside_llm_span() {
     let exported = Exported::new();
     let model = MockCompletionModel::from_stream_turns([[
         MockStreamEvent::text("It is"),
