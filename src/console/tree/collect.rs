@@ -385,8 +385,11 @@ impl Conversation {
         let ids: HashSet<SpanId> = self.waiting.iter().map(|span| span.id).collect();
         let roots = self.waiting.iter().filter(|span| {
             // A span whose parent is the turn, or is waiting too, is shown with its parent.
-            let elsewhere = span.parent == turn.id || ids.contains(&span.parent);
-            span.service().is_some() && span.turn.is_none() && span.end <= turn.end && !elsewhere
+            let has_shown_parent = span.parent == turn.id || ids.contains(&span.parent);
+            span.service().is_some()
+                && span.turn.is_none()
+                && span.end <= turn.end
+                && !has_shown_parent
         });
         let roots = roots.map(|span| span.id).collect();
         self.take_with_descendants(roots)
