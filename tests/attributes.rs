@@ -1,4 +1,4 @@
-//! The attributes, as exported.
+//! The `#[traced_*]` attributes, checked by the exported spans.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
@@ -15,7 +15,7 @@ use tracing_conversation::{conversation_span, traced_llm, traced_stt, traced_too
 mod exported;
 use exported::Exported;
 
-/// What `calls` leaves under the first turn.
+/// Returns the exported tree of `calls` below the first turn.
 fn exported(calls: impl FnOnce()) -> String {
     let exported = Exported::new();
     conversation_span!(conversation.id = "c1").in_scope(calls);
@@ -69,7 +69,7 @@ impl Service {
 }
 
 #[test]
-fn an_async_method_is_a_span_with_fields_from_its_arguments() {
+fn async_method_is_span_with_fields_from_arguments() {
     let mut service = Service::new();
     let tree = exported(|| {
         assert_eq!(now(service.complete("hi")).unwrap(), "hi!");
@@ -102,7 +102,7 @@ fn speak(text: &str) -> impl Stream<Item = u8> + use<> {
     stream::iter(text.as_bytes().to_vec())
 }
 
-#[traced_stt(record: hear)]
+#[traced_stt(record: record_transcript)]
 async fn transcribe(refuse: bool) -> Result<impl Stream<Item = Result<&'static str, String>>, u8> {
     if refuse {
         Err(7)?;
@@ -110,12 +110,12 @@ async fn transcribe(refuse: bool) -> Result<impl Stream<Item = Result<&'static s
     Ok(stream::iter([Ok("hello"), Err("hung up".to_owned())]))
 }
 
-fn hear(words: &&str, recorder: &mut Recorder<'_>) {
+fn record_transcript(words: &&str, recorder: &mut Recorder<'_>) {
     recorder.transcript(words, true);
 }
 
 #[test]
-fn the_span_lasts_as_long_as_the_stream_that_is_returned() {
+fn span_lasts_as_long_as_returned_stream() {
     let tree = exported(|| {
         let audio = speak("hi");
         tracing::info_span!("between").in_scope(|| {});
@@ -180,7 +180,7 @@ impl Llm for Service {
 }
 
 #[test]
-fn traits_under_async_trait_and_aliases_of_boxed_streams_are_no_different() {
+fn async_trait_methods_and_aliases_of_boxed_streams_are_supported() {
     let service = Service::new();
     let tree = exported(|| {
         let pieces = drain(now(service.answer("-hi")).unwrap());
@@ -237,7 +237,7 @@ fn much_later(answer: u8) -> impl Future<Output = Result<u8, String>> {
 }
 
 #[test]
-fn a_tool_bears_the_name_of_its_function() {
+fn tool_name_defaults_to_function_name() {
     let tree = exported(|| {
         assert_eq!(forecast("Graz", 3), Some(3));
         renamed();
@@ -285,7 +285,7 @@ fn generic<T: Clone + 'static>(item: T) -> impl Stream<Item = Result<T, io::Erro
 }
 
 #[test]
-fn boxed_streams_stay_boxed_and_keep_their_bounds() {
+fn boxed_streams_keep_their_type_and_bounds() {
     fn is_send<T: Send>(stream: T) -> T {
         stream
     }

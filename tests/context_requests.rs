@@ -1,4 +1,4 @@
-//! What `tracing-opentelemetry` knows of service spans: nothing until somebody asks, everything from then on.
+//! Service spans get data of `tracing-opentelemetry` only when their context is first requested.
 
 #![allow(
     clippy::unwrap_used,
@@ -21,7 +21,7 @@ use tracing_subscriber::Layer;
 use tracing_subscriber::prelude::*;
 use tracing_subscriber::registry::LookupSpan;
 
-fn told(span: &Span) -> SpanContext {
+fn context_of(span: &Span) -> SpanContext {
     span.context().span().span_context().clone()
 }
 
@@ -33,8 +33,8 @@ fn llm() -> Span {
     )
 }
 
-/// Opens a conversation, has `before` done with a service span, asks it the first question, and compares.
-fn first_question_after(before: impl FnOnce(&Span)) {
+/// Runs `before` on a service span, requests its context for the first time, and compares it with the exported span.
+fn assert_first_context_request_after(before: impl FnOnce(&Span)) {
     let stage = Stage::new();
     let context = stage.play(|| {
         let _scope = info_span!("conversation", conversation.id = "c1").entered();
@@ -46,7 +46,7 @@ fn first_question_after(before: impl FnOnce(&Span)) {
             service.ended = tracing::field::Empty
         );
         before(&asked);
-        told(&asked)
+        context_of(&asked)
     });
     assert!(context.is_valid() && context.is_sampled());
     assert_eq!(stage.span("asked").span_context, context);
@@ -60,29 +60,31 @@ fn first_question_after(before: impl FnOnce(&Span)) {
 }
 
 #[test]
-fn the_first_question_finds_a_span_that_was_never_entered() {
-    first_question_after(|_| ());
+fn first_context_request_on_span_never_entered() {
+    assert_first_context_request_after(|_| ());
 }
 
 #[test]
-fn the_first_question_finds_a_span_that_was_entered() {
-    first_question_after(|span| span.in_scope(|| ()));
+fn first_context_request_on_exited_span() {
+    assert_first_context_request_after(|span| span.in_scope(|| ()));
 }
 
 #[test]
-fn the_first_question_finds_a_span_that_is_entered() {
-    first_question_after(|span| span.in_scope(|| assert_eq!(told(&Span::current()), told(span))));
+fn first_context_request_on_entered_span() {
+    assert_first_context_request_after(|span| {
+        span.in_scope(|| assert_eq!(context_of(&Span::current()), context_of(span)))
+    });
 }
 
 #[test]
-fn the_first_question_finds_a_span_whose_work_is_done() {
-    first_question_after(|span| {
+fn first_context_request_on_ended_service() {
+    assert_first_context_request_after(|span| {
         span.record("service.ended", true);
     });
 }
 
 #[test]
-fn what_is_set_on_a_span_by_the_first_question_leaves_with_it() {
+fn attributes_and_status_set_by_first_span_ext_call_are_exported() {
     let stage = Stage::new();
     stage.play(|| {
         let _scope = info_span!("conversation", conversation.id = "c1").entered();
@@ -96,7 +98,7 @@ fn what_is_set_on_a_span_by_the_first_question_leaves_with_it() {
 }
 
 #[test]
-fn log_events_in_a_service_span_are_events_of_it_though_nobody_asks() {
+fn log_events_are_span_events_without_context_request() {
     let stage = Stage::new();
     stage.play(|| {
         let _scope = info_span!("conversation", conversation.id = "c1").entered();
@@ -127,7 +129,7 @@ fn log_events_in_a_service_span_are_events_of_it_though_nobody_asks() {
 }
 
 #[test]
-fn log_events_find_their_service_span_between_those_of_another_subscriber() {
+fn log_events_attach_to_spans_of_their_own_subscriber() {
     let [one, other] = [Stage::new(), Stage::new()];
     one.play(|| {
         let _scope = info_span!("conversation", conversation.id = "c1").entered();
@@ -147,7 +149,7 @@ fn log_events_find_their_service_span_between_those_of_another_subscriber() {
 }
 
 #[test]
-fn children_and_followers_find_their_service_span_though_nobody_asks() {
+fn children_and_links_resolve_without_context_request() {
     let stage = Stage::new();
     stage.play(|| {
         let _scope = info_span!("conversation", conversation.id = "c1").entered();
@@ -178,7 +180,7 @@ fn children_and_followers_find_their_service_span_though_nobody_asks() {
     assert_eq!(linked, [stage.span("llm").span_context.span_id()]);
 }
 
-/// A log that adds the trace to each line, as such layers do it.
+/// A log layer that adds the trace id to each line, as such layers usually do.
 #[derive(Clone, Default)]
 struct Log {
     dispatch: Arc<OnceLock<WeakDispatch>>,
@@ -202,7 +204,7 @@ impl<S: Subscriber + for<'span> LookupSpan<'span>> Layer<S> for Log {
 }
 
 #[test]
-fn a_log_beside_the_layer_may_ask_at_any_event() {
+fn log_layer_may_request_context_at_any_event() {
     for log_is_first in [true, false] {
         let output = Output::new();
         let log = Log::default();
@@ -216,7 +218,7 @@ fn a_log_beside_the_layer_may_ask_at_any_event() {
             .with(output.layer().build())
             .with(outer);
         let dispatch = Dispatch::new(subscriber);
-        // `Option` keeps it from the layers within.
+        // `Option` hides it from the inner layers.
         let _ = log.dispatch.set(dispatch.downgrade());
         tracing::dispatcher::with_default(&dispatch, || {
             let _scope = info_span!("conversation", conversation.id = "c1").entered();
@@ -232,7 +234,7 @@ fn a_log_beside_the_layer_may_ask_at_any_event() {
 }
 
 #[test]
-fn the_first_question_may_come_while_service_spans_come_and_go_on_other_threads() {
+fn first_context_request_is_thread_safe() {
     for _ in 0..20 {
         let stage = Stage::new();
         let dispatch = &stage.dispatch;
@@ -254,7 +256,7 @@ fn the_first_question_may_come_while_service_spans_come_and_go_on_other_threads(
                     });
                 }
                 for _ in 0..50 {
-                    assert!(told(&asked).is_valid());
+                    assert!(context_of(&asked).is_valid());
                     std::thread::yield_now();
                 }
                 is_over.store(true, Ordering::SeqCst);

@@ -1,4 +1,4 @@
-//! Conversations by scope and by id, and what belongs to which.
+//! Conversations by scope span and by id, and which spans belong to them.
 
 #![allow(
     clippy::unwrap_used,
@@ -15,7 +15,7 @@ use tracing::{info, info_span};
 const MEMBERSHIP: &[&str] = &["conversation.id", "turn.number"];
 
 #[test]
-fn a_scope_is_a_conversation_and_what_is_in_it_belongs_to_it() {
+fn spans_inside_scope_span_belong_to_its_conversation() {
     let stage = Stage::new();
     stage.play(|| {
         let conversation = info_span!(
@@ -51,7 +51,7 @@ fn a_scope_is_a_conversation_and_what_is_in_it_belongs_to_it() {
 }
 
 #[test]
-fn an_empty_id_is_replaced_by_a_fresh_one() {
+fn empty_id_is_replaced_by_fresh_uuid() {
     let stage = Stage::new();
     stage.play(|| {
         for id in [Some(""), None] {
@@ -71,7 +71,7 @@ fn an_empty_id_is_replaced_by_a_fresh_one() {
         .collect();
     assert_eq!(ids.len(), 3);
     for (index, id) in ids.iter().enumerate() {
-        assert_eq!(id.len(), 36, "{id} is no UUID");
+        assert_eq!(id.len(), 36, "{id} is not a UUID");
         assert!(!ids[..index].contains(id));
         let same = spans
             .iter()
@@ -81,7 +81,7 @@ fn an_empty_id_is_replaced_by_a_fresh_one() {
 }
 
 #[test]
-fn fields_of_the_scope_become_attributes_also_when_recorded_late() {
+fn scope_span_fields_become_attributes_even_if_recorded_late() {
     let stage = Stage::new();
     stage.play(|| {
         let conversation = info_span!(
@@ -106,7 +106,7 @@ fn fields_of_the_scope_become_attributes_also_when_recorded_late() {
 }
 
 #[test]
-fn an_event_or_service_span_with_an_unknown_id_opens_that_conversation() {
+fn unknown_id_on_event_or_service_span_opens_conversation() {
     let stage = Stage::new();
     stage.play(|| {
         info!(
@@ -142,7 +142,7 @@ fn an_event_or_service_span_with_an_unknown_id_opens_that_conversation() {
 }
 
 #[test]
-fn code_outside_the_scope_joins_by_the_id_in_whatever_type_it_is_given() {
+fn code_outside_scope_joins_by_id_of_any_type() {
     let stage = Stage::new();
     stage.play(|| {
         let _scope = info_span!("conversation", conversation.id = 7_u64);
@@ -173,7 +173,7 @@ fn code_outside_the_scope_joins_by_the_id_in_whatever_type_it_is_given() {
 }
 
 #[test]
-fn the_field_wins_over_the_scope() {
+fn id_field_takes_precedence_over_scope() {
     let stage = Stage::new();
     stage.play(|| {
         let one = info_span!("conversation", conversation.id = "one");
@@ -194,7 +194,7 @@ fn the_field_wins_over_the_scope() {
                 gen_ai.operation.name = "chat",
                 conversation.id = "other"
             );
-            // Below it, its conversation is the one.
+            // Children inherit its conversation.
             llm.in_scope(|| drop(info_span!("tool", gen_ai.operation.name = "execute_tool")));
         });
         drop(one);
@@ -217,7 +217,7 @@ fn the_field_wins_over_the_scope() {
 }
 
 #[test]
-fn a_conversation_started_within_another_is_its_own_trace() {
+fn conversation_inside_another_is_separate_trace() {
     let stage = Stage::new();
     stage.play(|| {
         let _outer = info_span!("conversation", conversation.id = "outer").entered();
@@ -241,7 +241,7 @@ fn a_conversation_started_within_another_is_its_own_trace() {
 }
 
 #[test]
-fn a_second_scope_with_the_same_id_joins_the_conversation() {
+fn second_scope_with_same_id_joins_conversation() {
     let stage = Stage::new();
     stage.play(|| {
         let first = info_span!("conversation", conversation.id = "c1");
@@ -267,7 +267,7 @@ fn a_second_scope_with_the_same_id_joins_the_conversation() {
 }
 
 #[test]
-fn a_scope_that_comes_after_the_first_event_is_the_scope_of_that_conversation() {
+fn scope_created_after_first_event_adopts_conversation() {
     let stage = Stage::new();
     stage.play(|| {
         info!(
@@ -300,7 +300,7 @@ fn a_scope_that_comes_after_the_first_event_is_the_scope_of_that_conversation() 
 }
 
 #[test]
-fn a_scope_that_comes_after_the_first_service_still_describes_and_ends_the_conversation() {
+fn scope_created_after_first_service_sets_attributes_and_ends_conversation() {
     let stage = Stage::new();
     stage.play(|| {
         drop(info_span!(
@@ -333,34 +333,34 @@ fn a_scope_that_comes_after_the_first_service_still_describes_and_ends_the_conve
 }
 
 #[test]
-fn an_ordinary_span_with_an_id_carries_what_is_in_it_to_that_conversation() {
+fn ordinary_span_with_id_joins_its_children_to_conversation() {
     let stage = Stage::new();
     stage.play(|| {
         let elsewhere = info_span!("conversation", conversation.id = "elsewhere").entered();
         stage.pass(10);
         let task = info_span!("stt_task", conversation.id = "c1");
         task.in_scope(|| {
-            // Nobody has heard of c1 yet: this opens it, and says nothing about `elsewhere`.
+            // c1 is unknown yet: this opens it, and does not affect `elsewhere`.
             info!(conversation.event = "bot_started_speaking");
             stage.pass(10);
             info!(conversation.event = "user_started_speaking");
             drop(info_span!("llm", gen_ai.operation.name = "chat"));
             info!(conversation.event = "conversation_ended");
-            // A straggler, and still nothing that concerns `elsewhere`.
+            // A straggler, which does not affect `elsewhere` either.
             info!(conversation.event = "user_started_speaking");
             drop(info_span!("tts", gen_ai.operation.name = "tts"));
         });
         assert_eq!(stage.conversations.open(), 1);
         drop(elsewhere);
     });
-    let told: Vec<_> = stage
+    let lines: Vec<_> = stage
         .tree(MEMBERSHIP)
         .into_iter()
         .map(|line| line.trim().to_owned())
         .filter(|line| !line.starts_with("stt_task"))
         .collect();
     assert_eq!(
-        told,
+        lines,
         [
             "conversation conversation.id=elsewhere",
             "turn conversation.id=elsewhere turn.number=1",
@@ -373,7 +373,7 @@ fn an_ordinary_span_with_an_id_carries_what_is_in_it_to_that_conversation() {
 }
 
 #[test]
-fn an_ordinary_span_joins_by_its_id_also_where_it_has_no_parent_or_another() {
+fn ordinary_span_joins_by_id_regardless_of_parent() {
     let stage = Stage::new();
     stage.play(|| {
         let _scope = info_span!("conversation", conversation.id = "c1");
@@ -397,12 +397,12 @@ fn an_ordinary_span_joins_by_its_id_also_where_it_has_no_parent_or_another() {
 }
 
 #[test]
-fn an_id_recorded_late_on_a_joining_span_counts_from_then_on() {
+fn id_recorded_late_on_ordinary_span_applies_from_then_on() {
     let stage = Stage::new();
     stage.play(|| {
         let _scope = info_span!("conversation", conversation.id = "c1");
         let handler = info_span!("handler", conversation.id = tracing::field::Empty).entered();
-        info!(conversation.event = "user_started_speaking"); // For nobody.
+        info!(conversation.event = "user_started_speaking"); // In no conversation.
         handler.record("conversation.id", "c1");
         drop(info_span!("llm", gen_ai.operation.name = "chat"));
     });
@@ -415,7 +415,7 @@ fn an_id_recorded_late_on_a_joining_span_counts_from_then_on() {
 }
 
 #[test]
-fn without_any_conversation_services_nest_as_tracing_says_and_events_say_nothing() {
+fn outside_conversations_services_nest_by_tracing_parent_and_events_are_ignored() {
     let stage = Stage::new();
     stage.play(|| {
         info!(conversation.event = "user_started_speaking");
@@ -441,7 +441,7 @@ fn without_any_conversation_services_nest_as_tracing_says_and_events_say_nothing
 }
 
 #[test]
-fn a_conversation_is_a_span_of_that_name_with_that_field_and_nothing_else_is() {
+fn scope_span_needs_both_name_and_id_field() {
     let stage = Stage::new();
     stage.play(|| {
         drop(info_span!("conversation"));
@@ -455,7 +455,7 @@ fn a_conversation_is_a_span_of_that_name_with_that_field_and_nothing_else_is() {
 }
 
 #[test]
-fn a_conversation_can_have_explicit_parents_and_none() {
+fn scope_span_may_have_explicit_parent_or_none() {
     let stage = Stage::new();
     stage.play(|| {
         let request = info_span!("request");
@@ -481,7 +481,7 @@ fn a_conversation_can_have_explicit_parents_and_none() {
 }
 
 #[test]
-fn fields_named_for_it_are_inherited_by_every_span() {
+fn configured_fields_are_inherited_by_every_span() {
     let stage = Stage::with(|layer| layer.inherited(["customer.id"]));
     stage.play(|| {
         let conversation = info_span!(
@@ -508,7 +508,7 @@ fn fields_named_for_it_are_inherited_by_every_span() {
 }
 
 #[test]
-fn a_trace_a_turn_links_each_turn_to_its_conversation() {
+fn turn_mode_links_each_turn_to_its_conversation() {
     let stage = Stage::with(|layer| layer.trace_mode(tracing_conversation::TraceMode::Turn));
     stage.play(|| {
         let conversation = info_span!("conversation", conversation.id = "c1").entered();

@@ -1,5 +1,5 @@
-//! What differs where the subscriber is the global default, as in most programs: events can be emitted from within
-//! others. One test binary of its own, for there is one global subscriber to a process.
+//! Behaviour under a global default subscriber, as in most programs: events can be emitted while another event is
+//! handled. A separate test binary, because a process has one global subscriber.
 
 #![allow(
     clippy::unwrap_used,
@@ -43,8 +43,9 @@ impl<S: tracing::Subscriber> Layer<S> for Warnings {
 
 impl Warnings {
     fn with(&self, text: &str) -> Vec<String> {
-        let told = self.0.lock().unwrap();
-        told.iter()
+        let warnings = self.0.lock().unwrap();
+        warnings
+            .iter()
             .filter(|message| message.contains(text))
             .cloned()
             .collect()
@@ -71,7 +72,7 @@ static INSTALLED: LazyLock<Installed> = LazyLock::new(|| {
 });
 
 #[test]
-fn an_unknown_event_name_is_warned_of_once() {
+fn unknown_event_name_is_warned_about_once() {
     let installed = &*INSTALLED;
     let _scope = info_span!("conversation", conversation.id = "unknown names").entered();
     for _ in 0..5 {
@@ -86,7 +87,7 @@ fn an_unknown_event_name_is_warned_of_once() {
 }
 
 #[test]
-fn a_huge_unknown_name_is_warned_of_in_brief() {
+fn warning_about_huge_event_name_is_short() {
     let installed = &*INSTALLED;
     let name = "é".repeat(1 << 19);
     info!(conversation.event = %name);
@@ -97,7 +98,7 @@ fn a_huge_unknown_name_is_warned_of_in_brief() {
 }
 
 #[test]
-fn a_value_that_emits_while_it_is_formatted_waits_for_nobody() {
+fn value_emitting_events_while_formatted_does_not_deadlock() {
     struct Chatty(&'static str);
     impl std::fmt::Debug for Chatty {
         fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -120,7 +121,7 @@ fn a_value_that_emits_while_it_is_formatted_waits_for_nobody() {
         }
     }
     let installed = &*INSTALLED;
-    let (tell, told) = mpsc::channel();
+    let (done, finished) = mpsc::channel();
     std::thread::spawn(move || {
         let chatty = || Chatty("formatting");
         let _scope = info_span!("conversation", conversation.id = "formatting", mood = ?chatty(), output = Empty).entered();
@@ -133,16 +134,17 @@ fn a_value_that_emits_while_it_is_formatted_waits_for_nobody() {
         info!(conversation.event = "annotate", note = ?chatty());
         info!(conversation.event = "bot_started_speaking", ago_secs = ?chatty());
         info!(conversation.event = "conversation_ended", reason = ?chatty());
-        tell.send(()).unwrap();
+        done.send(()).unwrap();
     });
-    told.recv_timeout(Duration::from_secs(60))
-        .expect("it waits for itself");
+    finished
+        .recv_timeout(Duration::from_secs(60))
+        .expect("no deadlock");
     let spans = installed.exporter.get_finished_spans().unwrap();
     assert!(spans.iter().any(|span| span.name == "llm"));
 }
 
 #[test]
-fn a_scope_handed_to_a_thread_ends_its_conversation_there() {
+fn scope_span_dropped_on_another_thread_ends_conversation() {
     let installed = &*INSTALLED;
     let scope = info_span!("conversation", conversation.id = "handed over");
     let llm = scope.in_scope(|| info_span!("llm", gen_ai.operation.name = "chat"));
@@ -161,13 +163,13 @@ fn a_scope_handed_to_a_thread_ends_its_conversation_there() {
 }
 
 #[test]
-fn the_last_event_of_a_thread_is_heard_as_well() {
+fn event_during_thread_local_destruction_is_handled() {
     static FAREWELLS: AtomicU32 = AtomicU32::new(0);
-    /// Says goodbye when its thread takes it down.
+    /// Emits an event when its thread's locals are destroyed.
     struct Polite;
     impl Drop for Polite {
         fn drop(&mut self) {
-            // Nobody's, for nothing is entered any more.
+            // Belongs to no conversation: no span is entered any more.
             info!(conversation.event = "user_started_speaking");
             info!(
                 conversation.event = "annotate",
@@ -184,7 +186,7 @@ fn the_last_event_of_a_thread_is_heard_as_well() {
     for is_inside in [true, false] {
         let conversation = conversation.clone();
         let thread = std::thread::spawn(move || {
-            // What is first is dropped last: after everything that the layer keeps of the thread.
+            // Initialized first, so destroyed last: after the layer's own thread-locals.
             POLITE.with(|_| ());
             info_span!("ordinary").in_scope(|| ());
             if is_inside {
@@ -201,6 +203,6 @@ fn the_last_event_of_a_thread_is_heard_as_well() {
         let of = stage::attribute(span, "conversation.id");
         span.name == "turn" && of.as_deref() == Some("last words")
     });
-    let heard = turn.and_then(|turn| stage::attribute(turn, "farewells"));
-    assert_eq!(heard.as_deref(), Some("2"));
+    let farewells = turn.and_then(|turn| stage::attribute(turn, "farewells"));
+    assert_eq!(farewells.as_deref(), Some("2"));
 }

@@ -1,4 +1,4 @@
-//! `Conversation`: what code outside a conversation's scope can do with it.
+//! The `Conversation` handle, for code outside a conversation's scope.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -19,7 +19,7 @@ fn span_id(context: Option<opentelemetry::Context>) -> SpanId {
 }
 
 #[test]
-fn it_is_found_from_within_by_its_id_and_from_a_span() {
+fn handle_is_found_by_current_scope_id_and_span() {
     let stage = Stage::new();
     stage.play(|| {
         let scope = info_span!("conversation", conversation.id = "c1");
@@ -41,7 +41,7 @@ fn it_is_found_from_within_by_its_id_and_from_a_span() {
 }
 
 #[test]
-fn its_contexts_are_those_of_the_spans_that_leave() {
+fn handle_contexts_match_exported_spans() {
     let stage = Stage::new();
     let (conversation_span, turn_span) = stage.play(|| {
         let _scope = info_span!("conversation", conversation.id = "c1").entered();
@@ -59,7 +59,7 @@ fn its_contexts_are_those_of_the_spans_that_leave() {
 }
 
 #[test]
-fn what_runs_inside_it_belongs_to_it_on_any_thread() {
+fn code_run_by_handle_belongs_to_conversation_on_any_thread() {
     let stage = Stage::new();
     stage.play(|| {
         let scope = info_span!("conversation", conversation.id = "c1");
@@ -87,14 +87,14 @@ fn what_runs_inside_it_belongs_to_it_on_any_thread() {
             "    llm conversation.id=c1 turn.number=1",
             "  turn conversation.id=c1 turn.number=2",
             "    tts conversation.id=c1 turn.number=2",
-            // An ordinary span, on the machine's clock: the last by far.
+            // An ordinary span is timed by the system clock, so it is last by far.
             "  weather conversation.id=c1",
         ]
     );
 }
 
 #[test]
-fn what_runs_inside_one_conversation_is_not_the_surrounding_ones() {
+fn code_run_by_handle_does_not_belong_to_surrounding_conversation() {
     let stage = Stage::new();
     stage.play(|| {
         let outer = info_span!("conversation", conversation.id = "outer");
@@ -114,7 +114,7 @@ fn what_runs_inside_one_conversation_is_not_the_surrounding_ones() {
 }
 
 #[test]
-fn attributes_go_to_the_conversation_or_its_turn_as_the_policy_allows() {
+fn attributes_are_set_on_conversation_or_turn_subject_to_policy() {
     let output = Output::new();
     let processor = output
         .processor
@@ -142,7 +142,7 @@ fn attributes_go_to_the_conversation_or_its_turn_as_the_policy_allows() {
 }
 
 #[test]
-fn its_events_need_no_scope() {
+fn handle_emits_events_without_scope() {
     let stage = Stage::new();
     stage.play(|| {
         let scope = info_span!("conversation", conversation.id = "c1");
@@ -164,7 +164,7 @@ fn its_events_need_no_scope() {
 }
 
 #[test]
-fn one_that_has_ended_answers_none_and_does_nothing() {
+fn handle_of_ended_conversation_is_inert() {
     let stage = Stage::new();
     stage.play(|| {
         let scope = info_span!("conversation", conversation.id = "c1");

@@ -1,4 +1,4 @@
-//! Programs and processors that do odd things at odd moments: nothing panics, waits for itself, or is lost.
+//! Programs and processors that misbehave: no panic, no deadlock, no lost spans.
 
 #![allow(
     clippy::unwrap_used,
@@ -26,40 +26,40 @@ use tracing::{Dispatch, Span, info, info_span};
 use tracing_conversation::{Conversation, ConversationProcessor};
 use tracing_subscriber::prelude::*;
 
-/// Runs `act` on a thread of its own and fails if it does not come back.
-fn comes_back(act: impl FnOnce() + Send + 'static) {
-    let (tell, told) = mpsc::channel();
+/// Runs `act` on its own thread and fails if it does not return.
+fn assert_no_deadlock(act: impl FnOnce() + Send + 'static) {
+    let (done, finished) = mpsc::channel();
     let thread = std::thread::spawn(move || {
         act();
-        tell.send(()).unwrap();
+        done.send(()).unwrap();
     });
-    match told.recv_timeout(Duration::from_secs(20)) {
+    match finished.recv_timeout(Duration::from_secs(20)) {
         Ok(()) => thread.join().unwrap(),
         Err(mpsc::RecvTimeoutError::Disconnected) => {
             std::panic::resume_unwind(thread.join().unwrap_err());
         }
-        Err(mpsc::RecvTimeoutError::Timeout) => panic!("it waits for itself"),
+        Err(mpsc::RecvTimeoutError::Timeout) => panic!("deadlock"),
     }
 }
 
-/// Does in every hook what a program might do anywhere.
+/// A processor and sampler that emit events and spans in every hook.
 #[derive(Clone, Copy, Debug)]
-struct Talkative;
+struct EmitsInHooks;
 
 thread_local! {
     static TALKING: Cell<bool> = const { Cell::new(false) };
 }
 
-impl Talkative {
-    fn talk(&self) {
-        // What it says is traced as well, and would have it talk on without end.
+impl EmitsInHooks {
+    fn emit_once(&self) {
+        // Its own events and spans are traced too, which would recurse without end.
         if !TALKING.replace(true) {
-            self.say();
+            self.emit();
             TALKING.set(false);
         }
     }
 
-    fn say(&self) {
+    fn emit(&self) {
         info!("an event of a hook");
         for name in [
             "user_started_speaking",
@@ -97,12 +97,12 @@ impl Talkative {
     }
 }
 
-impl SpanProcessor for Talkative {
+impl SpanProcessor for EmitsInHooks {
     fn on_start(&self, _: &mut SdkSpan, _: &Context) {
-        self.talk();
+        self.emit_once();
     }
     fn on_end(&self, _: SpanData) {
-        self.talk();
+        self.emit_once();
     }
     fn force_flush(&self) -> OTelSdkResult {
         Ok(())
@@ -112,7 +112,7 @@ impl SpanProcessor for Talkative {
     }
 }
 
-impl ShouldSample for Talkative {
+impl ShouldSample for EmitsInHooks {
     fn should_sample(
         &self,
         _: Option<&Context>,
@@ -122,7 +122,7 @@ impl ShouldSample for Talkative {
         _: &[KeyValue],
         _: &[opentelemetry::trace::Link],
     ) -> SamplingResult {
-        self.talk();
+        self.emit_once();
         SamplingResult {
             decision: SamplingDecision::RecordAndSample,
             attributes: Vec::new(),
@@ -131,7 +131,7 @@ impl ShouldSample for Talkative {
     }
 }
 
-/// A conversation that is entered, interrupted, annotated, and moved about.
+/// A conversation with interruptions, annotations and explicit turn numbers.
 fn program(stage: &Stage) {
     let scope = info_span!("conversation", conversation.id = "c1");
     info!(
@@ -154,12 +154,12 @@ fn program(stage: &Stage) {
         info!(conversation.event = "bot_stopped_speaking");
         stage.pass(3_000);
         drop(info_span!("tts", gen_ai.operation.name = "tts"));
-        // What a hook made under the scope may keep it open: a scoped subscriber is not there for hooks, also to close.
+        // A span made by a hook inside the scope may keep it open: with a scoped subscriber, hooks cannot close spans.
         info!(conversation.event = "conversation_ended");
     });
 }
 
-/// The program's own spans among those exported; what a hook said may or may not be among them.
+/// The program's own spans among those exported, without spans made by hooks.
 fn own_tree(spans: &[SpanData]) -> Vec<String> {
     stage::tree(spans, &["turn.number"])
         .into_iter()
@@ -174,9 +174,9 @@ fn own_tree(spans: &[SpanData]) -> Vec<String> {
 }
 
 #[test]
-fn a_processor_that_talks_in_its_hooks_stops_nothing() {
-    comes_back(|| {
-        let output = Output::with(|builder| builder.with_span_processor(Talkative));
+fn processor_emitting_events_does_not_deadlock() {
+    assert_no_deadlock(|| {
+        let output = Output::with(|builder| builder.with_span_processor(EmitsInHooks));
         let stage = Stage::over(output, |layer| layer);
         stage.play(|| program(&stage));
         assert_eq!(
@@ -187,9 +187,9 @@ fn a_processor_that_talks_in_its_hooks_stops_nothing() {
 }
 
 #[test]
-fn a_sampler_that_talks_stops_nothing() {
-    comes_back(|| {
-        let output = Output::with(|builder| builder.with_sampler(Talkative));
+fn sampler_emitting_events_does_not_deadlock() {
+    assert_no_deadlock(|| {
+        let output = Output::with(|builder| builder.with_sampler(EmitsInHooks));
         let stage = Stage::over(output, |layer| layer);
         stage.play(|| program(&stage));
         assert_eq!(
@@ -200,9 +200,9 @@ fn a_sampler_that_talks_stops_nothing() {
 }
 
 #[test]
-fn a_processor_that_talks_on_many_threads_stops_nothing() {
-    comes_back(|| {
-        let output = Output::with(|builder| builder.with_span_processor(Talkative));
+fn processor_emitting_events_on_many_threads_does_not_deadlock() {
+    assert_no_deadlock(|| {
+        let output = Output::with(|builder| builder.with_span_processor(EmitsInHooks));
         let stage = Arc::new(Stage::over(output, |layer| layer));
         let threads: Vec<_> = (0..4)
             .map(|_| {
@@ -221,7 +221,7 @@ fn a_processor_that_talks_on_many_threads_stops_nothing() {
 }
 
 #[test]
-fn a_processor_that_panics_takes_no_conversation_with_it() {
+fn panicking_processor_does_not_affect_conversations() {
     #[derive(Debug)]
     struct Panics(AtomicUsize);
     impl SpanProcessor for Panics {
@@ -264,7 +264,7 @@ fn a_processor_that_panics_takes_no_conversation_with_it() {
 }
 
 #[test]
-fn a_panic_that_unwinds_through_the_spans_ends_them() {
+fn panic_unwinding_through_spans_ends_them() {
     let stage = Stage::new();
     stage.play(|| {
         let unwound = std::panic::catch_unwind(|| {
@@ -301,7 +301,7 @@ fn a_panic_that_unwinds_through_the_spans_ends_them() {
 }
 
 #[test]
-fn a_value_that_emits_events_while_it_is_formatted_stops_nothing() {
+fn value_emitting_events_while_formatted_does_not_deadlock() {
     struct Chatty;
     impl std::fmt::Debug for Chatty {
         fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -317,7 +317,7 @@ fn a_value_that_emits_events_while_it_is_formatted_stops_nothing() {
             f.write_str("chatty")
         }
     }
-    comes_back(|| {
+    assert_no_deadlock(|| {
         let stage = Stage::new();
         stage.play(|| {
             let _scope =
@@ -333,7 +333,7 @@ fn a_value_that_emits_events_while_it_is_formatted_stops_nothing() {
 }
 
 #[test]
-fn a_conversation_that_the_sampler_drops_is_dropped_whole_and_costs_nobody_else() {
+fn unsampled_conversation_is_dropped_completely_and_alone() {
     #[derive(Clone, Debug)]
     struct NoConversations;
     impl ShouldSample for NoConversations {
@@ -369,7 +369,7 @@ fn a_conversation_that_the_sampler_drops_is_dropped_whole_and_costs_nobody_else(
 }
 
 #[test]
-fn nothing_that_an_event_says_makes_the_layer_stumble() {
+fn event_fields_of_any_type_and_value_are_harmless() {
     let stage = Stage::new();
     let huge = "x".repeat(1 << 20);
     stage.play(|| {
@@ -424,12 +424,12 @@ fn nothing_that_an_event_says_makes_the_layer_stumble() {
 }
 
 #[test]
-fn a_wrong_type_in_one_field_leaves_the_others_standing() {
+fn field_of_wrong_type_does_not_affect_other_fields() {
     let stage = Stage::new();
     stage.play(|| {
         let _scope = info_span!("conversation", conversation.id = "c1").entered();
         stage.pass(1_000);
-        // Silent since now, for all that can be understood.
+        // `stop_secs` cannot be parsed: the silence starts now.
         info!(
             conversation.event = "vad_user_stopped_speaking",
             stop_secs = "0.2"
@@ -444,7 +444,7 @@ fn a_wrong_type_in_one_field_leaves_the_others_standing() {
 }
 
 #[test]
-fn whole_seconds_given_as_integers_are_seconds() {
+fn integer_seconds_are_accepted() {
     let stage = Stage::new();
     stage.play(|| {
         let _scope = info_span!("conversation", conversation.id = "c1").entered();
@@ -468,7 +468,7 @@ fn whole_seconds_given_as_integers_are_seconds() {
 }
 
 #[test]
-fn provider_without_the_processor_leaves_only_ordinary_spans_unmarked() {
+fn without_processor_only_ordinary_spans_are_unmarked() {
     let Output {
         exporter,
         processor,
@@ -529,7 +529,7 @@ fn provider_without_the_processor_leaves_only_ordinary_spans_unmarked() {
 }
 
 #[test]
-fn a_span_entered_on_several_threads_at_once_stays_what_it_is() {
+fn span_entered_on_several_threads_keeps_its_identity() {
     let stage = Stage::new();
     stage.play(|| {
         let scope = info_span!("conversation", conversation.id = "c1");
@@ -556,7 +556,7 @@ fn a_span_entered_on_several_threads_at_once_stays_what_it_is() {
 }
 
 #[test]
-fn attributes_without_end_leave_room_for_what_matters() {
+fn excess_attributes_do_not_displace_derived_attributes() {
     let stage = Stage::new();
     stage.play(|| {
         let _scope = info_span!("conversation", conversation.id = "c1").entered();
@@ -578,7 +578,7 @@ fn attributes_without_end_leave_room_for_what_matters() {
 }
 
 #[test]
-fn limits_of_any_length_are_understood() {
+fn timeouts_of_any_length_are_accepted() {
     for limit in [Duration::ZERO, Duration::from_nanos(1), Duration::MAX] {
         let stage = Stage::with(|layer| layer.turn_end_timeout(limit));
         stage.play(|| {
@@ -612,7 +612,7 @@ fn limits_of_any_length_are_understood() {
     }
 }
 
-/// Keeps what ends; the SDK's simple processor needs a thread that is still whole.
+/// Keeps finished spans; the SDK's simple processor cannot run during thread-local destruction.
 #[derive(Clone, Debug, Default)]
 struct Keeps(Arc<Mutex<Vec<SpanData>>>);
 
@@ -630,7 +630,7 @@ impl SpanProcessor for Keeps {
 }
 
 #[test]
-fn spans_that_a_thread_takes_with_it_as_it_goes_leave_all_the_same() {
+fn spans_closed_during_thread_local_destruction_are_exported() {
     thread_local! {
         static KEPT: RefCell<Vec<Span>> = const { RefCell::new(Vec::new()) };
     }
@@ -641,7 +641,7 @@ fn spans_that_a_thread_takes_with_it_as_it_goes_leave_all_the_same() {
     });
     let dispatch = Dispatch::new(tracing_subscriber::registry().with(output.layer().build()));
     let thread = std::thread::spawn(move || {
-        // What is first is dropped last: after everything that the layer keeps of the thread.
+        // Initialized first, so destroyed last: after the layer's own thread-locals.
         KEPT.with_borrow_mut(Vec::clear);
         tracing::dispatcher::with_default(&dispatch, || {
             let conversation = info_span!("conversation", conversation.id = "c1");

@@ -1,4 +1,4 @@
-//! `init` and the one global subscriber that a process has.
+//! `init` and the global subscriber. A separate test binary, because a process has one.
 
 #![cfg(feature = "setup")]
 #![allow(clippy::unwrap_used)]
@@ -6,7 +6,7 @@
 use tracing_conversation::{SetupError, Telemetry};
 
 #[test]
-fn init_installs_one_subscriber_and_says_when_there_is_one() {
+fn second_init_returns_already_installed() {
     let wrong = Telemetry::builder()
         .variable("RUST_LOG", "=,=")
         .init()

@@ -1,4 +1,4 @@
-//! The span macros, the event functions and the adapters, as exported.
+//! The span macros, event functions and adapters, checked by the exported spans.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
@@ -32,7 +32,7 @@ fn drain<T>(stream: impl Stream<Item = T>) {
 }
 
 #[test]
-fn each_span_macro_declares_what_is_recorded_later_and_takes_extra_fields() {
+fn span_macros_declare_late_fields_and_accept_extra_fields() {
     let exported = Exported::new();
     let conversation = conversation_span!(conversation.id = "c1", customer.tier = "premium");
     conversation.in_scope(|| {
@@ -94,7 +94,7 @@ conversation
 }
 
 #[test]
-fn a_span_macro_declares_no_field_twice() {
+fn span_macros_declare_each_field_once() {
     let exported = Exported::new();
     let gen_ai_provider = "x";
     for span in [
@@ -116,7 +116,7 @@ fn a_span_macro_declares_no_field_twice() {
 }
 
 #[test]
-fn the_event_functions_make_turns() {
+fn event_functions_create_turns() {
     let exported = Exported::new();
     let conversation = conversation_span!(conversation.id = "c1");
     conversation.in_scope(|| {
@@ -129,11 +129,11 @@ fn the_event_functions_make_turns() {
         exported.pass(500);
         event::bot_started_speaking();
         exported.pass(500);
-        // Noticed 100 ms late.
+        // Detected 100 ms late.
         event::ago(Duration::from_millis(100)).bot_stopped_speaking();
         annotate!(sentiment = "cheerful");
     });
-    // From elsewhere.
+    // From outside the scope.
     exported.pass(300);
     event::in_conversation("c1").user_started_speaking();
     event::in_conversation("c1").interruption();
@@ -176,7 +176,7 @@ fn the_event_functions_make_turns() {
 }
 
 #[test]
-fn a_stream_tells_its_first_byte_its_words_and_its_usage() {
+fn stream_records_first_byte_content_and_usage() {
     let exported = Exported::new();
     conversation_span!(conversation.id = "c1").in_scope(|| {
         let chunks = slow(&exported, [("", 0), ("It is", 0), (" sunny.", 0), ("", 4)]);
@@ -223,28 +223,28 @@ conversation
 }
 
 #[test]
-fn transcripts_are_told_as_they_arrive() {
+fn transcripts_are_recorded_as_they_arrive() {
     let exported = Exported::new();
     conversation_span!(conversation.id = "c1").in_scope(|| {
         event::user_started_speaking();
-        let heard = [
+        let transcripts = [
             ("what", false),
             ("what is", true),
             ("the wea", false),
             ("the weather", true),
         ];
-        let mut heard =
-            slow(&exported, heard).traced_with(stt_span!(), |(words, is_final), recorder| {
+        let mut transcripts =
+            slow(&exported, transcripts).traced_with(stt_span!(), |(words, is_final), recorder| {
                 recorder.transcript(words, *is_final);
             });
         event::vad_user_stopped_speaking(0.0);
         for _ in 0..4 {
-            heard.next().now_or_never().unwrap();
+            transcripts.next().now_or_never().unwrap();
         }
-        // The turn knows before the stream ends.
+        // The turn has the transcript before the stream ends.
         event::bot_started_speaking();
         event::user_started_speaking();
-        drain(heard);
+        drain(transcripts);
     });
     assert_eq!(
         exported.tree(),
@@ -266,7 +266,7 @@ conversation
 }
 
 #[test]
-fn an_error_item_fails_the_span_and_dropping_the_stream_then_is_no_interruption() {
+fn error_item_fails_span_and_later_drop_is_not_interruption() {
     let exported = Exported::new();
     conversation_span!(conversation.id = "c1").in_scope(|| {
         let audio = [Ok(1), Err(std::io::Error::other("connection lost")), Ok(2)];
@@ -292,7 +292,7 @@ conversation
 }
 
 #[test]
-fn a_stream_that_is_dropped_was_interrupted_unless_its_last_item_was_seen() {
+fn dropped_stream_is_interrupted_unless_complete() {
     let exported = Exported::new();
     conversation_span!(conversation.id = "c1").in_scope(|| {
         for last in ["more", "stop"] {
@@ -340,7 +340,7 @@ conversation
 }
 
 #[test]
-fn a_future_is_finished_failed_interrupted_or_panics() {
+fn future_completes_fails_is_interrupted_or_panics() {
     let exported = Exported::new();
     conversation_span!(conversation.id = "c1").in_scope(|| {
         let answer = async {
@@ -407,7 +407,7 @@ conversation
 }
 
 #[test]
-fn a_request_for_a_stream_is_one_span_until_the_stream_ends() {
+fn stream_request_is_one_span_until_stream_ends() {
     let exported = Exported::new();
     conversation_span!(conversation.id = "c1").in_scope(|| {
         let request = async {
@@ -448,7 +448,7 @@ conversation
 }
 
 #[test]
-fn what_a_speech_to_speech_service_said_reaches_the_turn_that_was_interrupted() {
+fn interrupted_turn_has_output_of_realtime_service() {
     let exported = Exported::new();
     conversation_span!(conversation.id = "c1").in_scope(|| {
         event::user_started_speaking();
@@ -489,19 +489,19 @@ conversation
 }
 
 #[test]
-fn with_capture_off_no_word_leaves_and_no_result_is_formatted() {
+fn capture_off_records_no_content_and_formats_no_result() {
     struct Unreadable;
     impl std::fmt::Display for Unreadable {
         fn fmt(&self, _: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-            panic!("read although capture is off")
+            panic!("formatted although capture is off")
         }
     }
 
     let exported = Exported::with_content(ContentPolicy::default().with_capture(false));
     conversation_span!(conversation.id = "c1").in_scope(|| {
-        let heard = stream::iter([("secret", false), ("secret", true)]);
+        let transcripts = stream::iter([("secret", false), ("secret", true)]);
         drain(
-            heard.traced_with(stt_span!(), |(words, is_final), recorder| {
+            transcripts.traced_with(stt_span!(), |(words, is_final), recorder| {
                 recorder.transcript(words, *is_final);
             }),
         );
@@ -544,7 +544,7 @@ conversation
     tool
       · gen_ai.operation.name=execute_tool
     tool
-      · error.type=instrument::with_capture_off_no_word_leaves_and_no_result_is_formatted::Unreadable
+      · error.type=instrument::capture_off_records_no_content_and_formats_no_result::Unreadable
       · gen_ai.operation.name=execute_tool
       · Error { description: \"\" }
     tts
@@ -556,7 +556,7 @@ conversation
 }
 
 #[test]
-fn with_capture_off_these_are_all_the_declared_fields_that_keep_their_text() {
+fn capture_off_keeps_text_of_exactly_these_fields() {
     let exported = Exported::with_content(ContentPolicy::default().with_capture(false));
     conversation_span!(conversation.id = "c1").in_scope(|| {
         let spans = [
@@ -568,7 +568,7 @@ fn with_capture_off_these_are_all_the_declared_fields_that_keep_their_text() {
         ];
         for span in spans {
             for field in span.metadata().unwrap().fields() {
-                // Recorded, it would end the span before the rest is.
+                // Would end the span before the other fields are recorded.
                 if field.name() != "service.ended" {
                     span.record(&field, "secret");
                 }
@@ -616,7 +616,7 @@ fn with_capture_off_these_are_all_the_declared_fields_that_keep_their_text() {
 
 #[cfg(feature = "console")]
 #[test]
-fn the_tree_view_shows_no_word_with_capture_off() {
+fn capture_off_hides_content_in_tree_view() {
     use opentelemetry::trace::TracerProvider as _;
     use opentelemetry_sdk::trace::{SdkTracerProvider, SimpleSpanProcessor};
     use std::io::Write;

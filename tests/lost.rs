@@ -1,4 +1,4 @@
-//! Conversations that end oddly, twice, late or never, and what is heard of them afterwards.
+//! Conversations that end twice, late or never, and events that arrive afterwards.
 
 #![allow(
     clippy::unwrap_used,
@@ -16,7 +16,7 @@ use tracing::{info, info_span};
 const TURN: &[&str] = &["conversation.id", "turn.number", "turn.end_reason"];
 
 #[test]
-fn a_conversation_that_is_never_ended_ends_at_the_idle_limit_where_it_was_last_heard_of() {
+fn idle_conversation_ends_at_its_last_event() {
     let stage = Stage::with(|layer| layer.idle_limit(Duration::from_secs(60)));
     stage.play(|| {
         info!(
@@ -32,7 +32,7 @@ fn a_conversation_that_is_never_ended_ends_at_the_idle_limit_where_it_was_last_h
         assert_eq!(stage.conversations.open(), 1, "within the limit");
         stage.pass(60_000);
         assert_eq!(stage.conversations.open(), 0);
-        // Stragglers do not bring it back.
+        // Stragglers do not reopen it.
         info!(
             conversation.event = "bot_started_speaking",
             conversation.id = "c1"
@@ -59,7 +59,7 @@ fn a_conversation_that_is_never_ended_ends_at_the_idle_limit_where_it_was_last_h
 }
 
 #[test]
-fn the_end_of_a_turn_by_silence_is_no_sign_of_life() {
+fn turn_end_by_silence_does_not_reset_idle_timeout() {
     let stage = Stage::with(|layer| layer.idle_limit(Duration::from_secs(10)));
     stage.play(|| {
         let _scope = info_span!("conversation", conversation.id = "c1");
@@ -81,7 +81,7 @@ fn the_end_of_a_turn_by_silence_is_no_sign_of_life() {
 }
 
 #[test]
-fn the_scope_of_a_lost_conversation_may_close_later() {
+fn scope_of_idle_conversation_may_close_later() {
     let stage = Stage::with(|layer| layer.idle_limit(Duration::from_secs(10)));
     stage.play(|| {
         let scope = info_span!(
@@ -107,20 +107,21 @@ fn the_scope_of_a_lost_conversation_may_close_later() {
     assert_eq!(
         seconds(&stage.span("llm")),
         30.0,
-        "a service tells how long it really took"
+        "a service keeps its actual duration"
     );
 }
 
 #[test]
-fn a_scope_closed_on_another_thread_ends_its_conversation() {
+fn scope_closed_on_another_thread_ends_conversation() {
     let stage = Stage::new();
     stage.play(|| {
         let scope = info_span!("conversation", conversation.id = "c1");
         let llm = scope.in_scope(|| info_span!("llm", gen_ai.operation.name = "chat"));
         stage.pass(100);
         let dispatch = stage.dispatch.clone();
-        let elsewhere = move || tracing::dispatcher::with_default(&dispatch, || drop((llm, scope)));
-        std::thread::spawn(elsewhere).join().unwrap();
+        let other_thread =
+            move || tracing::dispatcher::with_default(&dispatch, || drop((llm, scope)));
+        std::thread::spawn(other_thread).join().unwrap();
     });
     assert_eq!(stage.conversations.open(), 0);
     assert_eq!(
@@ -135,7 +136,7 @@ fn a_scope_closed_on_another_thread_ends_its_conversation() {
 }
 
 #[test]
-fn starting_and_ending_again_is_harmless() {
+fn repeated_start_and_end_are_ignored() {
     let stage = Stage::new();
     stage.play(|| {
         let scope = info_span!("conversation", conversation.id = "c1").entered();
@@ -164,7 +165,7 @@ fn starting_and_ending_again_is_harmless() {
 }
 
 #[test]
-fn stragglers_for_a_conversation_that_has_ended_are_ignored_in_and_out_of_its_scope() {
+fn stragglers_are_ignored_inside_and_outside_scope() {
     let stage = Stage::new();
     stage.play(|| {
         let scope = info_span!("conversation", conversation.id = "c1").entered();
@@ -199,7 +200,7 @@ fn stragglers_for_a_conversation_that_has_ended_are_ignored_in_and_out_of_its_sc
 }
 
 #[test]
-fn the_end_of_a_conversation_that_nobody_knows_opens_none() {
+fn end_event_with_unknown_id_opens_no_conversation() {
     let stage = Stage::new();
     stage.play(|| {
         info!(
@@ -217,7 +218,7 @@ fn the_end_of_a_conversation_that_nobody_knows_opens_none() {
 }
 
 #[test]
-fn an_ended_id_is_opened_again_by_a_start_a_connection_or_a_new_scope() {
+fn ended_id_is_reopened_by_start_connection_or_new_scope() {
     for event in ["conversation_started", "client_connected"] {
         let stage = Stage::new();
         stage.play(|| {
@@ -256,7 +257,7 @@ fn an_ended_id_is_opened_again_by_a_start_a_connection_or_a_new_scope() {
 }
 
 #[test]
-fn a_conversation_started_again_in_the_same_scope_ends_with_that_scope() {
+fn conversation_restarted_in_scope_ends_with_scope() {
     let stage = Stage::new();
     stage.play(|| {
         let scope = info_span!("conversation", conversation.id = "c1");
@@ -283,7 +284,7 @@ fn a_conversation_started_again_in_the_same_scope_ends_with_that_scope() {
 }
 
 #[test]
-fn an_old_scope_that_closes_late_leaves_the_conversation_alone_that_a_new_client_opened() {
+fn old_scope_closing_late_does_not_end_reopened_conversation() {
     let stage = Stage::new();
     stage.play(|| {
         let old = info_span!("conversation", conversation.id = "c1");
@@ -312,7 +313,7 @@ fn an_old_scope_that_closes_late_leaves_the_conversation_alone_that_a_new_client
 }
 
 #[test]
-fn a_service_that_outlives_the_conversation_stays_in_its_turn_and_ends_when_it_ends() {
+fn service_outliving_conversation_keeps_its_turn_and_end() {
     let stage = Stage::new();
     stage.play(|| {
         let scope = info_span!("conversation", conversation.id = "c1");
@@ -333,8 +334,8 @@ fn a_service_that_outlives_the_conversation_stays_in_its_turn_and_ends_when_it_e
         stage.pass(100);
         scope.in_scope(|| info!(conversation.event = "conversation_ended"));
         stage.pass(100);
-        llm.record("output", "too late to be heard");
-        stt.record("transcript", "too late to be heard");
+        llm.record("output", "too late");
+        stt.record("transcript", "too late");
         drop((llm, stt));
     });
     assert_eq!(
@@ -342,7 +343,7 @@ fn a_service_that_outlives_the_conversation_stays_in_its_turn_and_ends_when_it_e
         [
             "conversation",
             "  turn turn.number=1",
-            "    llm turn.number=1 output=too late to be heard",
+            "    llm turn.number=1 output=too late",
             "    stt turn.number=1",
         ]
     );
@@ -351,7 +352,7 @@ fn a_service_that_outlives_the_conversation_stays_in_its_turn_and_ends_when_it_e
 }
 
 #[test]
-fn ending_all_ends_every_open_conversation_once() {
+fn end_all_ends_every_open_conversation_once() {
     let stage = Stage::new();
     stage.play(|| {
         let scopes: Vec<_> = (0..10)
@@ -384,7 +385,7 @@ fn ending_all_ends_every_open_conversation_once() {
 }
 
 #[test]
-fn a_layer_that_goes_ends_what_is_open_and_says_no_more() {
+fn dropped_layer_ends_open_conversations() {
     let stage = Stage::new();
     stage.play(|| {
         info!(
@@ -411,7 +412,7 @@ fn a_layer_that_goes_ends_what_is_open_and_says_no_more() {
 }
 
 #[test]
-fn a_silence_that_is_over_counts_when_the_conversation_ends_after_it() {
+fn expired_silence_ends_turn_before_conversation_end() {
     let stage = Stage::new();
     stage.play(|| {
         let _scope = info_span!("conversation", conversation.id = "c1").entered();
@@ -438,7 +439,7 @@ fn a_silence_that_is_over_counts_when_the_conversation_ends_after_it() {
 }
 
 #[test]
-fn an_event_told_late_counts_from_when_it_happened() {
+fn event_with_ago_secs_is_backdated() {
     let stage = Stage::new();
     stage.play(|| {
         let scope = info_span!("conversation", conversation.id = "c1").entered();
@@ -468,7 +469,7 @@ fn an_event_told_late_counts_from_when_it_happened() {
 }
 
 #[test]
-fn an_event_told_too_late_or_with_a_wrong_time_never_turns_time_back() {
+fn invalid_or_excessive_ago_secs_does_not_move_time_back() {
     let stage = Stage::new();
     stage.play(|| {
         let _scope = info_span!("conversation", conversation.id = "c1").entered();

@@ -1,4 +1,4 @@
-//! A thousand conversations at once, on any threads: every span under its own conversation and turn, nothing left behind.
+//! A thousand concurrent conversations: every span has its own conversation and turn as ancestors, and nothing stays open.
 
 #![allow(
     clippy::unwrap_used,
@@ -17,8 +17,8 @@ use tracing::{Instrument, info, info_span};
 
 const CONVERSATIONS: usize = 1_000;
 
-/// Holds every span of `spans` against the conversation and turn that its own attributes tell.
-fn assert_each_in_its_place(spans: &[SpanData]) {
+/// Checks every span's ancestors against the conversation and turn in its attributes.
+fn assert_spans_have_expected_ancestors(spans: &[SpanData]) {
     let by_id: HashMap<SpanId, &SpanData> = spans
         .iter()
         .map(|span| (span.span_context.span_id(), span))
@@ -55,7 +55,7 @@ fn assert_each_in_its_place(spans: &[SpanData]) {
                     attribute(span, "turn.number"),
                     attribute(parent, "turn.number")
                 );
-                // What the program said of itself when it made the span.
+                // Set by the program when it created the span.
                 assert_eq!(attribute(span, "of"), Some(conversation));
                 assert_eq!(attribute(span, "in.turn"), attribute(span, "turn.number"));
             }
@@ -82,7 +82,7 @@ fn assert_each_in_its_place(spans: &[SpanData]) {
 }
 
 #[test]
-fn on_a_multi_thread_runtime() {
+fn concurrent_conversations_on_multi_thread_runtime() {
     let stage = Stage::new();
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(4)
@@ -104,10 +104,10 @@ fn on_a_multi_thread_runtime() {
         }
     });
     assert_eq!(stage.conversations.open(), 0);
-    assert_each_in_its_place(&stage.spans());
+    assert_spans_have_expected_ancestors(&stage.spans());
 }
 
-/// Three turns in a scope that moves from thread to thread, with tasks that know of it by context or by its id only.
+/// Three turns in a scope that moves between threads, with tasks that join by context or by id only.
 async fn call(id: String) {
     let scope = info_span!("conversation", conversation.id = %id);
     let talk = async {
@@ -125,7 +125,7 @@ async fn call(id: String) {
             }
             .instrument(llm)
             .await;
-            // A task that never saw the scope.
+            // A task outside the scope.
             let own_id = id.clone();
             let tool = async move {
                 drop(
@@ -142,7 +142,7 @@ async fn call(id: String) {
 }
 
 #[test]
-fn on_bare_threads_by_their_ids() {
+fn concurrent_conversations_by_id_on_threads() {
     let stage = Stage::new();
     let threads = 8;
     std::thread::scope(|scope| {
@@ -151,7 +151,7 @@ fn on_bare_threads_by_their_ids() {
             scope.spawn(move || {
                 stage.play(|| {
                     let ids: Vec<_> = (thread..CONVERSATIONS).step_by(threads).collect();
-                    // All at once, and in turns.
+                    // Interleaved.
                     for turn in 1..=3_u64 {
                         for id in &ids {
                             info!(conversation.event = "user_started_speaking", conversation.id = id);
@@ -175,11 +175,11 @@ fn on_bare_threads_by_their_ids() {
         }
     });
     assert_eq!(stage.conversations.open(), 0);
-    assert_each_in_its_place(&stage.spans());
+    assert_spans_have_expected_ancestors(&stage.spans());
 }
 
 #[test]
-fn a_conversation_shared_by_many_threads_stays_one_with_its_turns_in_order() {
+fn conversation_shared_by_threads_is_one_trace_with_turns_in_order() {
     let stage = Stage::new();
     std::thread::scope(|scope| {
         for _ in 0..8 {
@@ -227,7 +227,7 @@ fn a_conversation_shared_by_many_threads_stays_one_with_its_turns_in_order() {
 }
 
 #[test]
-fn scopes_of_the_same_id_opened_at_once_are_one_conversation() {
+fn concurrent_scopes_with_same_id_are_one_conversation() {
     let stage = Stage::new();
     for round in 0..50 {
         let barrier = std::sync::Barrier::new(4);
@@ -248,6 +248,6 @@ fn scopes_of_the_same_id_opened_at_once_are_one_conversation() {
     assert_eq!(stage.conversations.open(), 0);
     let spans = stage.spans();
     let turns = spans.iter().filter(|span| span.name == "turn").count();
-    assert_eq!(turns, 50, "one conversation each, which had one turn");
+    assert_eq!(turns, 50, "one conversation with one turn for each id");
     assert_eq!(spans.iter().filter(|span| span.name == "llm").count(), 200);
 }

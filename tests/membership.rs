@@ -1,4 +1,4 @@
-//! In which conversation and under which service span code stands: decided when a span is made, inherited from there.
+//! The conversation and service span of a `tracing` span: determined at its creation and inherited from there.
 
 #![allow(
     clippy::unwrap_used,
@@ -25,7 +25,7 @@ fn now<T>(future: impl Future<Output = T>) -> T {
     let mut context = std::task::Context::from_waker(Waker::noop());
     match pin!(future).poll(&mut context) {
         Poll::Ready(value) => value,
-        Poll::Pending => panic!("it waits"),
+        Poll::Pending => panic!("the future is not ready"),
     }
 }
 
@@ -55,7 +55,7 @@ fn span_made_under_a_handle_keeps_its_conversation_as_explicit_parent() {
         let _scope = scope("c1");
         let conversation = Conversation::by_id("c1").unwrap();
         let task = conversation.in_scope(|| info_span!("task"));
-        // Elsewhere: no scope, no handle.
+        // Outside any scope and handle.
         drop(info_span!(parent: &task, "llm", gen_ai.operation.name = "chat"));
         info!(parent: &task, conversation.event = "bot_started_speaking");
         task.in_scope(|| {
@@ -91,7 +91,7 @@ fn root_spans_of_libraries_belong_to_the_active_handle() {
         };
         conversation.in_scope(agent);
         now(conversation.run(async { agent() }));
-        // Without a handle they belong to no conversation, also inside its scope.
+        // Without a handle they belong to no conversation, even inside its scope.
         _scope.in_scope(|| drop(info_span!(parent: None, "chat", gen_ai.operation.name = "chat")));
     });
     assert_eq!(
@@ -109,7 +109,7 @@ fn root_spans_of_libraries_belong_to_the_active_handle() {
 }
 
 #[test]
-fn facts_said_under_the_handle_of_another_conversation_stay_out_of_the_service_around_it() {
+fn events_under_handle_of_another_conversation_do_not_affect_surrounding_service() {
     let stage = Stage::new();
     stage.play(|| {
         let (a, b) = (scope("a"), scope("b"));
@@ -122,7 +122,7 @@ fn facts_said_under_the_handle_of_another_conversation_stay_out_of_the_service_a
                     event::first_byte();
                 });
                 annotate!(conversation.id = "b", note = "of b by id");
-                // That of its own conversation is the nearest again.
+                // The service of its own conversation is the nearest again.
                 Conversation::by_id("a").unwrap().in_scope(|| {
                     annotate!(note = "of a");
                     event::first_byte();
@@ -144,7 +144,7 @@ fn facts_said_under_the_handle_of_another_conversation_stay_out_of_the_service_a
 }
 
 #[test]
-fn whatever_was_entered_last_decides_be_it_span_or_handle() {
+fn innermost_span_or_handle_determines_conversation() {
     let stage = Stage::new();
     stage.play(|| {
         let (a, b) = (scope("a"), scope("b"));
@@ -156,7 +156,7 @@ fn whatever_was_entered_last_decides_be_it_span_or_handle() {
                 a.in_scope(|| assert_eq!(current().as_deref(), Some("a")));
                 assert_eq!(current().as_deref(), Some("b"));
             });
-            // A span that stands outside of any conversation.
+            // A span outside any conversation.
             let outside = info_span!(parent: None, "outside");
             outside.in_scope(|| {
                 assert_eq!(current(), None);
@@ -170,7 +170,7 @@ fn whatever_was_entered_last_decides_be_it_span_or_handle() {
 }
 
 #[test]
-fn ordinary_children_of_a_conversation_with_a_remote_parent_are_marked() {
+fn ordinary_children_of_conversation_with_remote_parent_have_conversation_attributes() {
     let stage = Stage::new();
     stage.play(|| {
         let conversation = scope("c1");
@@ -195,7 +195,7 @@ fn ordinary_children_of_a_conversation_with_a_remote_parent_are_marked() {
 }
 
 #[test]
-fn id_recorded_late_marks_the_span_and_what_is_below_it() {
+fn id_recorded_late_applies_to_span_and_its_descendants() {
     let stage = Stage::new();
     stage.play(|| {
         let (outer, inner) = (scope("outer"), scope("inner"));
@@ -230,7 +230,7 @@ fn id_recorded_late_marks_the_span_and_what_is_below_it() {
 }
 
 #[test]
-fn integers_of_ordinary_spans_inside_a_conversation_are_exported_as_integers() {
+fn integers_of_ordinary_spans_are_exported_as_integers() {
     use opentelemetry::Value;
     let stage = Stage::new();
     stage.play(|| {
@@ -250,8 +250,8 @@ fn integers_of_ordinary_spans_inside_a_conversation_are_exported_as_integers() {
     assert_each_key_once(std::slice::from_ref(&post));
 }
 
-/// A transcription that opens in the first turn and whose first transcript arrives in the second, with an ordinary and a
-/// service span below it that end before and after that.
+/// An stt span that starts in the first turn and whose first transcript arrives in the second, with an ordinary and a
+/// service span below it that end before and after it moves.
 fn moved_transcription(stage: &Stage) {
     stage.play(|| {
         let _scope = scope("c1").entered();
@@ -268,7 +268,7 @@ fn moved_transcription(stage: &Stage) {
 }
 
 #[test]
-fn what_is_below_a_transcription_goes_with_it_to_its_turn() {
+fn descendants_of_stt_span_move_with_it_to_its_turn() {
     let stage = Stage::new();
     moved_transcription(&stage);
     assert_eq!(
@@ -287,7 +287,7 @@ fn what_is_below_a_transcription_goes_with_it_to_its_turn() {
 }
 
 #[test]
-fn what_is_below_a_transcription_changes_its_trace_with_it() {
+fn descendants_of_stt_span_move_with_it_to_another_trace() {
     let stage = Stage::with(|layer| layer.trace_mode(TraceMode::Turn));
     moved_transcription(&stage);
     let tree = stage.tree(&["turn.number", "trace"]);
@@ -313,7 +313,7 @@ fn what_is_below_a_transcription_changes_its_trace_with_it() {
 }
 
 #[test]
-fn transcription_whose_context_was_sent_along_links_to_where_it_was() {
+fn stt_span_with_propagated_context_links_to_its_previous_turn() {
     let stage = Stage::with(|layer| layer.trace_mode(TraceMode::Turn));
     let sent = stage.play(|| {
         let _scope = scope("c1").entered();
@@ -334,7 +334,7 @@ fn transcription_whose_context_was_sent_along_links_to_where_it_was() {
 }
 
 #[test]
-fn spans_below_a_transcription_are_exported_though_its_conversation_ends_first() {
+fn spans_below_stt_span_are_exported_if_conversation_ends_first() {
     let stage = Stage::new();
     stage.play(|| {
         let scope = scope("c1");
@@ -355,7 +355,7 @@ fn spans_below_a_transcription_are_exported_though_its_conversation_ends_first()
 }
 
 #[test]
-fn attribute_set_from_outside_after_a_field_of_the_same_key_wins() {
+fn attribute_set_after_field_of_same_key_takes_precedence() {
     let stage = Stage::new();
     stage.play(|| {
         let scope = info_span!("conversation", conversation.id = "c1", tier = "basic");
@@ -375,7 +375,7 @@ fn attribute_set_from_outside_after_a_field_of_the_same_key_wins() {
 }
 
 #[test]
-fn client_that_connects_again_does_not_replace_the_latency_of_the_turn() {
+fn reconnecting_client_does_not_replace_turn_latency() {
     let stage = Stage::new();
     stage.play(|| {
         let _scope = scope("c1").entered();
@@ -394,7 +394,7 @@ fn client_that_connects_again_does_not_replace_the_latency_of_the_turn() {
 }
 
 #[test]
-fn silence_that_began_before_the_conversation_counts_in_full() {
+fn silence_starting_before_conversation_counts_in_full() {
     let stage = Stage::new();
     stage.play(|| {
         let _scope = scope("c1").entered();
@@ -416,7 +416,7 @@ fn silence_that_began_before_the_conversation_counts_in_full() {
 }
 
 #[test]
-fn futures_run_by_a_handle_after_its_conversation_ended_run_all_the_same() {
+fn handle_runs_futures_after_its_conversation_ended() {
     let stage = Stage::new();
     stage.play(|| {
         let scope = scope("c1");

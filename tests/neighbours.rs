@@ -1,4 +1,4 @@
-//! Layers of other crates, and a second one of this crate, in the same registry.
+//! Layers of other crates, and a second instance of this crate's layer, in the same registry.
 
 #![allow(
     clippy::unwrap_used,
@@ -20,7 +20,7 @@ use tracing_subscriber::layer::{Context, Layer};
 use tracing_subscriber::prelude::*;
 use tracing_subscriber::registry::LookupSpan;
 
-/// The warnings of this crate.
+/// Collects this crate's warnings.
 #[derive(Clone, Default)]
 struct Warnings(Arc<Mutex<Vec<String>>>);
 
@@ -95,7 +95,7 @@ where
 }
 
 #[test]
-fn layer_rests_beside_a_forgotten_layer_of_tracing_opentelemetry_in_either_order() {
+fn layer_is_inactive_beside_tracing_opentelemetry_layer_in_either_order() {
     for foreign_is_first in [true, false] {
         let output = Output::new();
         let warnings = Warnings::default();
@@ -126,7 +126,7 @@ fn layer_rests_beside_a_forgotten_layer_of_tracing_opentelemetry_in_either_order
 }
 
 #[test]
-fn second_layer_of_this_crate_rests() {
+fn second_conversation_layer_is_inactive() {
     let [first, second] = [Output::new(), Output::new()];
     let warnings = Warnings::default();
     let subscriber = tracing_subscriber::registry()
@@ -148,7 +148,7 @@ fn second_layer_of_this_crate_rests() {
     );
 }
 
-/// Follows that a layer beside ours sees, and an event that it emits itself at each boundary event.
+/// Records the `follows_from` relations that another layer sees.
 #[derive(Clone, Default)]
 struct Beside(Arc<Mutex<Vec<String>>>);
 
@@ -165,7 +165,7 @@ impl<S: Subscriber + for<'span> LookupSpan<'span>> Layer<S> for Beside {
 }
 
 #[test]
-fn layers_beside_see_no_follows_that_the_program_did_not_make() {
+fn other_layers_see_no_additional_follows_from() {
     use tracing_opentelemetry::OpenTelemetrySpanExt as _;
     let output = Output::new();
     let beside = Beside::default();
@@ -175,7 +175,7 @@ fn layers_beside_see_no_follows_that_the_program_did_not_make() {
     tracing::dispatcher::with_default(&Dispatch::new(subscriber), || {
         let _scope = info_span!("conversation", conversation.id = "c1").entered();
         let llm = info_span!("llm", gen_ai.operation.name = "chat");
-        // Every question that the wrapped layer is asked.
+        // Every request to the wrapped layer.
         let _ = llm.context();
         llm.set_attribute("note", 1_i64);
         llm.in_scope(|| {
@@ -186,7 +186,7 @@ fn layers_beside_see_no_follows_that_the_program_did_not_make() {
     assert_eq!(names(&output.exporter).len(), 3);
 }
 
-/// Emits events through the functions of `event` inside its own hook.
+/// Calls the functions of `event` inside its own hook.
 struct Reentrant;
 
 impl<S: Subscriber> Layer<S> for Reentrant {
@@ -198,7 +198,7 @@ impl<S: Subscriber> Layer<S> for Reentrant {
 }
 
 #[test]
-fn event_functions_called_first_inside_a_hook_are_not_silent_afterwards() {
+fn event_functions_first_called_inside_hook_work_afterwards() {
     let stage = Stage::new();
     let reentrant = Dispatch::new(tracing_subscriber::registry().with(Reentrant));
     tracing::dispatcher::with_default(&reentrant, || info!("calls the hook"));
@@ -210,10 +210,10 @@ fn event_functions_called_first_inside_a_hook_are_not_silent_afterwards() {
     assert_eq!(stage.conversations.open(), 3);
 }
 
-/// A value whose `Debug` calls back into the crate, and one whose `Debug` fails.
-struct AsksForItsConversation;
+/// A value whose `Debug` calls back into the crate.
+struct ReentrantDebug;
 
-impl fmt::Debug for AsksForItsConversation {
+impl fmt::Debug for ReentrantDebug {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         event::user_stopped_speaking();
         annotate!(nested = true);
@@ -221,43 +221,43 @@ impl fmt::Debug for AsksForItsConversation {
     }
 }
 
-struct Fails;
+struct FailingDebug;
 
-impl fmt::Debug for Fails {
+impl fmt::Debug for FailingDebug {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("so far")?;
         Err(fmt::Error)
     }
 }
 
-struct Panics;
+struct PanickingDebug;
 
-impl fmt::Debug for Panics {
+impl fmt::Debug for PanickingDebug {
     fn fmt(&self, _: &mut fmt::Formatter<'_>) -> fmt::Result {
         panic!("on purpose")
     }
 }
 
 #[test]
-fn values_that_call_back_fail_or_panic_while_they_are_formatted_are_harmless_everywhere() {
+fn values_that_reenter_fail_or_panic_while_formatted_are_harmless() {
     let stage = Stage::new();
     stage.play(|| {
-        let scope = info_span!("conversation", conversation.id = "c1", value = ?Fails, late = tracing::field::Empty);
+        let scope = info_span!("conversation", conversation.id = "c1", value = ?FailingDebug, late = tracing::field::Empty);
         scope.in_scope(|| {
-            annotate!(value = ?AsksForItsConversation, failing = ?Fails, panicking = ?Panics);
-            info!(conversation.event = "user_stopped_speaking", reason = ?Panics, stop_secs = ?Fails);
-            scope.record("late", tracing::field::debug(AsksForItsConversation));
+            annotate!(value = ?ReentrantDebug, failing = ?FailingDebug, panicking = ?PanickingDebug);
+            info!(conversation.event = "user_stopped_speaking", reason = ?PanickingDebug, stop_secs = ?FailingDebug);
+            scope.record("late", tracing::field::debug(ReentrantDebug));
             let llm = info_span!(
                 "llm",
                 gen_ai.operation.name = "chat",
-                value = ?AsksForItsConversation,
-                failing = ?Fails,
-                panicking = ?Panics,
+                value = ?ReentrantDebug,
+                failing = ?FailingDebug,
+                panicking = ?PanickingDebug,
                 late = tracing::field::Empty,
             );
             llm.in_scope(|| {
-                llm.record("late", tracing::field::debug(AsksForItsConversation));
-                annotate!(annotated = ?AsksForItsConversation, failing = ?Fails, panicking = ?Panics);
+                llm.record("late", tracing::field::debug(ReentrantDebug));
+                annotate!(annotated = ?ReentrantDebug, failing = ?FailingDebug, panicking = ?PanickingDebug);
             });
         });
         drop(scope);
@@ -288,7 +288,7 @@ fn values_that_call_back_fail_or_panic_while_they_are_formatted_are_harmless_eve
 }
 
 #[test]
-fn ids_of_a_megabyte_are_kept_and_compared_by_their_first_kibibyte() {
+fn ids_are_cut_to_first_kibibyte() {
     let stage = Stage::new();
     let long = "x".repeat(1 << 20);
     stage.play(|| {

@@ -1,4 +1,4 @@
-//! What reaches the processors of a program: inside ours, beside it, around it.
+//! What a program's own processors receive: inside, beside and around the `ConversationProcessor`.
 
 #![allow(
     clippy::unwrap_used,
@@ -23,7 +23,7 @@ use tracing::field::Empty;
 use tracing::{info, info_span};
 use tracing_conversation::{ContentPolicy, ConversationProcessor};
 
-/// Three turns, each with a model that says how many tokens it took.
+/// Three turns, each with an llm span that records its token count.
 fn three_turns(stage: &Stage) {
     stage.play(|| {
         let _scope = info_span!("conversation", conversation.id = "c1", tier = "premium").entered();
@@ -51,13 +51,13 @@ fn three_turns(stage: &Stage) {
 /// The spans as text, with all their attributes.
 fn all(spans: &[SpanData]) -> Vec<String> {
     let attributes = |span: &SpanData| {
-        let mut told: Vec<_> = span
+        let mut lines: Vec<_> = span
             .attributes
             .iter()
             .map(|attribute| format!("{}={}", attribute.key, attribute.value))
             .collect();
-        told.sort();
-        told.join(" ")
+        lines.sort();
+        lines.join(" ")
     };
     let line = |span: &SpanData| format!("{} {}", span.name, attributes(span));
     spans.iter().map(line).collect()
@@ -93,7 +93,7 @@ fn expected() -> Vec<String> {
     ]
 }
 
-/// The attributes of the third turn in their order.
+/// Sorts the attributes of each line.
 fn sorted(mut lines: Vec<String>) -> Vec<String> {
     for line in &mut lines {
         let mut words: Vec<_> = line.split(' ').map(str::to_owned).collect();
@@ -103,7 +103,7 @@ fn sorted(mut lines: Vec<String>) -> Vec<String> {
     lines
 }
 
-/// A processor that exports to `exporter` at once.
+/// Returns a processor that exports to `exporter` synchronously.
 fn simple(exporter: &InMemorySpanExporter) -> SimpleSpanProcessor<InMemorySpanExporter> {
     SimpleSpanProcessor::new(exporter.clone())
 }
@@ -112,13 +112,13 @@ fn exported(exporter: &InMemorySpanExporter) -> Vec<String> {
     sorted(all(&exporter.get_finished_spans().unwrap()))
 }
 
-/// The roots of traces and the ordinary spans.
-fn of_the_provider(lines: Vec<String>) -> Vec<String> {
-    let is_of_the_provider = |line: &String| {
+/// Selects the root spans and the ordinary spans, which the provider's own processors receive.
+fn roots_and_ordinary(lines: Vec<String>) -> Vec<String> {
+    let is_root_or_ordinary = |line: &String| {
         let name = line.split(' ').next();
         matches!(name, Some("conversation" | "POST"))
     };
-    lines.into_iter().filter(is_of_the_provider).collect()
+    lines.into_iter().filter(is_root_or_ordinary).collect()
 }
 
 #[test]
@@ -147,44 +147,44 @@ fn processors_inside_get_every_span() {
 
 #[test]
 fn processors_beside_get_complete_roots_and_ordinary_spans() {
-    let [ours, before] = [(); 2].map(|()| InMemorySpanExporter::default());
-    let processor = ConversationProcessor::new(simple(&ours));
-    let output = Output::over(ours.clone(), processor, |builder| {
+    let [exporter, before] = [(); 2].map(|()| InMemorySpanExporter::default());
+    let processor = ConversationProcessor::new(simple(&exporter));
+    let output = Output::over(exporter.clone(), processor, |builder| {
         builder.with_span_processor(simple(&before))
     });
     let stage = Stage::over(output, |layer| layer);
     three_turns(&stage);
-    assert_eq!(exported(&ours), sorted(expected()));
-    assert_eq!(exported(&before), of_the_provider(sorted(expected())));
+    assert_eq!(exported(&exporter), sorted(expected()));
+    assert_eq!(exported(&before), roots_and_ordinary(sorted(expected())));
 }
 
 #[test]
 fn second_conversation_processor_of_a_provider_gets_complete_roots_and_ordinary_spans() {
-    let [ours, other] = [(); 2].map(|()| InMemorySpanExporter::default());
+    let [exporter, other] = [(); 2].map(|()| InMemorySpanExporter::default());
     let output = Output::over(
-        ours.clone(),
-        ConversationProcessor::new(simple(&ours)),
+        exporter.clone(),
+        ConversationProcessor::new(simple(&exporter)),
         |builder| builder.with_span_processor(ConversationProcessor::new(simple(&other))),
     );
     let stage = Stage::over(output, |layer| layer);
     three_turns(&stage);
-    assert_eq!(exported(&ours), sorted(expected()));
-    assert_eq!(exported(&other), of_the_provider(sorted(expected())));
+    assert_eq!(exported(&exporter), sorted(expected()));
+    assert_eq!(exported(&other), roots_and_ordinary(sorted(expected())));
 }
 
-/// A processor of a program around ours: it gets what the provider ends, and hands it on.
+/// A processor around the `ConversationProcessor`, which forwards the spans that the provider ends.
 #[derive(Debug)]
-struct Around {
-    seen: InMemorySpanExporter,
+struct Forwarding {
+    outer_exporter: InMemorySpanExporter,
     inner: ConversationProcessor,
 }
 
-impl SpanProcessor for Around {
+impl SpanProcessor for Forwarding {
     fn on_start(&self, span: &mut opentelemetry_sdk::trace::Span, context: &Context) {
         self.inner.on_start(span, context);
     }
     fn on_end(&self, span: SpanData) {
-        SimpleSpanProcessor::new(self.seen.clone()).on_end(span.clone());
+        SimpleSpanProcessor::new(self.outer_exporter.clone()).on_end(span.clone());
         self.inner.on_end(span);
     }
     fn force_flush(&self) -> OTelSdkResult {
@@ -196,34 +196,37 @@ impl SpanProcessor for Around {
 }
 
 #[test]
-fn processor_around_ours_gets_complete_roots_and_ordinary_spans() {
-    let [ours, seen] = [(); 2].map(|()| InMemorySpanExporter::default());
-    let inner = ConversationProcessor::new(simple(&ours));
-    let around = Around {
-        seen: seen.clone(),
+fn wrapping_processor_gets_complete_roots_and_ordinary_spans() {
+    let [inner_exporter, outer_exporter] = [(); 2].map(|()| InMemorySpanExporter::default());
+    let inner = ConversationProcessor::new(simple(&inner_exporter));
+    let forwarding = Forwarding {
+        outer_exporter: outer_exporter.clone(),
         inner: inner.clone(),
     };
     let provider = SdkTracerProvider::builder()
-        .with_span_processor(around)
+        .with_span_processor(forwarding)
         .build();
     let output = Output {
-        exporter: ours.clone(),
+        exporter: inner_exporter.clone(),
         processor: inner,
         provider,
     };
     let stage = Stage::over(output, |layer| layer);
     three_turns(&stage);
-    assert_eq!(exported(&ours), sorted(expected()));
-    assert_eq!(exported(&seen), of_the_provider(sorted(expected())));
+    assert_eq!(exported(&inner_exporter), sorted(expected()));
+    assert_eq!(
+        exported(&outer_exporter),
+        roots_and_ordinary(sorted(expected()))
+    );
 }
 
 #[test]
-fn policy_of_the_processor_holds_for_processors_beside_it() {
-    let [ours, beside] = [(); 2].map(|()| InMemorySpanExporter::default());
-    let processor = ConversationProcessor::new(simple(&ours)).with_content(
+fn policy_applies_to_roots_seen_by_processors_beside() {
+    let [exporter, beside] = [(); 2].map(|()| InMemorySpanExporter::default());
+    let processor = ConversationProcessor::new(simple(&exporter)).with_content(
         ContentPolicy::default().with_redaction(|key, _| (key == "tier").then(|| "***".into())),
     );
-    let output = Output::over(ours, processor, |builder| {
+    let output = Output::over(exporter, processor, |builder| {
         builder.with_span_processor(simple(&beside))
     });
     let stage = Stage::over(output, |layer| layer);
@@ -236,7 +239,7 @@ fn policy_of_the_processor_holds_for_processors_beside_it() {
 }
 
 #[test]
-fn policy_that_is_set_on_the_processor_after_the_layer_was_built_redacts() {
+fn policy_set_after_layer_was_built_applies() {
     let stage = Stage::new();
     let _ = stage.output.processor.clone().with_content(
         ContentPolicy::default()
@@ -250,7 +253,7 @@ fn policy_that_is_set_on_the_processor_after_the_layer_was_built_redacts() {
 }
 
 #[test]
-fn limits_of_the_processor_hold_for_owned_spans_and_leave_the_marks() {
+fn processor_limits_apply_to_owned_spans_but_keep_conversation_attributes() {
     let limits = SpanLimits {
         max_attributes_per_span: 4,
         ..SpanLimits::default()
@@ -280,7 +283,7 @@ fn limits_of_the_processor_hold_for_owned_spans_and_leave_the_marks() {
 }
 
 #[test]
-fn resource_of_the_provider_reaches_a_shared_processor() {
+fn resource_reaches_shared_processor() {
     #[derive(Debug, Clone, Default)]
     struct KeepsResource(Arc<Mutex<Option<Resource>>>);
     impl SpanProcessor for KeepsResource {

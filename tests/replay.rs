@@ -1,6 +1,6 @@
-//! The replay example as a program: timelines in, OTLP/JSON out, and what it says of a timeline that cannot be read.
+//! Runs the replay example: timelines in, OTLP/JSON out, and errors for invalid timelines.
 //!
-//! Beside each `tests/timelines/NAME.jsonl` stands `NAME.txt`, the tree that it makes.
+//! For each `tests/timelines/NAME.jsonl`, `NAME.txt` contains the expected tree.
 
 #![allow(
     clippy::unwrap_used,
@@ -39,8 +39,8 @@ fn timeline(name: &str) -> PathBuf {
         .join(name)
 }
 
-/// What is told of a span, in this order.
-const TOLD: &[&str] = &[
+/// The attributes shown of a span, in this order.
+const SHOWN: &[&str] = &[
     "conversation.id",
     "conversation.type",
     "gen_ai.conversation.id",
@@ -85,7 +85,7 @@ struct Span {
     attributes: BTreeMap<String, String>,
 }
 
-/// Milliseconds are as fine as the timelines are.
+/// Formats in milliseconds, the resolution of the timelines.
 fn seconds(nanoseconds: f64) -> String {
     let rounded = (nanoseconds / 1e6).round() / 1e3;
     rounded.to_string()
@@ -129,50 +129,50 @@ fn read_span(span: &Value) -> Span {
 }
 
 fn tree(mut spans: Vec<Span>) -> String {
-    fn tell(spans: &[Span], start: u64, parent: &str, depth: usize, told: &mut String) {
+    fn render(spans: &[Span], start: u64, parent: &str, depth: usize, tree: &mut String) {
         for span in spans.iter().filter(|span| span.parent == parent) {
             let indent = "  ".repeat(depth);
             let [from, to] = [span.from, span.to].map(|at| seconds((at - start) as f64));
-            told.push_str(&format!("{indent}{} {from}..{to}", span.name));
-            // The conversation's id and the turn's number are told once each: by where the others stand.
+            tree.push_str(&format!("{indent}{} {from}..{to}", span.name));
+            // Conversation id and turn number are shown once each; nesting shows the rest.
             let implied = |key: &str| match &*span.name {
                 "conversation" => false,
                 "turn" => key == "conversation.id",
                 _ => ["conversation.id", "turn.number"].contains(&key),
             };
-            for key in TOLD.iter().filter(|key| !implied(key)) {
+            for key in SHOWN.iter().filter(|key| !implied(key)) {
                 if let Some(value) = span.attributes.get(*key) {
-                    told.push_str(&format!(" {key}={value}"));
+                    tree.push_str(&format!(" {key}={value}"));
                 }
             }
             if let Some(error) = &span.error {
-                told.push_str(&format!(
+                tree.push_str(&format!(
                     " error={error} error.type={}",
                     span.attributes["error.type"]
                 ));
             }
-            told.push('\n');
+            tree.push('\n');
             if let Some(from) = span.attributes.get("turn.latency.measured_from") {
-                told.push_str(&format!("{indent}  latency from {from}:"));
+                tree.push_str(&format!("{indent}  latency from {from}:"));
                 for part in PARTS {
                     if let Some(lasted) = span.attributes.get(&format!("turn.latency.{part}")) {
-                        told.push_str(&format!(" {part}={lasted}"));
+                        tree.push_str(&format!(" {part}={lasted}"));
                     }
                 }
-                told.push('\n');
+                tree.push('\n');
             }
-            tell(spans, start, &span.id, depth + 1, told);
+            render(spans, start, &span.id, depth + 1, tree);
         }
     }
     spans.sort_by_key(|span| span.from);
     let start = spans.first().map_or(0, |span| span.from);
-    let mut told = String::new();
-    tell(&spans, start, "", 0, &mut told);
-    told
+    let mut tree = String::new();
+    render(&spans, start, "", 0, &mut tree);
+    tree
 }
 
 #[test]
-fn timelines_make_the_trees_beside_them() {
+fn timelines_produce_expected_trees() {
     for name in ["interruption", "late_and_odd"] {
         let output = replay(&[timeline(&format!("{name}.jsonl")).to_str().unwrap()]);
         assert!(
@@ -188,7 +188,7 @@ fn timelines_make_the_trees_beside_them() {
 }
 
 #[test]
-fn the_turn_end_timeout_can_be_set() {
+fn turn_end_timeout_is_configurable() {
     let path = timeline("late_and_odd.jsonl");
     let output = replay(&["--turn-end-timeout", "10", path.to_str().unwrap()]);
     let spans = read(&output.stdout);
@@ -202,22 +202,23 @@ fn the_turn_end_timeout_can_be_set() {
     );
 }
 
-/// Plays a timeline of these lines; gives the exit status and what was said.
-fn complaint(name: &str, lines: &str) -> (Option<i32>, String) {
+/// Replays a timeline of these lines; returns the exit status and standard error.
+fn replay_lines(name: &str, lines: &str) -> (Option<i32>, String) {
     let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
     std::fs::write(&path, lines).unwrap();
     let output = replay(&[path.to_str().unwrap()]);
-    let said = String::from_utf8(output.stderr).unwrap();
+    let stderr = String::from_utf8(output.stderr).unwrap();
     (
         output.status.code(),
-        said.replace(&format!("{}: ", path.display()), "")
+        stderr
+            .replace(&format!("{}: ", path.display()), "")
             .trim_end()
             .to_owned(),
     )
 }
 
 #[test]
-fn a_timeline_that_cannot_be_read_is_named_by_line_and_reason() {
+fn invalid_timeline_reports_line_and_reason() {
     let started = r#"{"at": 0, "conversation": "c1", "event": "conversation_started"}"#;
     for (line, reason) in [
         ("{", "line 3: not JSON: "),
@@ -275,15 +276,15 @@ fn a_timeline_that_cannot_be_read_is_named_by_line_and_reason() {
             "line 3: span \"s\" was never started",
         ),
     ] {
-        let (status, said) = complaint("unreadable.jsonl", &format!("{started}\n\n{line}\n"));
+        let (status, stderr) = replay_lines("unreadable.jsonl", &format!("{started}\n\n{line}\n"));
         assert_eq!(status, Some(2), "{line}");
-        assert!(said.starts_with(reason), "{line}: {said}");
+        assert!(stderr.starts_with(reason), "{line}: {stderr}");
     }
 }
 
 #[test]
-fn a_timeline_that_is_not_there_or_not_given_is_an_error_too() {
-    for (arguments, said) in [
+fn missing_timeline_or_argument_is_error() {
+    for (arguments, expected) in [
         (
             &["no/such/timeline.jsonl"][..],
             "no/such/timeline.jsonl: cannot be read: ",
@@ -299,13 +300,13 @@ fn a_timeline_that_is_not_there_or_not_given_is_an_error_too() {
         let output = replay(arguments);
         assert_eq!(output.status.code(), Some(2), "{arguments:?}");
         let stderr = String::from_utf8(output.stderr).unwrap();
-        assert!(stderr.starts_with(said), "{arguments:?}: {stderr}");
+        assert!(stderr.starts_with(expected), "{arguments:?}: {stderr}");
     }
 }
 
 #[test]
-fn lines_out_of_order_and_of_unknown_events_are_played_as_they_come() {
-    let (status, said) = complaint(
+fn lines_out_of_order_and_unknown_events_are_replayed() {
+    let (status, stderr) = replay_lines(
         "odd.jsonl",
         concat!(
             "{\"at\": 1.0, \"conversation\": \"c1\", \"event\": \"conversation_started\"}\n",
@@ -314,5 +315,5 @@ fn lines_out_of_order_and_of_unknown_events_are_played_as_they_come() {
             "{\"at\": 2.0, \"conversation\": \"c1\", \"event\": \"conversation_ended\", \"reason\": \"done\"}",
         ),
     );
-    assert_eq!(status, Some(0), "{said}");
+    assert_eq!(status, Some(0), "{stderr}");
 }

@@ -1,4 +1,4 @@
-//! Service spans: which turn they belong to, what they are the child of, when they end and how.
+//! Service spans: their turn, their parent, and when and how they end.
 
 #![allow(
     clippy::unwrap_used,
@@ -16,7 +16,7 @@ use tracing::{info, info_span};
 const TURN: &[&str] = &["turn.number"];
 
 #[test]
-fn a_service_is_a_child_of_the_open_turn_and_between_turns_of_the_conversation() {
+fn service_is_child_of_open_turn_or_of_conversation_between_turns() {
     let stage = Stage::new();
     stage.play(|| {
         let _scope = scope().entered();
@@ -43,7 +43,7 @@ fn a_service_is_a_child_of_the_open_turn_and_between_turns_of_the_conversation()
 }
 
 #[test]
-fn task_spans_that_last_for_the_whole_call_hold_no_service_back() {
+fn session_long_task_spans_do_not_determine_turn_of_service() {
     let stage = Stage::new();
     stage.play(|| {
         let scope = scope();
@@ -76,7 +76,7 @@ fn task_spans_that_last_for_the_whole_call_hold_no_service_back() {
 }
 
 #[test]
-fn a_service_stays_under_the_service_above_it_of_the_same_turn_only() {
+fn service_nests_below_service_of_same_turn_only() {
     let stage = Stage::new();
     stage.play(|| {
         let _scope = scope().entered();
@@ -92,7 +92,7 @@ fn a_service_stays_under_the_service_above_it_of_the_same_turn_only() {
             drop(info_span!("chat", gen_ai.operation.name = "chat"));
         });
         stage.pass(10);
-        // Under explicit parents it is the same.
+        // The same with explicit parents.
         let llm = info_span!("llm", gen_ai.operation.name = "chat");
         drop(info_span!(parent: &llm, "tool", gen_ai.operation.name = "execute_tool"));
         drop(llm);
@@ -118,7 +118,7 @@ fn a_service_stays_under_the_service_above_it_of_the_same_turn_only() {
 }
 
 #[test]
-fn an_explicit_number_of_a_known_turn_decides() {
+fn explicit_number_of_known_turn_takes_precedence() {
     let stage = Stage::new();
     stage.play(|| {
         let _scope = scope().entered();
@@ -200,7 +200,7 @@ fn an_explicit_number_of_a_known_turn_decides() {
 }
 
 #[test]
-fn a_number_alone_or_with_a_parent_of_none_puts_a_service_in_no_conversation() {
+fn service_without_parent_joins_only_by_conversation_id() {
     let stage = Stage::new();
     stage.play(|| {
         let _scope = scope().entered();
@@ -219,7 +219,7 @@ fn a_number_alone_or_with_a_parent_of_none_puts_a_service_in_no_conversation() {
 }
 
 #[test]
-fn every_alias_makes_the_service_that_it_names() {
+fn operation_aliases_map_to_their_service() {
     let stage = Stage::new();
     stage.play(|| {
         let _scope = scope().entered();
@@ -243,23 +243,23 @@ fn every_alias_makes_the_service_that_it_names() {
             span.in_scope(|| info!(conversation.event = "first_byte"));
         }
     });
-    let told: Vec<_> = stage
+    let lines: Vec<_> = stage
         .spans()
         .iter()
         .filter(|span| span.name == "work")
         .map(|span| {
-            let told = |key| attribute(span, key).unwrap_or("-".to_owned());
+            let ttfb = |key| attribute(span, key).unwrap_or("-".to_owned());
             format!(
                 "{} {} {} {}",
-                told("gen_ai.operation.name"),
-                told("gen_ai.output.type"),
-                told("metrics.ttfb"),
-                told("stt.incomplete")
+                ttfb("gen_ai.operation.name"),
+                ttfb("gen_ai.output.type"),
+                ttfb("metrics.ttfb"),
+                ttfb("stt.incomplete")
             )
         })
         .collect();
     assert_eq!(
-        told,
+        lines,
         [
             "stt - - true",
             "speech_to_text - - true",
@@ -279,7 +279,7 @@ fn every_alias_makes_the_service_that_it_names() {
 }
 
 #[test]
-fn an_operation_recorded_late_makes_the_service_all_the_same() {
+fn operation_recorded_late_makes_span_a_service() {
     let stage = Stage::new();
     stage.play(|| {
         let _scope = scope().entered();
@@ -310,7 +310,7 @@ fn an_operation_recorded_late_makes_the_service_all_the_same() {
 }
 
 #[test]
-fn the_time_to_the_first_byte_is_told_once_and_only_where_there_is_one() {
+fn ttfb_is_set_once_and_only_with_first_byte() {
     let stage = Stage::new();
     stage.play(|| {
         let _scope = scope().entered();
@@ -339,7 +339,7 @@ fn the_time_to_the_first_byte_is_told_once_and_only_where_there_is_one() {
         info!(conversation.event = "interruption");
         drop((llm, silent, given, at_once, wrong, zero, nan));
     });
-    let told = |name| {
+    let ttfb = |name| {
         let span = stage.span(name);
         let ttfb = attribute(&span, "metrics.ttfb");
         assert_eq!(
@@ -348,17 +348,17 @@ fn the_time_to_the_first_byte_is_told_once_and_only_where_there_is_one() {
         );
         ttfb
     };
-    assert_eq!(told("answered").as_deref(), Some("0.5"));
-    assert_eq!(told("cut off"), None);
-    assert_eq!(told("given").as_deref(), Some("0.75"));
-    assert_eq!(told("at once"), None, "never 0");
+    assert_eq!(ttfb("answered").as_deref(), Some("0.5"));
+    assert_eq!(ttfb("cut off"), None);
+    assert_eq!(ttfb("given").as_deref(), Some("0.75"));
+    assert_eq!(ttfb("at once"), None, "never 0");
     for name in ["wrong", "zero", "nan"] {
-        assert_eq!(told(name).as_deref(), Some("0.5"), "{name}");
+        assert_eq!(ttfb(name).as_deref(), Some("0.5"), "{name}");
     }
 }
 
 #[test]
-fn what_is_answered_or_spoken_when_it_is_interrupted_is_marked_and_nothing_else() {
+fn interruption_marks_only_running_llm_and_tts_services() {
     let stage = Stage::new();
     stage.play(|| {
         let _scope = scope().entered();
@@ -390,15 +390,15 @@ fn what_is_answered_or_spoken_when_it_is_interrupted_is_marked_and_nothing_else(
         info!(conversation.event = "interruption");
         drop(dropped);
     });
-    let mut told: Vec<_> = stage
+    let mut interrupted: Vec<_> = stage
         .tree(&["interrupted", "tts.interrupted"])
         .into_iter()
         .filter(|line| line.contains("interrupted"))
         .map(|line| line.trim().to_owned())
         .collect();
-    told.sort();
+    interrupted.sort();
     assert_eq!(
-        told,
+        interrupted,
         [
             "dropped interrupted=true tts.interrupted=true",
             "explicit interrupted=true tts.interrupted=true",
@@ -416,7 +416,7 @@ fn what_is_answered_or_spoken_when_it_is_interrupted_is_marked_and_nothing_else(
     assert_eq!(
         turns,
         [0.02, 0.0],
-        "an interruption by itself starts and ends no turn"
+        "an interruption alone neither starts nor ends a turn"
     );
 }
 
@@ -435,7 +435,7 @@ fn fails() -> Result<(), Refused> {
 }
 
 #[test]
-fn a_failure_is_told_by_status_and_error_type_however_it_was_recorded() {
+fn failure_sets_status_and_error_type_however_recorded() {
     let stage = Stage::new();
     stage.play(|| {
         let _scope = scope().entered();
@@ -454,14 +454,14 @@ fn a_failure_is_told_by_status_and_error_type_however_it_was_recorded() {
         let _ = llm().record("otel.status_code", "whatever");
         let _ = fails();
     });
-    let told: Vec<_> = stage
+    let lines: Vec<_> = stage
         .tree(&["status", "error.type", "error"])
         .into_iter()
         .filter(|line| line.starts_with("    "))
         .map(|line| line.trim().to_owned())
         .collect();
     assert_eq!(
-        told,
+        lines,
         [
             "llm status=error() error.type=_OTHER",
             "llm status=error(quota exceeded) error.type=_OTHER",
@@ -482,7 +482,7 @@ fn a_failure_is_told_by_status_and_error_type_however_it_was_recorded() {
 }
 
 #[test]
-fn a_service_that_says_that_it_is_done_ends_then_whoever_still_holds_its_span() {
+fn service_ended_ends_span_despite_remaining_handles() {
     let stage = Stage::new();
     stage.play(|| {
         let _scope = scope().entered();
@@ -517,7 +517,7 @@ fn a_service_that_says_that_it_is_done_ends_then_whoever_still_holds_its_span() 
 }
 
 #[test]
-fn annotations_go_to_the_service_they_are_in_else_to_the_turn_else_to_the_conversation() {
+fn annotations_go_to_current_service_else_turn_else_conversation() {
     let stage = Stage::new();
     stage.play(|| {
         let _scope = scope().entered();
@@ -569,7 +569,7 @@ fn annotations_go_to_the_service_they_are_in_else_to_the_turn_else_to_the_conver
 }
 
 #[test]
-fn an_annotation_does_not_overrule_what_the_layer_itself_knows_of_a_turn() {
+fn annotation_does_not_override_derived_attributes() {
     let stage = Stage::new();
     stage.play(|| {
         let _scope = scope().entered();

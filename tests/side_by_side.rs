@@ -1,4 +1,4 @@
-//! The layer among others: none disturbs another, in whatever order and wrapping they are installed.
+//! The layer beside others, in any order and wrapping: none affects another.
 
 #![allow(
     clippy::unwrap_used,
@@ -61,16 +61,16 @@ where
         .with_target(false)
 }
 
-struct Ours<L> {
+struct Exported<L> {
     layer: L,
     exporter: InMemorySpanExporter,
     conversations: Conversations,
     clock: ManualClock,
-    /// The exporter forgets everything when it goes.
+    /// Kept alive because dropping the provider clears the exporter.
     provider: SdkTracerProvider,
 }
 
-fn ours<S>() -> Ours<ConversationLayer<S>>
+fn conversation_layer<S>() -> Exported<ConversationLayer<S>>
 where
     S: Subscriber + for<'span> LookupSpan<'span>,
 {
@@ -78,7 +78,7 @@ where
     let clock = ManualClock::new();
     let layer = output.layer().clock(clock.clone()).build();
     let conversations = layer.conversations();
-    Ours {
+    Exported {
         layer,
         exporter: output.exporter,
         conversations,
@@ -87,8 +87,8 @@ where
     }
 }
 
-impl<L> Ours<L> {
-    fn apart(self) -> (L, Ours<()>) {
+impl<L> Exported<L> {
+    fn apart(self) -> (L, Exported<()>) {
         let Self {
             layer,
             exporter,
@@ -98,7 +98,7 @@ impl<L> Ours<L> {
         } = self;
         (
             layer,
-            Ours {
+            Exported {
                 layer: (),
                 exporter,
                 conversations,
@@ -127,7 +127,7 @@ fn program() {
             warn!("a warning");
             let post = info_span!("POST", tokens = 7_u64);
             post.in_scope(|| {
-                // The context can be had as without our layer.
+                // The context is available as without the layer.
                 assert!(post.context().span().span_context().is_valid());
                 assert!(SpanTrace::capture().to_string().contains("POST"));
             });
@@ -153,7 +153,7 @@ const LOG: &str = " INFO conversation{conversation.id=\"c1\"}: conversation.even
 const WARNING: &str = " WARN conversation.event = \"user_startet_speaking\" is unknown and ignored; \
                        tracing_conversation::names::event lists what is known\n";
 
-/// What is logged beside the warning about the unknown event, of which there is one.
+/// Returns the log without the one warning about the unknown event.
 #[track_caller]
 fn without_warning(log: &Log) -> String {
     stage::eventually(|| log.text().contains(WARNING));
@@ -163,26 +163,26 @@ fn without_warning(log: &Log) -> String {
 }
 
 #[track_caller]
-fn assert_tree<L>(ours: &Ours<L>) {
-    assert_eq!(ours.conversations.open(), 0);
-    let spans = ours.exporter.get_finished_spans().unwrap();
+fn assert_tree<L>(exported: &Exported<L>) {
+    assert_eq!(exported.conversations.open(), 0);
+    let spans = exported.exporter.get_finished_spans().unwrap();
     assert_eq!(
         stage::tree(&spans, &["conversation.id", "turn.number", "output"]),
         TREE
     );
     let llm = stage::one(&spans, "llm");
-    let told: Vec<_> = llm.events.iter().map(|event| &*event.name).collect();
+    let events: Vec<_> = llm.events.iter().map(|event| &*event.name).collect();
     assert!(
-        told.contains(&"an event") && told.contains(&"a warning"),
-        "{told:?}"
+        events.contains(&"an event") && events.contains(&"a warning"),
+        "{events:?}"
     );
 }
 
-/// Runs the program under a subscriber and holds the outcome against what each layer alone would have made of it.
-fn check(subscriber: impl Into<Dispatch>, log: &Log, ours: &Ours<()>) {
+/// Runs the program under a subscriber and compares the output of each layer with its output when alone.
+fn check(subscriber: impl Into<Dispatch>, log: &Log, exported: &Exported<()>) {
     tracing::dispatcher::with_default(&subscriber.into(), program);
     assert_eq!(without_warning(log), LOG);
-    assert_tree(ours);
+    assert_tree(exported);
 }
 
 fn info_only() -> EnvFilter {
@@ -190,77 +190,77 @@ fn info_only() -> EnvFilter {
 }
 
 #[test]
-fn ours_first_then_fmt_and_errors() {
+fn conversation_layer_before_fmt_and_error_layers() {
     let log = Log::default();
-    let (layer, ours) = ours().apart();
+    let (layer, exported) = conversation_layer().apart();
     let all = tracing_subscriber::registry()
         .with(layer)
         .with(fmt(&log).with_filter(info_only()))
         .with(ErrorLayer::default());
-    check(all, &log, &ours);
+    check(all, &log, &exported);
 }
 
 #[test]
-fn fmt_and_errors_first_then_ours() {
+fn conversation_layer_after_fmt_and_error_layers() {
     let log = Log::default();
-    let (layer, ours) = ours().apart();
+    let (layer, exported) = conversation_layer().apart();
     let all = tracing_subscriber::registry()
         .with(fmt(&log).with_filter(info_only()))
         .with(ErrorLayer::default())
         .with(layer);
-    check(all, &log, &ours);
+    check(all, &log, &exported);
 }
 
 #[test]
-fn ours_between_the_others_and_under_a_filter_of_its_own() {
+fn conversation_layer_between_others_with_per_layer_filter() {
     let log = Log::default();
-    let (layer, ours) = ours().apart();
+    let (layer, exported) = conversation_layer().apart();
     let all = tracing_subscriber::registry()
         .with(ErrorLayer::default())
         .with(layer.with_filter(EnvFilter::new("trace")))
         .with(fmt(&log).with_filter(info_only()));
-    check(all, &log, &ours);
+    check(all, &log, &exported);
 }
 
 #[test]
-fn under_one_filter_for_all() {
+fn layers_under_global_filter() {
     let log = Log::default();
-    let (layer, ours) = ours().apart();
+    let (layer, exported) = conversation_layer().apart();
     let all = tracing_subscriber::registry()
         .with(info_only())
         .with(fmt(&log))
         .with(layer)
         .with(ErrorLayer::default());
-    check(all, &log, &ours);
+    check(all, &log, &exported);
 }
 
 #[test]
-fn beside_a_log_that_hears_warnings_only() {
+fn conversation_layer_beside_warnings_only_log() {
     let log = Log::default();
-    let (layer, ours) = ours().apart();
+    let (layer, exported) = conversation_layer().apart();
     let all = tracing_subscriber::registry()
         .with(layer)
         .with(fmt(&log).with_filter(LevelFilter::WARN))
         .with(ErrorLayer::default());
     tracing::dispatcher::with_default(&all.into(), program);
     assert_eq!(without_warning(&log), " WARN a warning\n");
-    assert_tree(&ours);
+    assert_tree(&exported);
 }
 
 #[test]
-fn within_an_option_or_a_box_or_a_vec() {
+fn conversation_layer_inside_option_box_or_vec() {
     fn wrapped(
         wrap: impl FnOnce(
             ConversationLayer<tracing_subscriber::Registry>,
         ) -> Box<dyn Layer<tracing_subscriber::Registry> + Send + Sync>,
     ) {
         let log = Log::default();
-        let (layer, ours) = ours().apart();
+        let (layer, exported) = conversation_layer().apart();
         let all = tracing_subscriber::registry()
             .with(wrap(layer))
             .with(fmt(&log).with_filter(info_only()))
             .with(ErrorLayer::default());
-        check(all, &log, &ours);
+        check(all, &log, &exported);
     }
     wrapped(|layer| Box::new(layer));
     wrapped(|layer| Box::new(Some(layer)));
@@ -270,7 +270,7 @@ fn within_an_option_or_a_box_or_a_vec() {
 }
 
 #[test]
-fn an_option_without_a_layer_is_no_layer() {
+fn none_layer_has_no_effect() {
     let log = Log::default();
     let all = tracing_subscriber::registry()
         .with(None::<ConversationLayer<tracing_subscriber::Registry>>)
@@ -286,18 +286,18 @@ fn an_option_without_a_layer_is_no_layer() {
 }
 
 #[test]
-fn a_parent_from_elsewhere_can_be_set_within_an_option_as_well() {
-    let (layer, ours) = ours().apart();
+fn remote_parent_can_be_set_inside_option() {
+    let (layer, exported) = conversation_layer().apart();
     let all = Dispatch::from(tracing_subscriber::registry().with(Some(layer)));
     tracing::dispatcher::with_default(&all, || {
-        // A program that is under way knows its subscriber.
+        // The layer knows its subscriber after the first span, as in a running program.
         info_span!("before").in_scope(|| ());
         let remote = info_span!("remote");
         let scope = info_span!("conversation", conversation.id = "c1");
         scope.set_parent(remote.context()).unwrap();
         scope.in_scope(|| drop(info_span!("llm", gen_ai.operation.name = "chat")));
     });
-    let spans = ours.exporter.get_finished_spans().unwrap();
+    let spans = exported.exporter.get_finished_spans().unwrap();
     assert_eq!(
         stage::one(&spans, "conversation").parent_span_id,
         stage::one(&spans, "remote").span_context.span_id()
@@ -305,9 +305,9 @@ fn a_parent_from_elsewhere_can_be_set_within_an_option_as_well() {
 }
 
 #[test]
-fn what_is_open_when_the_layer_is_exchanged_ends_with_all_that_is_known_of_it() {
-    let (first_layer, first) = ours().apart();
-    let (second_layer, second) = ours().apart();
+fn spans_open_at_reload_are_exported_completely() {
+    let (first_layer, first) = conversation_layer().apart();
+    let (second_layer, second) = conversation_layer().apart();
     let (reloadable, handle) = reload::Layer::new(first_layer);
     let all = Dispatch::from(tracing_subscriber::registry().with(reloadable));
     tracing::dispatcher::with_default(&all, || {
@@ -320,7 +320,7 @@ fn what_is_open_when_the_layer_is_exchanged_ends_with_all_that_is_known_of_it() 
             )
         });
         llm.in_scope(|| handle.reload(second_layer).unwrap());
-        assert!(!Context::current().has_active_span(), "it is exited");
+        assert!(!Context::current().has_active_span(), "the span is exited");
         llm.in_scope(|| info!("still there"));
         llm.record("gen_ai.request.model", "too late");
     });
@@ -337,13 +337,13 @@ fn what_is_open_when_the_layer_is_exchanged_ends_with_all_that_is_known_of_it() 
 }
 
 #[test]
-fn within_reload_it_works_and_can_be_exchanged() {
-    let (first_layer, first) = ours().apart();
-    let (second_layer, second) = ours().apart();
+fn layer_inside_reload_works_and_can_be_replaced() {
+    let (first_layer, first) = conversation_layer().apart();
+    let (second_layer, second) = conversation_layer().apart();
     let (reloadable, handle) = reload::Layer::new(first_layer);
     let all = Dispatch::from(tracing_subscriber::registry().with(reloadable));
     tracing::dispatcher::with_default(&all, || {
-        let run = |stage: &Ours<()>| {
+        let run = |stage: &Exported<()>| {
             let scope = info_span!("conversation", conversation.id = "c1");
             scope.in_scope(|| {
                 let llm = info_span!("llm", gen_ai.operation.name = "chat", tokens = 3_u64);
@@ -375,17 +375,17 @@ fn within_reload_it_works_and_can_be_exchanged() {
 }
 
 #[test]
-fn several_subscribers_know_nothing_of_each_other() {
+fn subscribers_are_independent() {
     let subscribers: Vec<_> = (0..3)
         .map(|_| {
-            let (layer, ours) = ours().apart();
+            let (layer, exported) = conversation_layer().apart();
             (
                 Dispatch::from(
                     tracing_subscriber::registry()
                         .with(layer)
                         .with(ErrorLayer::default()),
                 ),
-                ours,
+                exported,
             )
         })
         .collect();
@@ -394,13 +394,13 @@ fn several_subscribers_know_nothing_of_each_other() {
             threads.spawn(|| tracing::dispatcher::with_default(dispatch, program));
         }
     });
-    for (_, ours) in &subscribers {
-        assert_tree(ours);
+    for (_, exported) in &subscribers {
+        assert_tree(exported);
     }
-    // Nor where one is active within another.
+    // Also while one is active inside another.
     let (outer, inner) = (&subscribers[0], &subscribers[1]);
-    for (_, ours) in &subscribers {
-        ours.exporter.reset();
+    for (_, exported) in &subscribers {
+        exported.exporter.reset();
     }
     tracing::dispatcher::with_default(&outer.0, || {
         let scope = info_span!("conversation", conversation.id = "outer").entered();
@@ -411,8 +411,8 @@ fn several_subscribers_know_nothing_of_each_other() {
         });
         drop(scope);
     });
-    let names = |ours: &Ours<()>| {
-        let spans = ours.exporter.get_finished_spans().unwrap();
+    let names = |exported: &Exported<()>| {
+        let spans = exported.exporter.get_finished_spans().unwrap();
         spans
             .iter()
             .map(|span| span.name.to_string())
@@ -423,8 +423,8 @@ fn several_subscribers_know_nothing_of_each_other() {
 }
 
 #[test]
-fn what_a_filter_hides_from_the_layer_is_not_missed() {
-    let (layer, ours) = ours().apart();
+fn spans_hidden_by_filter_are_skipped_as_parents() {
+    let (layer, exported) = conversation_layer().apart();
     let hidden = filter_fn(|metadata| metadata.name() != "hidden");
     let all = Dispatch::from(
         tracing_subscriber::registry()
@@ -440,7 +440,7 @@ fn what_a_filter_hides_from_the_layer_is_not_missed() {
         drop(hidden);
         drop(scope);
     });
-    let spans = ours.exporter.get_finished_spans().unwrap();
+    let spans = exported.exporter.get_finished_spans().unwrap();
     let mut tree = stage::tree(&spans, &["conversation.id"]);
     tree.sort();
     assert_eq!(

@@ -1,4 +1,4 @@
-//! `OpenTelemetrySpanExt` on every span, those of the layer included.
+//! `OpenTelemetrySpanExt` on every kind of span, including those of the layer.
 
 #![allow(
     clippy::unwrap_used,
@@ -30,21 +30,21 @@ fn remote(span: u64) -> Context {
 }
 
 #[test]
-fn the_context_of_every_span_is_that_of_the_span_that_leaves() {
+fn context_of_every_span_matches_exported_span() {
     let stage = Stage::new();
     let contexts = stage.play(|| {
-        let told = |span: &Span| span.context().span().span_context().clone();
+        let context_of = |span: &Span| span.context().span().span_context().clone();
         let conversation = info_span!("conversation", conversation.id = "c1");
         let llm = conversation.in_scope(|| info_span!("llm", gen_ai.operation.name = "chat"));
         let post = llm.in_scope(|| info_span!("POST"));
         let joining = info_span!("task", conversation.id = "c1");
-        let inside = post.in_scope(|| told(&Span::current()));
-        assert_eq!(inside, told(&post));
+        let inside = post.in_scope(|| context_of(&Span::current()));
+        assert_eq!(inside, context_of(&post));
         [
-            ("conversation", told(&conversation)),
-            ("llm", told(&llm)),
-            ("POST", told(&post)),
-            ("task", told(&joining)),
+            ("conversation", context_of(&conversation)),
+            ("llm", context_of(&llm)),
+            ("POST", context_of(&post)),
+            ("task", context_of(&joining)),
         ]
     });
     for (name, context) in &contexts {
@@ -64,7 +64,7 @@ fn the_context_of_every_span_is_that_of_the_span_that_leaves() {
 }
 
 #[test]
-fn a_conversation_can_continue_a_trace_from_elsewhere() {
+fn conversation_can_continue_remote_trace() {
     let stage = Stage::new();
     stage.play(|| {
         let conversation = info_span!("conversation", conversation.id = "c1", tier = "premium");
@@ -104,11 +104,11 @@ fn a_conversation_can_continue_a_trace_from_elsewhere() {
 }
 
 #[test]
-fn a_service_or_ordinary_span_with_another_parent_goes_there_and_is_still_marked() {
+fn span_with_remote_parent_keeps_conversation_attributes() {
     let stage = Stage::new();
     stage.play(|| {
         let _scope = info_span!("conversation", conversation.id = "c1").entered();
-        drop(info_span!("stt", gen_ai.operation.name = "stt")); // The processor has marked a span before.
+        drop(info_span!("stt", gen_ai.operation.name = "stt")); // The processor has handled a span before.
         let llm = info_span!("llm", gen_ai.operation.name = "chat");
         llm.set_parent(remote(2)).unwrap();
         llm.in_scope(|| ());
@@ -129,7 +129,7 @@ fn a_service_or_ordinary_span_with_another_parent_goes_there_and_is_still_marked
 }
 
 #[test]
-fn a_parent_that_comes_too_late_is_refused_as_for_any_span() {
+fn setting_parent_after_entering_is_refused() {
     let stage = Stage::new();
     stage.play(|| {
         let conversation = info_span!("conversation", conversation.id = "c1");
@@ -142,7 +142,7 @@ fn a_parent_that_comes_too_late_is_refused_as_for_any_span() {
 }
 
 #[test]
-fn attributes_links_events_and_status_set_from_outside_leave_with_the_span_and_no_key_twice() {
+fn attributes_links_events_and_status_set_by_span_ext_are_exported_once() {
     let stage = Stage::new();
     stage.play(|| {
         let set = |span: &Span| {
@@ -189,7 +189,7 @@ fn attributes_links_events_and_status_set_from_outside_leave_with_the_span_and_n
 }
 
 #[test]
-fn a_status_of_ok_is_kept() {
+fn ok_status_is_kept() {
     let stage = Stage::new();
     stage.play(|| {
         let _scope = info_span!("conversation", conversation.id = "c1").entered();
@@ -207,7 +207,7 @@ fn a_status_of_ok_is_kept() {
 }
 
 #[test]
-fn follows_from_becomes_a_link_whoever_follows_whom() {
+fn follows_from_becomes_link_between_any_kinds_of_span() {
     let stage = Stage::new();
     stage.play(|| {
         let _scope = info_span!("conversation", conversation.id = "c1").entered();
@@ -234,7 +234,7 @@ fn follows_from_becomes_a_link_whoever_follows_whom() {
 }
 
 #[test]
-fn the_special_fields_of_tracing_opentelemetry_work_on_spans_of_the_layer() {
+fn special_fields_of_tracing_opentelemetry_work_on_owned_spans() {
     let stage = Stage::new();
     stage.play(|| {
         let _scope = info_span!(
@@ -266,7 +266,7 @@ fn the_special_fields_of_tracing_opentelemetry_work_on_spans_of_the_layer() {
 }
 
 #[test]
-fn contexts_can_be_asked_for_while_anything_else_goes_on() {
+fn contexts_can_be_requested_concurrently() {
     let stage = Stage::new();
     let dispatch = &stage.dispatch;
     stage.play(|| {

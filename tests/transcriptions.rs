@@ -1,4 +1,4 @@
-//! Transcriptions: which turn they belong to, how late they are, and what a turn makes of their words.
+//! Speech-to-text spans: their turn, their TTFB, and the turn's input.
 
 #![allow(
     clippy::unwrap_used,
@@ -23,7 +23,7 @@ fn stt() -> Span {
 }
 
 #[test]
-fn a_transcription_belongs_to_the_turn_in_which_its_first_transcript_arrives() {
+fn stt_span_belongs_to_turn_of_its_first_transcript() {
     let stage = Stage::new();
     stage.play(|| {
         let _scope = scope().entered();
@@ -61,13 +61,13 @@ fn a_transcription_belongs_to_the_turn_in_which_its_first_transcript_arrives() {
     assert_eq!(
         stt,
         [0.3, 0.3],
-        "the whole time, also where that began in the turn before"
+        "from its start, even if that was in the previous turn"
     );
     assert_each_key_once(&spans);
 }
 
 #[test]
-fn a_transcription_without_transcript_belongs_to_the_turn_in_which_it_ends() {
+fn stt_span_without_transcript_belongs_to_turn_in_which_it_ends() {
     let stage = Stage::new();
     stage.play(|| {
         let _scope = scope().entered();
@@ -105,7 +105,7 @@ fn a_transcription_without_transcript_belongs_to_the_turn_in_which_it_ends() {
 }
 
 #[test]
-fn the_lag_of_a_transcription_is_counted_from_the_end_of_the_users_speech() {
+fn stt_ttfb_is_measured_from_end_of_user_speech() {
     let stage = Stage::new();
     stage.play(|| {
         let _scope = scope().entered();
@@ -127,7 +127,7 @@ fn the_lag_of_a_transcription_is_counted_from_the_end_of_the_users_speech() {
             .record("transcript", "what is the weather")
             .record("is_final", true);
         drop(after);
-        // A final transcript may be quicker than the confirmation of the silence.
+        // A final transcript may arrive before the silence is confirmed.
         info!(conversation.event = "vad_user_started_speaking");
         let before = stt();
         stage.pass(1_000);
@@ -149,7 +149,7 @@ fn the_lag_of_a_transcription_is_counted_from_the_end_of_the_users_speech() {
 }
 
 #[test]
-fn what_was_said_is_gathered_on_the_turn() {
+fn turn_collects_input_and_output() {
     let stage = Stage::new();
     stage.play(|| {
         let _scope = scope().entered();

@@ -1,4 +1,4 @@
-//! Prompt export by the real clock: without a further event, without a runtime.
+//! Prompt export by the system clock, without further events and without a runtime.
 
 #![allow(
     clippy::unwrap_used,
@@ -19,18 +19,18 @@ use tracing::{Dispatch, info, info_span};
 use tracing_conversation::{ConversationLayer, ConversationProcessor, Conversations};
 use tracing_subscriber::prelude::*;
 
-/// Longer than any machine needs; waited for only where a test fails.
-const PATIENCE: Duration = Duration::from_secs(60);
+/// A generous timeout, which is reached only if a test fails.
+const TIMEOUT: Duration = Duration::from_secs(60);
 
-/// Tells of each span as it leaves, and when.
+/// Sends each exported span with the time of its export.
 #[derive(Debug)]
-struct Leaving(Mutex<mpsc::Sender<(SpanData, SystemTime)>>);
+struct ChannelExporter(Mutex<mpsc::Sender<(SpanData, SystemTime)>>);
 
-impl SpanExporter for Leaving {
+impl SpanExporter for ChannelExporter {
     async fn export(&self, spans: Vec<SpanData>) -> OTelSdkResult {
-        let tell = self.0.lock().unwrap();
+        let sender = self.0.lock().unwrap();
         for span in spans {
-            let _ = tell.send((span, SystemTime::now()));
+            let _ = sender.send((span, SystemTime::now()));
         }
         Ok(())
     }
@@ -38,14 +38,14 @@ impl SpanExporter for Leaving {
 
 struct Running {
     dispatch: Dispatch,
-    left: mpsc::Receiver<(SpanData, SystemTime)>,
+    exported: mpsc::Receiver<(SpanData, SystemTime)>,
     conversations: Conversations,
     _provider: SdkTracerProvider,
 }
 
 fn run(timeout: Duration, idle: Duration) -> Running {
-    let (tell, left) = mpsc::channel();
-    let exporter = SimpleSpanProcessor::new(Leaving(Mutex::new(tell)));
+    let (sender, exported) = mpsc::channel();
+    let exporter = SimpleSpanProcessor::new(ChannelExporter(Mutex::new(sender)));
     let processor = ConversationProcessor::new(exporter);
     let provider = SdkTracerProvider::builder()
         .with_span_processor(processor.clone())
@@ -58,13 +58,13 @@ fn run(timeout: Duration, idle: Duration) -> Running {
     let dispatch = Dispatch::new(tracing_subscriber::registry().with(layer));
     Running {
         dispatch,
-        left,
+        exported,
         conversations,
         _provider: provider,
     }
 }
 
-/// How many threads of this process are the layer's.
+/// Returns the number of the layer's timer threads in this process.
 fn timer_threads() -> usize {
     let Ok(tasks) = std::fs::read_dir("/proc/self/task") else {
         return 0;
@@ -78,22 +78,22 @@ fn timer_threads() -> usize {
 
 #[track_caller]
 fn wait_until(what: &str, holds: impl Fn() -> bool) {
-    let given_up = Instant::now() + PATIENCE;
+    let deadline = Instant::now() + TIMEOUT;
     while !holds() {
-        assert!(Instant::now() < given_up, "{what}");
+        assert!(Instant::now() < deadline, "{what}");
         std::thread::yield_now();
     }
 }
 
-// One test, for the threads of the process are counted.
+// A single test, because it counts the threads of the process.
 #[test]
-fn a_turn_that_ends_by_silence_leaves_by_itself_and_the_timer_goes_with_the_layer() {
+fn turn_ended_by_silence_is_exported_by_timer_which_stops_with_layer() {
     let timeout = Duration::from_millis(150);
     let running = run(timeout, Duration::from_secs(3_600));
     assert_eq!(
         timer_threads(),
         0,
-        "no thread before there is a conversation"
+        "no thread before the first conversation"
     );
 
     let scope = tracing::dispatcher::with_default(&running.dispatch, || {
@@ -105,18 +105,18 @@ fn a_turn_that_ends_by_silence_leaves_by_itself_and_the_timer_goes_with_the_laye
         scope
     });
     let (turn, at) = running
-        .left
-        .recv_timeout(PATIENCE)
-        .expect("the turn leaves with no further event");
+        .exported
+        .recv_timeout(TIMEOUT)
+        .expect("the turn is exported without further events");
     assert_eq!(turn.name, "turn");
     assert_eq!(
         attribute(&turn, "turn.end_reason").as_deref(),
         Some("silence")
     );
-    // It ends where the bot stopped, not where the timer fired; it leaves when that is certain, not before.
+    // It ends when the bot stopped, not when the timer fired; it is exported after the timeout, not before.
     let waited = at.duration_since(turn.end_time).unwrap();
     assert!(waited >= timeout, "{waited:?}");
-    let told: f64 = attribute(&turn, "turn.duration_seconds")
+    let attribute_seconds: f64 = attribute(&turn, "turn.duration_seconds")
         .unwrap()
         .parse()
         .unwrap();
@@ -125,7 +125,10 @@ fn a_turn_that_ends_by_silence_leaves_by_itself_and_the_timer_goes_with_the_laye
         .duration_since(turn.start_time)
         .unwrap()
         .as_secs_f64();
-    assert!((told - lasted).abs() < 1e-6, "{told} {lasted}");
+    assert!(
+        (attribute_seconds - lasted).abs() < 1e-6,
+        "{attribute_seconds} {lasted}"
+    );
     assert!(running.conversations.open() == 1 && timer_threads() <= 1);
 
     // The bot speaking again within the timeout cancels it.
@@ -138,11 +141,11 @@ fn a_turn_that_ends_by_silence_leaves_by_itself_and_the_timer_goes_with_the_laye
         });
     });
     assert!(
-        running.left.recv_timeout(timeout * 4).is_err(),
-        "the bot still speaks"
+        running.exported.recv_timeout(timeout * 4).is_err(),
+        "the bot is still speaking"
     );
     tracing::dispatcher::with_default(&running.dispatch, || drop(scope));
-    let rest: Vec<_> = running.left.try_iter().map(|(span, _)| span).collect();
+    let rest: Vec<_> = running.exported.try_iter().map(|(span, _)| span).collect();
     assert_eq!(
         rest.iter().map(|span| &*span.name).collect::<Vec<_>>(),
         ["turn", "conversation"]
@@ -163,7 +166,7 @@ fn a_turn_that_ends_by_silence_leaves_by_itself_and_the_timer_goes_with_the_laye
     });
     assert_eq!(conversations.open(), 0);
 
-    // What nobody ends is lost at the idle limit, likewise by itself.
+    // A conversation that is never ended is closed at the idle timeout by the timer as well.
     let running = run(timeout, Duration::from_millis(200));
     tracing::dispatcher::with_default(&running.dispatch, || {
         info!(
@@ -172,9 +175,9 @@ fn a_turn_that_ends_by_silence_leaves_by_itself_and_the_timer_goes_with_the_laye
         );
     });
     let (turn, _) = running
-        .left
-        .recv_timeout(PATIENCE)
-        .expect("it is lost without a further event");
+        .exported
+        .recv_timeout(TIMEOUT)
+        .expect("the conversation is exported without further events");
     assert_eq!(
         attribute(&turn, "turn.end_reason").as_deref(),
         Some("conversation_lost")

@@ -1,4 +1,4 @@
-//! Values on their way out: typed, once a key, and nothing that OTLP cannot carry.
+//! Exported values: typed, unique by key, and valid in OTLP.
 
 #![allow(
     clippy::unwrap_used,
@@ -23,7 +23,7 @@ fn typed(span: &SpanData, key: &str) -> Option<Value> {
 }
 
 #[test]
-fn integers_leave_as_integers_whatever_type_they_had() {
+fn integers_of_any_type_are_exported_as_integers() {
     let stage = Stage::new();
     stage.play(|| {
         let conversation = info_span!(
@@ -103,7 +103,7 @@ fn integers_leave_as_integers_whatever_type_they_had() {
 }
 
 #[test]
-fn an_integer_that_no_otlp_integer_holds_leaves_as_text_and_is_not_bent() {
+fn integer_out_of_otlp_range_is_exported_as_text() {
     let stage = Stage::new();
     stage.play(|| {
         let _scope = info_span!("conversation", conversation.id = "c1").entered();
@@ -125,7 +125,7 @@ fn an_integer_that_no_otlp_integer_holds_leaves_as_text_and_is_not_bent() {
 }
 
 #[test]
-fn what_is_not_a_number_stays_at_home() {
+fn non_finite_floats_are_not_exported() {
     let stage = Stage::new();
     stage.play(|| {
         let conversation = info_span!(
@@ -162,7 +162,7 @@ fn what_is_not_a_number_stays_at_home() {
 }
 
 #[test]
-fn a_key_recorded_again_leaves_once_with_its_last_value() {
+fn key_recorded_twice_is_exported_once_with_last_value() {
     let stage = Stage::new();
     stage.play(|| {
         let conversation = info_span!("conversation", conversation.id = "c1", mood = "calm");
@@ -198,7 +198,7 @@ fn a_key_recorded_again_leaves_once_with_its_last_value() {
 }
 
 #[test]
-fn texts_leave_as_they_are_also_when_they_are_odd() {
+fn unusual_text_is_exported_unchanged() {
     let stage = Stage::new();
     let text = "line\nline\t\u{0} \u{1F600} \"quoted\" \u{202e}";
     stage.play(|| {
@@ -227,7 +227,7 @@ fn texts_leave_as_they_are_also_when_they_are_odd() {
 }
 
 #[test]
-fn a_megabyte_is_cut_and_an_id_of_that_size_still_names_one_conversation() {
+fn megabyte_values_are_cut_and_ids_still_match() {
     let stage = Stage::new();
     let huge = "x".repeat(1 << 20);
     stage.play(|| {
@@ -262,7 +262,7 @@ fn a_megabyte_is_cut_and_an_id_of_that_size_still_names_one_conversation() {
 }
 
 #[test]
-fn a_value_is_cut_in_the_last_span_as_in_the_first_whatever_field_it_is_of() {
+fn values_are_cut_in_every_span_and_field() {
     let stage = Stage::new();
     let huge = "x".repeat(1 << 20);
     stage.play(|| {
@@ -293,7 +293,7 @@ fn a_value_is_cut_in_the_last_span_as_in_the_first_whatever_field_it_is_of() {
 }
 
 #[test]
-fn characters_are_counted_as_such_and_a_count_that_is_given_wins() {
+fn characters_are_counted_unless_count_is_given() {
     let stage = Stage::new();
     stage.play(|| {
         let _scope = info_span!("conversation", conversation.id = "c1").entered();
@@ -321,14 +321,14 @@ fn characters_are_counted_as_such_and_a_count_that_is_given_wins() {
             .record("metrics.character_count", "many");
         drop((counted, given, wrong, tts("silent")));
     });
-    let told: Vec<_> = stage
+    let lines: Vec<_> = stage
         .tree(&["name", "metrics.character_count"])
         .into_iter()
         .filter(|line| line.contains("tts"))
         .map(|line| line.trim().to_owned())
         .collect();
     assert_eq!(
-        told,
+        lines,
         [
             "tts name=counted metrics.character_count=10",
             "tts name=given metrics.character_count=10",
@@ -339,7 +339,7 @@ fn characters_are_counted_as_such_and_a_count_that_is_given_wins() {
 }
 
 #[test]
-fn with_capture_off_no_word_leaves_in_an_attribute_an_event_or_a_status() {
+fn capture_off_exports_no_content_in_attributes_events_or_status() {
     use opentelemetry_sdk::trace::{InMemorySpanExporter, SimpleSpanProcessor};
     use tracing_conversation::{ContentPolicy, ConversationProcessor};
 
@@ -398,7 +398,7 @@ fn with_capture_off_no_word_leaves_in_an_attribute_an_event_or_a_status() {
 }
 
 #[test]
-fn fields_that_are_declared_and_never_recorded_say_nothing() {
+fn declared_but_unrecorded_fields_are_not_exported() {
     let stage = Stage::new();
     stage.play(|| {
         let _scope = info_span!("conversation", conversation.id = "c1", tier = Empty).entered();
@@ -434,7 +434,7 @@ fn fields_that_are_declared_and_never_recorded_say_nothing() {
 }
 
 #[test]
-fn the_layers_own_fields_do_not_leave() {
+fn control_fields_are_not_exported() {
     let stage = Stage::new();
     stage.play(|| {
         let _scope =
