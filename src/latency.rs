@@ -152,7 +152,7 @@ impl Parts {
 pub(crate) struct Measured {
     pub(crate) from: MeasuredFrom,
     pub(crate) total: Duration,
-    /// `None` if the conversation has no voice activity events.
+    /// `None` if the end of speech is not known from voice activity.
     pub(crate) parts: Option<Parts>,
 }
 
@@ -355,13 +355,13 @@ impl Latency {
         match confirmed {
             Some(confirmed) => {
                 steps.add(Part::EndpointingWait, from, confirmed);
-                let understood_by = first_request.unwrap_or(to);
+                let transcribed_by = first_request.unwrap_or(to);
                 let transcripts = self.transcripts.iter().copied();
-                let transcript = transcripts.filter(|at| *at <= understood_by).max();
-                let understood = transcript.map_or(confirmed, |at| at.max(confirmed));
-                steps.add(Part::Transcription, confirmed, understood);
+                let transcript = transcripts.filter(|at| *at <= transcribed_by).max();
+                let transcribed = transcript.map_or(confirmed, |at| at.max(confirmed));
+                steps.add(Part::Transcription, confirmed, transcribed);
                 if let Some(request) = first_request {
-                    steps.add(Part::TurnDetection, understood, request);
+                    steps.add(Part::TurnDetection, transcribed, request);
                 }
             }
             None => {

@@ -187,7 +187,7 @@ impl Recorder<'_> {
         self
     }
 
-    /// A transcript of the user's speech. Recorded immediately as `transcript` and `is_final`: a final transcript is
+    /// A transcript of the user's speech. Recorded immediately as `transcript` and `is_final`: a final transcript
     /// is appended to the final ones before it; an interim one is replaced by the next.
     pub fn transcript(&mut self, words: &str, is_final: bool) -> &mut Self {
         let so_far = match &mut self.state.texts {

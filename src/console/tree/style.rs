@@ -119,8 +119,7 @@ pub(super) fn render(lines: &[Line], colour: bool) -> String {
 }
 
 /// Returns whether to use colour: never with `NO_COLOR`, always with `CLICOLOR_FORCE` or `FORCE_COLOR`, not with
-/// `CLICOLOR=0`
-/// or `TERM=dumb`, else on a terminal.
+/// `CLICOLOR=0` or `TERM=dumb`, otherwise on a terminal.
 pub(super) fn colour_wanted(variable: impl Fn(&str) -> Option<OsString>, terminal: bool) -> bool {
     let set = |name| variable(name).filter(|value| !value.is_empty());
     let on = |name| set(name).is_some_and(|value| value != "0" && value != "false");
