@@ -215,9 +215,7 @@ impl ContentPolicy {
 
     /// Returns whether the policy keeps every value unchanged that satisfies `bounds`.
     pub(crate) fn passes_all(&self, bounds: Bounds) -> bool {
-        self.redaction.is_none()
-            && self.capture
-            && bounds.max_value_bytes <= self.max_value_bytes
+        self.redaction.is_none() && self.capture && bounds.max_value_bytes <= self.max_value_bytes
     }
 
     /// Applies the policy to a finished span, its events, links and status.
