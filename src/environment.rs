@@ -25,11 +25,11 @@ use crate::{
 pub use forms::Protocol;
 pub(crate) use forms::{ENDPOINT, HEADERS, PROTOCOL};
 pub(crate) use limits::Limits;
-#[cfg(feature = "otlp")]
+#[cfg(any(feature = "grpc", feature = "http"))]
 pub(crate) use otlp::Connection;
 pub(crate) use otlp::Otlp;
 #[cfg(any(feature = "tls", feature = "tls-ring", feature = "tls-native"))]
-#[cfg(feature = "otlp")]
+#[cfg(any(feature = "grpc", feature = "http"))]
 pub(crate) use otlp::{Identity, PemFile};
 #[cfg(feature = "http")]
 pub(crate) use proxy::Proxy;
@@ -128,7 +128,7 @@ impl Console {
 /// Everything that the environment says.
 #[derive(Debug)]
 #[cfg_attr(
-    not(feature = "otlp"),
+    not(any(feature = "grpc", feature = "http")),
     allow(dead_code, reason = "OTLP alone reads all of it")
 )]
 pub(crate) struct Settings {
@@ -446,10 +446,10 @@ fn content(variables: &Variables<'_>) -> Result<bool, SetupError> {
     Ok(variables.choice(NAME, NAMES)?.unwrap_or(true))
 }
 
-#[cfg(all(test, feature = "console", feature = "otlp"))]
+#[cfg(all(test, feature = "console", any(feature = "grpc", feature = "http")))]
 mod tests;
 
-#[cfg(all(test, not(feature = "otlp")))]
+#[cfg(all(test, not(any(feature = "grpc", feature = "http"))))]
 mod without_otlp {
     use super::*;
 

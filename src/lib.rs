@@ -72,7 +72,9 @@
 //! |---|---|---|
 //! | `http` | yes | OTLP over HTTP, protobuf and JSON |
 //! | `grpc` | no | OTLP over gRPC |
+//! | `tls`, `tls-ring`, `tls-native` | no | `https` endpoints: through rustls as it comes, rustls with ring, the system's TLS |
 //! | `console` | yes | the tree view, OTLP/JSON lines, opentelemetry-stdout |
+//! | `setup` | with any of these | [`init`], [`Telemetry`], delivery to exporters of your own |
 //! | `attributes` | no | `#[traced_stt]`, `#[traced_llm]`, `#[traced_tts]`, `#[traced_tool]` |
 //!
 //! Without any of them, the layer is there alone.
@@ -92,6 +94,7 @@
 //! most 65,536 conversations are open at once, one without any event for an hour is ended, and exporters drop what their
 //! queues cannot hold, and report it. A span is exported when its last handle is dropped; where a library keeps handles
 //! (connection pools do), the adapters of [`instrument`] end it in time.
+#![cfg_attr(docsrs, feature(doc_cfg))]
 #![deny(unsafe_code)]
 #![warn(unreachable_pub)]
 

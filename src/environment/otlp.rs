@@ -37,7 +37,7 @@ pub(crate) struct Connection {
     pub(crate) proxy: Option<Proxy>,
 }
 
-#[cfg(feature = "otlp")]
+#[cfg(any(feature = "grpc", feature = "http"))]
 impl Connection {
     /// The URL without its query, which may carry a key.
     pub(crate) fn destination(&self) -> &str {

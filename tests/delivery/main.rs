@@ -1,6 +1,6 @@
 //! Spans leave by OTLP, whatever the other end does, and every one of them is accounted for.
 
-#![cfg(feature = "otlp")]
+#![cfg(any(feature = "grpc", feature = "http"))]
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 #[cfg(feature = "grpc")]
