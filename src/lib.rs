@@ -143,15 +143,20 @@ pub use clock::ManualClock;
 pub use content::ContentPolicy;
 #[cfg(feature = "setup")]
 pub use environment::{Console, Protocol, SetupError};
-#[cfg(feature = "setup")]
-pub use export::Delivered;
 pub use handle::Conversation;
 pub use layer::{ConversationLayer, Conversations, LayerBuilder, layer};
 pub use profile::{ConversationExporter, Profile};
 pub use recording::ConversationProcessor;
 pub use settings::TraceMode;
 #[cfg(feature = "setup")]
-pub use telemetry::{Builder, DeliveryError, Telemetry, init};
+pub use telemetry::{Builder, Telemetry, init};
+
+/// What became of the spans on their way to each destination.
+#[cfg(feature = "setup")]
+pub mod delivery {
+    pub use crate::export::Delivered;
+    pub use crate::telemetry::DeliveryError;
+}
 
 #[doc(no_inline)]
 pub use {opentelemetry, opentelemetry_sdk, tracing_opentelemetry};

@@ -17,7 +17,8 @@ mod support;
 mod tls;
 
 use opentelemetry::trace::{Span, Tracer, TracerProvider};
-use tracing_conversation::{Builder, Delivered, Telemetry};
+use tracing_conversation::delivery::Delivered;
+use tracing_conversation::{Builder, Telemetry};
 
 /// Telemetry to `url`, blind to the environment of whoever runs the tests. Batches leave when they are full or asked
 /// for, not when a slow machine has let half a second pass.
