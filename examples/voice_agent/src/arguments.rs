@@ -54,7 +54,7 @@ pub(crate) struct Arguments {
 }
 
 impl Arguments {
-    /// `Err` holds what to tell the user.
+    /// `Err` is the text to show the user.
     pub(crate) fn parse(mut given: impl Iterator<Item = String>) -> Result<Self, String> {
         let mut parsed = Self {
             user: User::Bundled,
@@ -72,7 +72,7 @@ impl Arguments {
             let mut value = || {
                 given
                     .next()
-                    .ok_or_else(|| format!("{option} needs a value; --help tells more"))
+                    .ok_or_else(|| format!("{option} needs a value; see --help"))
             };
             match option.as_str() {
                 "--wav" => parsed.user = User::File(value()?.into()),
@@ -95,7 +95,7 @@ impl Arguments {
                     .get_or_insert_with(Vec::new)
                     .extend(fault(&value()?)?),
                 "--help" | "-h" => return Err(HELP.to_owned()),
-                other => return Err(format!("unknown option `{other}`; --help tells more")),
+                other => return Err(format!("unknown option `{other}`; see --help")),
             }
         }
         if parsed.labels.is_some()
@@ -103,7 +103,7 @@ impl Arguments {
         {
             return Err("--labels goes with --record, and not with --serve".to_owned());
         }
-        // Unless told otherwise, the fifth request to the language model hits a rate limit: the traces then have an
+        // By default the fifth request to the language model hits a rate limit: the traces then have an
         // error to show.
         let rate_limit = Fault {
             provider: Provider::OpenAi,
@@ -120,7 +120,7 @@ impl Arguments {
 }
 
 fn delay(delays: &mut Delays, given: &str) -> Result<(), String> {
-    let wrong = || format!("--delay cannot be `{given}`; --help tells more");
+    let wrong = || format!("--delay cannot be `{given}`; see --help");
     let (what, secs) = given.split_once('=').ok_or_else(wrong)?;
     let secs = secs
         .parse()
@@ -139,7 +139,7 @@ fn delay(delays: &mut Delays, given: &str) -> Result<(), String> {
 }
 
 fn fault(given: &str) -> Result<Option<Fault>, String> {
-    let wrong = || format!("--fault cannot be `{given}`; --help tells more");
+    let wrong = || format!("--fault cannot be `{given}`; see --help");
     if given == "none" {
         return Ok(None);
     }
@@ -184,7 +184,7 @@ fn number<T: FromStr>(option: &str, value: &str, fits: impl Fn(&T) -> bool) -> R
         .parse()
         .ok()
         .filter(fits)
-        .ok_or_else(|| format!("{option} cannot be `{value}`; --help tells more"))
+        .ok_or_else(|| format!("{option} cannot be `{value}`; see --help"))
 }
 
 #[cfg(test)]
@@ -210,7 +210,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_used_is_named() {
+    fn unusable_values_are_named() {
         let wrong = [
             "--calls 0",
             "--speed fast",
@@ -223,20 +223,17 @@ mod tests {
             let (option, value) = line.split_once(' ').unwrap();
             assert_eq!(
                 parse(line).unwrap_err(),
-                format!("{option} cannot be `{value}`; --help tells more")
+                format!("{option} cannot be `{value}`; see --help")
             );
         }
         assert_eq!(
             parse("--wav").unwrap_err(),
-            "--wav needs a value; --help tells more"
+            "--wav needs a value; see --help"
         );
         assert_eq!(
             parse("--labels a.txt").unwrap_err(),
             "--labels goes with --record, and not with --serve"
         );
-        assert_eq!(
-            parse("-x").unwrap_err(),
-            "unknown option `-x`; --help tells more"
-        );
+        assert_eq!(parse("-x").unwrap_err(), "unknown option `-x`; see --help");
     }
 }

@@ -1,4 +1,4 @@
-//! What has been said so far, as a language model is told it.
+//! What has been said so far, as a language model gets it.
 
 use serde::{Deserialize, Serialize};
 use std::sync::{Arc, Mutex, PoisonError};

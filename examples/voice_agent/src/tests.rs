@@ -195,7 +195,7 @@ fn parts(turn: &SpanData) -> Vec<(String, f64)> {
 }
 
 #[tokio::test]
-async fn the_default_conversation_leaves_as_the_contract_says() {
+async fn default_conversation_is_exported_as_the_contract_says() {
     let rate_limit = Fault {
         provider: Provider::OpenAi,
         nth: 5,
@@ -297,8 +297,8 @@ conversation
     assert_eq!(answers.len(), account.usage.len());
     for (span, (input, output)) in answers.iter().zip(account.usage) {
         match number(span, "gen_ai.usage.input_tokens") {
-            Some(told) => {
-                assert_eq!(told as u64, input);
+            Some(recorded) => {
+                assert_eq!(recorded as u64, input);
                 assert_eq!(
                     number(span, "gen_ai.usage.output_tokens"),
                     Some(output as f64)
@@ -325,7 +325,7 @@ conversation
 }
 
 #[tokio::test]
-async fn a_language_model_that_stays_away_is_apologised_for() {
+async fn bot_apologises_for_a_language_model_that_fails() {
     let fault = |nth| Fault {
         provider: Provider::OpenAi,
         nth,
@@ -385,7 +385,7 @@ conversation
         .filter(|span| get(span, "gen_ai.usage.audio.output_tokens").is_some())
         .collect();
     answers.sort_by_key(|span| span.start_time);
-    let told: Vec<_> = answers
+    let recorded: Vec<_> = answers
         .iter()
         .map(|span| {
             let tokens = |key| number(span, key).unwrap() as u64;
@@ -396,7 +396,7 @@ conversation
         })
         .collect();
     let account = stand_ins.account("s2s");
-    assert_eq!(told, account.usage);
+    assert_eq!(recorded, account.usage);
     // The caller listens to 2.5 s of the answer before they interrupt it, and to somewhat more until they are heard.
     let [heard] = account.truncated[..] else {
         panic!("{:?}", account.truncated);
@@ -426,7 +426,7 @@ fn hang_up_on_the_bot(_: Pace) -> Connection {
 }
 
 #[tokio::test]
-async fn a_disconnect_ends_the_conversation_at_once_and_cuts_off_what_is_under_way() {
+async fn disconnect_ends_the_conversation_and_cuts_off_what_is_under_way() {
     let (spans, _) = converse_with("gone", Vec::new(), false, hang_up_on_the_bot).await;
     let essence = |span: &SpanData| match &*span.name {
         // How much of the answer had come by then is up to the machine.

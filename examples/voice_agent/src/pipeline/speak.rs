@@ -129,8 +129,8 @@ impl Speaker {
             if current.complete {
                 let response = current.response.clone();
                 *playing = None;
-                let told = self.playback.send(Playback::Finished).await.is_ok();
-                return told && self.floor.send(Floor::Finished(response)).await.is_ok();
+                let sent = self.playback.send(Playback::Finished).await.is_ok();
+                return sent && self.floor.send(Floor::Finished(response)).await.is_ok();
             }
             return true;
         };

@@ -167,7 +167,7 @@ mod tests {
     use super::*;
     use crate::tests::Collected;
 
-    /// Turn-taking that has greeted: what it is told by, what it thinks and says, and the greeting.
+    /// Turn-taking that has greeted: the sender of its events, the answers that it asks for, what it says itself, and the greeting.
     async fn greeted() -> (
         mpsc::Sender<Floor>,
         mpsc::Receiver<Think>,

@@ -96,7 +96,7 @@ pub(crate) async fn synthesise(
         utterance: None,
         abandoned: None,
     };
-    // A connection in good time spares the first sentence the handshake. If it fails, the first sentence will tell.
+    // A connection in good time spares the first sentence the handshake. If it fails, so will the first sentence, which reports it.
     this.socket = this.connect().await.ok();
     loop {
         let response = this

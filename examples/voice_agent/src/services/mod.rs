@@ -141,10 +141,10 @@ impl fmt::Display for ServiceError {
 
 impl std::error::Error for ServiceError {}
 
-/// A service span that is told how it ended. One that is dropped untold was cut off, and says so.
+/// A service span whose outcome is recorded. One that is dropped without an outcome was cut off, and says so.
 struct Attempt {
     span: Span,
-    told: bool,
+    ended: bool,
     /// Further fields that are true when the work was cut off.
     cut_off: &'static [&'static str],
 }
@@ -153,24 +153,24 @@ impl Attempt {
     fn new(span: Span, cut_off: &'static [&'static str]) -> Self {
         Self {
             span,
-            told: false,
+            ended: false,
             cut_off,
         }
     }
 
     fn done(mut self) {
-        self.told = true;
+        self.ended = true;
     }
 
     fn failed(mut self, error: &ServiceError) {
-        self.told = true;
+        self.ended = true;
         error.record(&self.span);
     }
 }
 
 impl Drop for Attempt {
     fn drop(&mut self) {
-        if !self.told {
+        if !self.ended {
             for field in self.cut_off {
                 self.span.record(*field, true);
             }

@@ -21,7 +21,7 @@ pub(super) fn reply(messages: &[Message], tools: bool) -> Reply {
     };
     let said = last.content.as_deref().unwrap_or_default();
     match last.role.as_str() {
-        "tool" => Reply::Says(tell(said)),
+        "tool" => Reply::Says(describe(said)),
         "user" => answer(said, messages, tools),
         _ => Reply::Says("Hello, this is your travel assistant. How can I help you?".to_owned()),
     }
@@ -71,7 +71,7 @@ fn city(messages: &[Message]) -> &'static str {
 }
 
 /// A tool's result in words.
-fn tell(result: &str) -> String {
+fn describe(result: &str) -> String {
     let result: Value = serde_json::from_str(result).unwrap_or_default();
     match (
         result["city"].as_str(),

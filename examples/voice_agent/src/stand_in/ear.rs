@@ -1,7 +1,7 @@
 //! Recognises the bundled recordings, also over a microphone: compares how their spectrum changes over time.
 //!
 //! This is dynamic time warping against a handful of templates, not speech recognition: what is none of the recordings
-//! is told apart from them, and not understood.
+//! is distinguished from them, and not understood.
 
 use crate::audio::{RATE, read_wav};
 use crate::transport::caller;

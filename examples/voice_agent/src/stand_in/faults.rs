@@ -47,7 +47,7 @@ impl Faults {
         }
     }
 
-    /// Counts an exchange of `whose` with `provider`, and tells what is to go wrong in it.
+    /// Counts an exchange of `whose` with `provider`; returns what is to go wrong in it.
     pub(super) fn next(&self, provider: Provider, whose: &str) -> Option<Kind> {
         let mut counts = self.counts.lock().unwrap_or_else(PoisonError::into_inner);
         let count = counts.entry((provider, whose.to_owned())).or_default();

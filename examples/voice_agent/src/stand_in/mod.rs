@@ -32,7 +32,7 @@ const KEY: &str = "stand-in-key";
 /// The usual delays of the providers, in seconds. Each one is drawn anew around its figure.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Delays {
-    /// From the end of the speech, as told by `Finalize`, to the final transcript.
+    /// From the end of the speech, as `Finalize` marks it, to the final transcript.
     pub(crate) transcript: f64,
     /// From a request to the language model's first token.
     pub(crate) first_token: f64,

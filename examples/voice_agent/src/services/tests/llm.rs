@@ -54,7 +54,7 @@ async fn ask_with(kind: Kind) -> (Result<String, String>, String, Collected) {
 }
 
 #[tokio::test]
-async fn an_answer_that_starts_slowly_is_waited_for() {
+async fn slow_answer_is_waited_for() {
     let (answer, text, collected) = ask_with(Kind::Slow(4.0)).await;
     assert_eq!(
         answer.unwrap(),
@@ -68,7 +68,7 @@ async fn an_answer_that_starts_slowly_is_waited_for() {
 }
 
 #[tokio::test]
-async fn a_refused_key_is_a_permanent_error_and_does_not_leak() {
+async fn refused_key_is_a_permanent_error_and_does_not_leak() {
     let stand_ins = stand_ins(&[]).await;
     let (answer, _, collected) =
         ask(stand_ins.openai().base_url, WRONG_KEY, Patience::default()).await;
@@ -152,7 +152,7 @@ async fn rate_limits_and_server_errors_are_error_spans() {
 }
 
 #[tokio::test]
-async fn an_answer_cut_off_in_the_middle_keeps_what_had_come() {
+async fn answer_cut_off_in_the_middle_keeps_what_had_come() {
     let (answer, text, collected) = ask_with(Kind::Disconnect(4)).await;
     assert!(answer.unwrap_err().starts_with("connection_lost: "));
     assert_eq!(text, "Hello to you ");
@@ -163,7 +163,7 @@ async fn an_answer_cut_off_in_the_middle_keeps_what_had_come() {
 }
 
 #[tokio::test]
-async fn what_is_no_json_and_what_is_silence_are_told_apart() {
+async fn malformed_answer_and_silence_are_different_errors() {
     let (answer, text, collected) = ask_with(Kind::Malformed).await;
     assert!(answer.unwrap_err().starts_with("malformed_response: "));
     assert_eq!(text, "Hello ");
@@ -205,7 +205,7 @@ async fn serve_in_pieces(body: String, size: usize) -> String {
 }
 
 #[tokio::test]
-async fn an_answer_is_the_same_split_into_bytes_or_all_in_one_piece() {
+async fn answer_does_not_depend_on_how_its_bytes_are_split() {
     let body = "data: {\"choices\":[{\"delta\":{\"content\":\"Grüß\"}}]}\n\n\
         data: {\"choices\":[{\"delta\":{\"content\":\" Gott\"}}]}\r\n\r\n\
         data: {\"choices\":[],\"usage\":{\"prompt_tokens\":3,\"completion_tokens\":2}}\n\ndata: [DONE]\n\n";
@@ -367,7 +367,7 @@ async fn endless_answer_is_not_read_on() {
 }
 
 #[tokio::test]
-async fn an_answer_nobody_waits_for_any_more_is_interrupted() {
+async fn dropped_request_is_interrupted() {
     let stand_ins = stand_ins(&[(Provider::OpenAi, 1, Kind::Silence)]).await;
     let (collected, _installed) = Collected::install();
     let client = OpenAi::new(

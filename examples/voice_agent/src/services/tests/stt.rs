@@ -11,7 +11,7 @@ fn speech() -> (Vec<Samples>, &'static str) {
     )
 }
 
-/// Says the first bundled line; returns what turn-taking hears of it.
+/// Says the first bundled line; returns the event that turn-taking gets.
 async fn transcribe(config: deepgram::Config, patience: Patience) -> (Floor, Collected) {
     let (collected, _installed) = Collected::install();
     let (heard, to_stt) = mpsc::channel(8);
@@ -30,13 +30,13 @@ async fn transcribe(config: deepgram::Config, patience: Patience) -> (Floor, Col
         tokio::time::sleep(Duration::from_millis(2)).await;
     }
     heard.send(Heard::SpeechStopped).await.unwrap();
-    let told = tokio::time::timeout(Duration::from_secs(20), to_turns.recv())
+    let event = tokio::time::timeout(Duration::from_secs(20), to_turns.recv())
         .await
         .unwrap()
         .unwrap();
     drop(heard);
     task.await.unwrap();
-    (told, collected)
+    (event, collected)
 }
 
 async fn transcribe_with(faults: &[(Provider, u64, Kind)]) -> (Floor, Collected) {
@@ -44,26 +44,27 @@ async fn transcribe_with(faults: &[(Provider, u64, Kind)]) -> (Floor, Collected)
 }
 
 #[track_caller]
-fn assert_understood(told: &Floor) {
+fn assert_understood(event: &Floor) {
     assert!(
-        matches!(told, Floor::Transcript(text) if text == speech().1),
-        "{told:?}"
+        matches!(event, Floor::Transcript(text) if text == speech().1),
+        "{event:?}"
     );
 }
 
 const UNDERSTOOD: &str = "stt What is the weather like in Paris today?\n";
 
 #[tokio::test]
-async fn a_transcript_that_takes_its_time_is_waited_for() {
-    let (told, collected) = transcribe_with(&[(Provider::Deepgram, 1, Kind::Slow(6.0))]).await;
-    assert_understood(&told);
+async fn slow_transcript_is_waited_for() {
+    let (event, collected) = transcribe_with(&[(Provider::Deepgram, 1, Kind::Slow(6.0))]).await;
+    assert_understood(&event);
     assert_eq!(outcome(&collected), format!("\n{UNDERSTOOD}"));
 }
 
 #[tokio::test]
 async fn speech_survives_a_connection_lost_in_the_middle_of_it() {
-    let (told, collected) = transcribe_with(&[(Provider::Deepgram, 1, Kind::Disconnect(20))]).await;
-    assert_understood(&told);
+    let (event, collected) =
+        transcribe_with(&[(Provider::Deepgram, 1, Kind::Disconnect(20))]).await;
+    assert_understood(&event);
     assert_eq!(
         outcome(&collected),
         format!("\nstt connection_lost | stt.incomplete | ERROR\n{UNDERSTOOD}")
@@ -73,18 +74,18 @@ async fn speech_survives_a_connection_lost_in_the_middle_of_it() {
 #[tokio::test]
 async fn speech_survives_a_provider_that_refuses_at_first() {
     for (status, kind) in [(429, "429"), (500, "500")] {
-        let (told, collected) =
+        let (event, collected) =
             transcribe_with(&[(Provider::Deepgram, 1, Kind::Status(status))]).await;
-        assert_understood(&told);
+        assert_understood(&event);
         let first = format!("stt {kind} | stt.incomplete | ERROR");
         assert_eq!(outcome(&collected), format!("\n{first}\n{UNDERSTOOD}"));
     }
 }
 
 #[tokio::test]
-async fn speech_survives_what_is_no_json() {
-    let (told, collected) = transcribe_with(&[(Provider::Deepgram, 1, Kind::Malformed)]).await;
-    assert_understood(&told);
+async fn speech_survives_a_malformed_message() {
+    let (event, collected) = transcribe_with(&[(Provider::Deepgram, 1, Kind::Malformed)]).await;
+    assert_understood(&event);
     assert_eq!(
         outcome(&collected),
         format!("\nstt malformed_response | stt.incomplete | ERROR\n{UNDERSTOOD}")
@@ -92,9 +93,9 @@ async fn speech_survives_what_is_no_json() {
 }
 
 #[tokio::test]
-async fn silence_of_the_provider_ends_the_wait_for_it() {
-    let (told, collected) = transcribe_with(&[(Provider::Deepgram, 1, Kind::Silence)]).await;
-    assert!(matches!(told, Floor::TranscriptionFailed), "{told:?}");
+async fn silence_of_the_provider_is_a_timeout() {
+    let (event, collected) = transcribe_with(&[(Provider::Deepgram, 1, Kind::Silence)]).await;
+    assert!(matches!(event, Floor::TranscriptionFailed), "{event:?}");
     assert_eq!(
         outcome(&collected),
         "\nstt timeout | stt.incomplete | ERROR\n"
@@ -102,13 +103,13 @@ async fn silence_of_the_provider_ends_the_wait_for_it() {
 }
 
 #[tokio::test]
-async fn a_refused_key_ends_each_utterance_at_once_and_does_not_leak() {
+async fn refused_key_ends_each_utterance_at_once_and_does_not_leak() {
     let config = deepgram::Config {
         key: Secret::new(WRONG_KEY),
         ..stand_ins(&[]).await.deepgram()
     };
-    let (told, collected) = transcribe(config, Patience::default()).await;
-    assert!(matches!(told, Floor::TranscriptionFailed), "{told:?}");
+    let (event, collected) = transcribe(config, Patience::default()).await;
+    assert!(matches!(event, Floor::TranscriptionFailed), "{event:?}");
     assert_eq!(
         outcome(&collected),
         "\nstt INVALID_AUTH | stt.incomplete | ERROR\n"
@@ -182,8 +183,8 @@ async fn frames_may_be_split_or_merged() {
     ];
     for split in [true, false] {
         let (config, _) = peer(answers, split).await;
-        let (told, collected) = transcribe(config, Patience::default()).await;
-        assert_understood(&told);
+        let (event, collected) = transcribe(config, Patience::default()).await;
+        assert_understood(&event);
         assert_eq!(
             outcome(&collected),
             format!("\n{UNDERSTOOD}"),
@@ -207,18 +208,18 @@ async fn final_text_is_enough_without_from_finalize() {
         false,
     )
     .await;
-    let (told, collected) = transcribe(config, SETTLING).await;
-    assert_understood(&told);
+    let (event, collected) = transcribe(config, SETTLING).await;
+    assert_understood(&event);
     assert_eq!(outcome(&collected), format!("\n{UNDERSTOOD}"));
 }
 
 #[tokio::test]
 async fn final_result_without_words_ends_the_wait() {
     let (config, _) = peer(&[("", false)], false).await;
-    let (told, _) = transcribe(config, SETTLING).await;
+    let (event, _) = transcribe(config, SETTLING).await;
     assert!(
-        matches!(&told, Floor::Transcript(text) if text.is_empty()),
-        "{told:?}"
+        matches!(&event, Floor::Transcript(text) if text.is_empty()),
+        "{event:?}"
     );
 }
 

@@ -48,7 +48,7 @@ async fn say_with(faults: &[(Provider, u64, Kind)]) -> (usize, String, Collected
 const SPOKEN: &str = "tts It is a fine day. Take a walk!";
 
 #[tokio::test]
-async fn speech_that_starts_slowly_is_waited_for() {
+async fn slow_speech_is_waited_for() {
     let (samples, words, collected) = say_with(&[(Provider::Cartesia, 1, Kind::Slow(6.0))]).await;
     assert!(samples > 20_000, "{samples}");
     assert_eq!(words, SAYS.join(" "));
@@ -58,7 +58,7 @@ async fn speech_that_starts_slowly_is_waited_for() {
 }
 
 #[tokio::test]
-async fn a_response_not_heard_yet_is_said_again_over_another_connection() {
+async fn unheard_response_is_said_again_over_another_connection() {
     for (fault, kind) in [
         (Kind::Disconnect(0), "connection_lost"),
         (Kind::Malformed, "malformed_response"),
@@ -73,7 +73,7 @@ async fn a_response_not_heard_yet_is_said_again_over_another_connection() {
 }
 
 #[tokio::test]
-async fn a_response_cut_off_by_the_provider_ends_where_it_was() {
+async fn response_cut_off_by_the_provider_ends() {
     let (samples, _, collected) = say_with(&[(Provider::Cartesia, 1, Kind::Disconnect(3))]).await;
     assert_eq!(samples, 3 * 1600);
     assert_eq!(
@@ -83,7 +83,7 @@ async fn a_response_cut_off_by_the_provider_ends_where_it_was() {
 }
 
 #[tokio::test]
-async fn a_provider_that_stays_silent_does_not_hang_the_turn() {
+async fn silent_provider_does_not_hang_the_turn() {
     let silent = [
         (Provider::Cartesia, 1, Kind::Silence),
         (Provider::Cartesia, 2, Kind::Silence),
@@ -97,7 +97,7 @@ async fn a_provider_that_stays_silent_does_not_hang_the_turn() {
 }
 
 #[tokio::test]
-async fn a_refused_connection_is_an_error_span_and_does_not_leak_the_key() {
+async fn refused_connection_is_an_error_span_and_does_not_leak_the_key() {
     for status in [429, 500] {
         let refused: Vec<_> = (1..=9)
             .map(|nth| (Provider::Cartesia, nth, Kind::Status(status)))
@@ -321,7 +321,7 @@ async fn response_goes_on_after_the_stand_in_closed_its_context() {
 }
 
 #[tokio::test]
-async fn an_interrupted_response_is_cancelled_at_the_provider() {
+async fn interrupted_response_is_cancelled_at_the_provider() {
     let (collected, _installed) = Collected::install();
     let (config, mut seen, _send) = peer().await;
     let (sentences, _speech, task) = speak_to(config);
