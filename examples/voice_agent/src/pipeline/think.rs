@@ -245,18 +245,22 @@ mod tests {
             .into_iter()
             .map(|message| (message.role, message.content.unwrap_or_default()))
             .collect();
-        let said: Vec<_> = said
+        let mut said: Vec<_> = said
             .iter()
             .map(|(role, content)| (role.as_str(), content.as_str()))
             .collect();
-        let weather = r#"{"city":"Paris","conditions":"clear","temperature_celsius":20.0}"#;
+        let (role, result) = said.remove(3);
+        let result: Value = serde_json::from_str(result).unwrap();
+        assert_eq!(
+            (role, &result["temperature_celsius"]),
+            ("tool", &json!(20.0))
+        );
         assert_eq!(
             said,
             [
                 ("system", "Be kind."),
                 ("user", "What is the weather like?"),
                 ("assistant", "Let me look."),
-                ("tool", weather),
                 ("assistant", "It is sunny."),
             ]
         );

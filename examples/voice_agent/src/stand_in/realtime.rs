@@ -98,10 +98,16 @@ async fn serve(shared: Arc<Shared>, model: String, socket: WebSocket) {
         whose: String::new(),
         response: None,
     };
-    // What a response has said goes into the conversation when it is done.
-    let (said, mut spoken) = mpsc::channel::<Message>(4);
+    // What a response has said goes into the conversation, by the response's id.
+    let (said, mut spoken) = mpsc::channel::<(String, Message)>(4);
     loop {
         tokio::select! {
+            // A response has been said before the client learns that it is done, and asks for another.
+            biased;
+            Some((id, message)) = spoken.recv() => {
+                session.messages.push(message);
+                session.response.take_if(|(other, _)| *other == id);
+            }
             message = stream.next() => {
                 let Some(Ok(message)) = message else { break };
                 let Wire::Text(text) = message else { continue };
@@ -109,10 +115,6 @@ async fn serve(shared: Arc<Shared>, model: String, socket: WebSocket) {
                 if session.event(event, &said).await.is_none() {
                     break;
                 }
-            }
-            Some(message) = spoken.recv() => {
-                session.messages.push(message);
-                session.response = None;
             }
             () = out.closed() => break,
         }
@@ -125,7 +127,7 @@ async fn serve(shared: Arc<Shared>, model: String, socket: WebSocket) {
 
 impl Session {
     /// None when the connection is to end.
-    async fn event(&mut self, event: Value, said: &mpsc::Sender<Message>) -> Option<()> {
+    async fn event(&mut self, event: Value, said: &mpsc::Sender<(String, Message)>) -> Option<()> {
         let kind = event["type"].as_str().unwrap_or_default();
         match kind {
             "session.update" => {
@@ -230,7 +232,11 @@ impl Session {
         Some(())
     }
 
-    async fn respond(&mut self, metadata: &Value, said: &mpsc::Sender<Message>) -> Option<()> {
+    async fn respond(
+        &mut self,
+        metadata: &Value,
+        said: &mpsc::Sender<(String, Message)>,
+    ) -> Option<()> {
         if self.response.is_some() {
             return self
                 .error(
@@ -276,6 +282,7 @@ impl Session {
             out: self.out.clone(),
             id: id.clone(),
             whose: whose.clone(),
+            said: said.clone(),
             input: self
                 .messages
                 .iter()
@@ -284,11 +291,9 @@ impl Session {
             slow,
         };
         let reply = reply(&self.messages, self.tools);
-        let said = said.clone();
         let task = tokio::spawn(async move {
-            if let Some(message) = making.make(reply).await {
-                let _ = said.send(message).await;
-            }
+            // None when the connection is gone, and nobody waits for it.
+            let _ = making.make(reply).await;
         });
         self.response = Some((id, task));
         Some(())
@@ -301,13 +306,13 @@ struct Making {
     out: mpsc::Sender<Value>,
     id: String,
     whose: String,
+    said: mpsc::Sender<(String, Message)>,
     input: u64,
     slow: f64,
 }
 
 impl Making {
-    /// What it adds to the conversation. None when the connection is gone.
-    async fn make(&self, reply: Reply) -> Option<Message> {
+    async fn make(&self, reply: Reply) -> Option<()> {
         let delays = self.shared.behaviour.delays;
         let mut chance = self.shared.chance(Provider::OpenAi, &self.whose);
         let wait = chance.around(delays.first_token) + self.slow;
@@ -319,19 +324,18 @@ impl Making {
                 let content = json!([{"type": "output_audio", "transcript": text}]);
                 let output = json!({"id": item, "object": "realtime.item", "type": "message", "status": "completed", "role": "assistant", "content": content});
                 let tokens = text.split_whitespace().count() as u64;
-                self.done(output, tokens, 8 * tokens).await?;
-                Some(Message::new("assistant", text))
+                self.add(Message::new("assistant", text)).await?;
+                self.done(output, tokens, 8 * tokens).await
             }
             Reply::Calls { tool, arguments } => {
                 let call = format!("call_{}", fresh_id());
                 let output = json!({"id": item, "object": "realtime.item", "type": "function_call", "status": "completed", "name": tool, "call_id": call, "arguments": arguments});
                 self.send(json!({"type": "response.function_call_arguments.done", "response_id": self.id, "item_id": item, "output_index": 0, "call_id": call, "name": tool, "arguments": arguments})).await?;
-                self.done(output, 3, 0).await?;
                 let function = Function {
                     name: tool.to_owned(),
                     arguments,
                 };
-                Some(Message {
+                self.add(Message {
                     content: None,
                     tool_calls: vec![ToolCall {
                         id: call,
@@ -340,8 +344,15 @@ impl Making {
                     }],
                     ..Message::new("assistant", "")
                 })
+                .await?;
+                self.done(output, 3, 0).await
             }
         }
+    }
+
+    /// What the response adds to the conversation.
+    async fn add(&self, message: Message) -> Option<()> {
+        self.said.send((self.id.clone(), message)).await.ok()
     }
 
     /// Sends sound and words, each word when its sound begins.

@@ -121,6 +121,7 @@ def realtime():
             while not seen or seen[-1].type != last:
                 raw = json.loads(connection.recv_bytes())
                 seen.append(events.validate_python(raw))
+                assert last == "error" or raw["type"] != "error", raw
             return seen
 
         until("session.created")
