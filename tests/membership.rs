@@ -170,6 +170,30 @@ fn innermost_span_or_handle_determines_conversation() {
 }
 
 #[test]
+fn handle_of_surrounding_conversation_changes_no_parent() {
+    let stage = Stage::new();
+    stage.play(|| {
+        let _scope = scope("c1").entered();
+        let agent = info_span!("agent", gen_ai.operation.name = "invoke_agent").entered();
+        Conversation::by_id("c1").unwrap().in_scope(|| {
+            drop(llm());
+            drop(info_span!("POST"));
+        });
+        drop(agent);
+    });
+    assert_eq!(
+        stage.tree(&["turn.number"]),
+        [
+            "conversation",
+            "  turn turn.number=1",
+            "    agent turn.number=1",
+            "      llm turn.number=1",
+            "      POST turn.number=1"
+        ]
+    );
+}
+
+#[test]
 fn ordinary_children_of_conversation_with_remote_parent_have_conversation_attributes() {
     let stage = Stage::new();
     stage.play(|| {

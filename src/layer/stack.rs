@@ -121,23 +121,23 @@ pub(crate) fn enter_handle(
     standing: Standing,
     context: Context,
 ) -> EnteredHandle {
-    let standing = match (innermost_of(layer), standing.conversation()) {
+    let (standing, context) = match (innermost_of(layer), standing.conversation()) {
         // In its own conversation, a handle changes nothing of where code stands.
         (Some(inner), Some(own))
             if inner
                 .conversation()
                 .is_some_and(|conversation| Arc::ptr_eq(conversation, own)) =>
         {
-            inner
+            (inner, None)
         }
-        _ => standing,
+        _ => (standing, Some(context)),
     };
     let frame = COUNT.get();
     push(Frame {
         layer: layer.clone(),
         span: None,
         standing: Some(standing),
-        guard: attach(context),
+        guard: context.and_then(attach),
     });
     EnteredHandle {
         frame,
