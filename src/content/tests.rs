@@ -70,6 +70,9 @@ fn capture_off_removes_content_from_every_part_of_span() {
             KeyValue::new("gen_ai.tool.name", "lookup"),
             KeyValue::new("error.type", "timeout"),
             KeyValue::new("tool_count", 2),
+            KeyValue::new("partial_transcript", said),
+            KeyValue::new("url.full", said),
+            KeyValue::new("customer.tier", "premium"),
         ])
         .collect(),
     );
@@ -92,12 +95,13 @@ fn capture_off_removes_content_from_every_part_of_span() {
     ];
     span.links.links = vec![Link::new(
         SpanContext::NONE,
-        vec![KeyValue::new("input", said), KeyValue::new("kind", "retry")],
+        vec![KeyValue::new("input", said), KeyValue::new("kind", said), KeyValue::new("attempt", 2)],
         0,
     )];
 
     ContentPolicy::default()
         .with_capture(false)
+        .with_allowed_keys(["customer.tier"])
         .apply(&mut span);
 
     assert!(!format!("{span:?}").contains("1234"), "{span:?}");
@@ -107,7 +111,8 @@ fn capture_off_removes_content_from_every_part_of_span() {
          gen_ai.output.type=text\n\
          gen_ai.tool.name=lookup\n\
          error.type=timeout\n\
-         tool_count=2\n"
+         tool_count=2\n\
+         customer.tier=premium\n"
     );
     assert_eq!(span.status, Status::error(""));
     assert_eq!(span.events[0].name, "event");
@@ -116,7 +121,7 @@ fn capture_off_removes_content_from_every_part_of_span() {
         "level=INFO\ntarget=bot\ncode.file.path=src/bot.rs\nconfidence=0.5\n"
     );
     assert_eq!(span.events[1].name, "event src/bot.rs:7");
-    assert_eq!(lines(&span.links[0].attributes), "kind=retry\n");
+    assert_eq!(lines(&span.links[0].attributes), "attempt=2\n");
 }
 
 #[test]
@@ -295,6 +300,6 @@ fn buffered_pieces_are_cut_like_whole_text() {
 fn debug_shows_settings() {
     assert_eq!(
         format!("{:?}", ContentPolicy::default().with_redaction(|_, _| None)),
-        "ContentPolicy { capture: true, max_value_bytes: 65536, redaction: true }"
+        "ContentPolicy { capture: true, max_value_bytes: 65536, redaction: true, named: [] }"
     );
 }

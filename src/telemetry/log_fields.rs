@@ -153,18 +153,18 @@ mod tests {
     #[test]
     fn content_is_withheld_and_numbers_are_not() {
         let emit = || {
-            tracing::info!(input = "secret", output = %"secret", text = ?"secret", tokens = 3, model = "m", "done");
+            tracing::info!(input = "secret", output = %"secret", text = ?"secret", tokens = 3, gen_ai.request.model = "m", other = "secret", "done");
         };
-        assert_eq!(line(false, emit), "done tokens=3 model=\"m\"");
+        assert_eq!(line(false, emit), "done tokens=3 gen_ai.request.model=\"m\"");
     }
 
     #[test]
     fn nothing_drives_a_terminal() {
         let hostile = "\u{1b}[2J\r\u{9b}\u{202e}";
-        let emit = || tracing::info!(shown = %hostile, "{hostile}");
+        let emit = || tracing::info!(language = %hostile, "{hostile}");
         assert_eq!(
             line(false, emit),
-            r"\u{1b}[2J\r\u{9b}\u{202e} shown=\u{1b}[2J\r\u{9b}\u{202e}"
+            r"\u{1b}[2J\r\u{9b}\u{202e} language=\u{1b}[2J\r\u{9b}\u{202e}"
         );
     }
 }
