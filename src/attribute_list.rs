@@ -12,6 +12,9 @@ const USUAL_ATTRIBUTES: usize = 18;
 /// From so many attributes on, keys are found through a map.
 const INDEXED_FROM: usize = 32;
 
+/// Words of the set of bits of a list's keys: with two, two keys of a usual span hardly ever share one.
+const WORDS: usize = 2;
+
 /// Where each key of a list is.
 struct Index(HashMap<Key, usize>);
 
@@ -20,7 +23,7 @@ struct Index(HashMap<Key, usize>);
 pub(crate) struct AttributeList {
     list: Vec<KeyValue>,
     /// A bit for each key: where a new key's bit is free, there is no need to search.
-    seen: u64,
+    seen: [u64; WORDS],
     /// Where each key is, of a list too long to be searched.
     index: Option<Box<Index>>,
     dropped: u32,
@@ -44,9 +47,9 @@ impl AttributeList {
     /// Like [`set`](Self::set).
     #[inline]
     pub(crate) fn insert(&mut self, attribute: KeyValue) {
-        let bit = bit(attribute.key.as_str());
-        if self.seen & bit == 0 && self.list.len() < INDEXED_FROM {
-            self.seen |= bit;
+        let (word, bit) = bit(attribute.key.as_str());
+        if self.seen[word] & bit == 0 && self.list.len() < INDEXED_FROM {
+            self.seen[word] |= bit;
             self.list.push(attribute);
         } else {
             self.insert_by_search(attribute);
@@ -61,7 +64,8 @@ impl AttributeList {
                 self.dropped = self.dropped.saturating_add(1);
             }
             None => {
-                self.seen |= bit(attribute.key.as_str());
+                let (word, bit) = bit(attribute.key.as_str());
+                self.seen[word] |= bit;
                 if let Some(index) = &mut self.index {
                     index.0.insert(attribute.key.clone(), self.list.len());
                 }
@@ -88,7 +92,8 @@ impl AttributeList {
     }
 
     fn position(&self, key: &str) -> Option<usize> {
-        if self.seen & bit(key) == 0 {
+        let (word, bit) = bit(key);
+        if self.seen[word] & bit == 0 {
             return None;
         }
         match &self.index {
@@ -144,8 +149,9 @@ impl IntoIterator for AttributeList {
 }
 
 #[inline]
-fn bit(key: &str) -> u64 {
-    1 << (fingerprint(key) % 64)
+fn bit(key: &str) -> (usize, u64) {
+    let mark = fingerprint(key);
+    (mark / 64 % WORDS, 1 << (mark % 64))
 }
 
 /// Tells most keys apart, by their length, last byte and middle byte.
