@@ -55,7 +55,7 @@ fn a_turn(under: Subscriber, polls: usize) -> Subscriber {
 }
 
 #[library_benchmark]
-#[bench::default(ours::without_span_ext())]
+#[bench::default(ours::warm_for_macros())]
 fn a_turn_by_macros(under: Subscriber) -> Subscriber {
     turn_by_macros(&under.words);
     under

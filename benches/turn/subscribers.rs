@@ -55,7 +55,7 @@ impl Subscriber {
 /// This crate's layer.
 pub(crate) mod ours {
     use super::*;
-    use crate::programs::turn_of_ours;
+    use crate::programs::{turn_by_macros, turn_of_ours};
     use opentelemetry_sdk::trace::{Sampler, TracerProviderBuilder};
     use tracing_conversation::{
         Conversation, ConversationLayer, ConversationProcessor, LayerBuilder,
@@ -101,6 +101,11 @@ pub(crate) mod ours {
             |it| it.span_ext(false),
             LevelFilter::TRACE,
         )
+    }
+
+    /// Where the macros and the functions of `event` have been used before.
+    pub(crate) fn warm_for_macros() -> Subscriber {
+        without_span_ext().warm_up(turn_by_macros)
     }
 
     pub(crate) fn with_two_processors() -> Subscriber {
