@@ -13,15 +13,23 @@ pub(crate) fn is_guarded() -> bool {
     GUARDED.get()
 }
 
+/// Keeps this thread guarded until it is dropped.
+pub(crate) struct Guard(bool);
+
+impl Drop for Guard {
+    fn drop(&mut self) {
+        GUARDED.set(self.0);
+    }
+}
+
+#[inline]
+pub(crate) fn guard_thread() -> Guard {
+    Guard(GUARDED.replace(true))
+}
+
 /// Runs `act` under the guard.
 #[inline]
 pub(crate) fn guarded<R>(act: impl FnOnce() -> R) -> R {
-    struct Restore(bool);
-    impl Drop for Restore {
-        fn drop(&mut self) {
-            GUARDED.set(self.0);
-        }
-    }
-    let _restore = Restore(GUARDED.replace(true));
+    let _guard = guard_thread();
     act()
 }

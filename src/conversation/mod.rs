@@ -14,7 +14,7 @@ use crate::names;
 use crate::recording::{
     ContextSpan, Ended, Identity, Marks, RootSpan, SpanExtras, SpanTarget, truncate,
 };
-use crate::reentrancy::guarded;
+use crate::reentrancy::{guard_thread, guarded};
 use crate::settings::TraceMode;
 use crate::timer::Due;
 use crate::turns::EndReason;
@@ -24,7 +24,6 @@ use opentelemetry::trace::{
 use opentelemetry::{Context, KeyValue, Value};
 use opentelemetry_sdk::trace::SpanData;
 use std::borrow::Cow;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, Weak};
 use std::time::{Duration, SystemTime};
 use tracing_core::span;
@@ -45,8 +44,6 @@ pub(crate) struct ActiveConversation {
     root: OnceLock<Root>,
     /// Held while the scope's span is asked for, so that it does not close meanwhile.
     starting_root: Mutex<()>,
-    /// When something happened last, in nanoseconds on the layer's clock.
-    last_event: AtomicU64,
     state: Mutex<State>,
 }
 
@@ -87,7 +84,6 @@ impl ActiveConversation {
             scope: OnceLock::new(),
             root: OnceLock::new(),
             starting_root: Mutex::default(),
-            last_event: AtomicU64::new(nanos(started)),
             state: Mutex::new(State::new(shared)),
         })
     }
@@ -133,7 +129,7 @@ impl ActiveConversation {
 
     /// When something happened last, on the layer's clock.
     pub(crate) fn last_event(&self) -> Time {
-        Duration::from_nanos(self.last_event.load(Ordering::Relaxed))
+        self.started.saturating_add(lock(&self.state).last_event)
     }
 
     /// A time on the wall clock.
@@ -158,8 +154,6 @@ impl ActiveConversation {
             // Another thread may have come first with a later time: in a conversation it does not run backwards.
             let at = time.saturating_sub(self.started).max(state.last_event);
             state.last_event = at;
-            self.last_event
-                .store(nanos(self.started.saturating_add(at)), Ordering::Relaxed);
             let mut now = Transition::new(&self.shared, &mut state, &mut ended, at);
             now.advance();
             let result = transition(&mut now);
@@ -170,10 +164,21 @@ impl ActiveConversation {
             }
             result
         };
-        if let Some(ended) = ended {
+        if let Some(ended) = &mut ended {
             self.export_turn(ended);
         }
         Some(result)
+    }
+
+    /// Takes note that something happened that changes nothing.
+    pub(crate) fn touch(&self, time: Time) {
+        self.act(time, |_| {});
+    }
+
+    /// Whether anything of the conversation may be exported. Its span is started for that.
+    pub(crate) fn is_recorded(&self) -> bool {
+        // With a trace a turn, each turn is sampled for itself.
+        self.shared.settings.trace_mode == TraceMode::Turn || self.root().span.is_recording
     }
 
     /// Ends the conversation, `ago` before now. Returns whether it had not ended before.
@@ -205,7 +210,7 @@ impl ActiveConversation {
         };
         // Before its turns, should none of them have started it.
         let root = self.root();
-        if let Some(turn) = ended_turn {
+        if let Some(turn) = &mut ended_turn {
             self.export_turn(turn);
         }
         if root.span.is_recording {
@@ -425,15 +430,11 @@ impl ActiveConversation {
     }
 
     #[inline(never)]
-    fn export_turn(&self, ended: EndedTurn) {
-        let EndedTurn {
-            turn,
-            mut facts,
-            at,
-            reason,
-        } = ended;
+    fn export_turn(&self, ended: &mut EndedTurn) {
+        let OpenTurn { turn, facts, .. } = &mut ended.turn;
+        let (at, reason) = (ended.at, ended.reason);
         let root = self.root();
-        let (span_context, is_recording) = self.turn_span(&turn, root);
+        let (span_context, is_recording) = self.turn_span(turn, root);
         if !is_recording {
             return;
         }
@@ -486,12 +487,9 @@ impl ActiveConversation {
             status: extras.status,
             instrumentation_scope: self.shared.instrumentation_scope(),
         };
-        guarded(|| self.shared.processor.export(span, bounds, None));
+        let _guarded = guard_thread();
+        self.shared.processor.export(span, bounds, None);
     }
-}
-
-fn nanos(time: Time) -> u64 {
-    u64::try_from(time.as_nanos()).unwrap_or(u64::MAX)
 }
 
 impl Due for ActiveConversation {
@@ -508,7 +506,7 @@ impl Due for ActiveConversation {
             Transition::new(&self.shared, &mut state, &mut ended, at).advance();
             state.next_deadline()
         };
-        if let Some(ended) = ended {
+        if let Some(ended) = &mut ended {
             self.export_turn(ended);
         }
         next.map(|next| self.started.saturating_add(next))

@@ -1,6 +1,6 @@
 //! The state of a conversation, and the transitions that it takes under its lock: arithmetic only, no code of the program.
 
-use super::service::{Effects, ServiceRecord};
+use super::service::{Effects, ServiceRecord, ServiceStart};
 use super::shared::Shared;
 use super::turn::{EndedTurn, OpenTurn, PastTurn, Turn, TurnFacts, TurnSpan, is_derived};
 use crate::attribute_list::AttributeList;
@@ -135,18 +135,13 @@ impl<'a> Transition<'a> {
         act(turns, self.at, &mut |change| match change {
             Change::Started { number, at } => *open = Some(open_turn(shared, number, at)),
             Change::Ended { at, reason } => {
-                if let Some(OpenTurn { turn, facts, .. }) = open.take() {
+                if let Some(turn) = open.take() {
                     if past.len() >= MAX_PAST_TURNS {
                         past.pop_front();
                     }
-                    past.push_back(PastTurn::new(&turn));
+                    past.push_back(PastTurn::new(&turn.turn));
                     // No transition ends two turns: one that starts in it is still open after it.
-                    *ended = Some(EndedTurn {
-                        turn,
-                        facts,
-                        at,
-                        reason,
-                    });
+                    *ended = Some(EndedTurn { turn, at, reason });
                 }
             }
         });
@@ -161,7 +156,7 @@ impl<'a> Transition<'a> {
         let number = self.state.open.as_ref().map(|open| open.turn.number);
         self.with_turns(|turns, at, changes| turns.apply(at, SpeechEvent::UserStarted, changes));
         if self.ended.as_ref().is_some_and(|ended| {
-            ended.reason == EndReason::Interrupted && Some(ended.turn.number) == number
+            ended.reason == EndReason::Interrupted && Some(ended.turn.turn.number) == number
         }) {
             self.interrupted();
         }
@@ -220,9 +215,10 @@ impl<'a> Transition<'a> {
     /// Finds the turn of a service span that starts, and begins to measure it.
     pub(crate) fn service_started(
         &mut self,
-        record: &mut ServiceRecord,
+        key: u64,
+        kind: ServiceKind,
         explicit_turn: Option<i64>,
-    ) -> Option<Turn> {
+    ) -> ServiceStart {
         let state = &mut *self.state;
         let explicit = explicit_turn.and_then(|number| {
             let open = state.open.as_ref().map(|open| &open.turn);
@@ -233,14 +229,14 @@ impl<'a> Transition<'a> {
             past.find(|turn| i64::from(turn.number()) == number)
                 .map(PastTurn::turn)
         });
-        record.turn_is_known = explicit.is_some();
-        record.interruptions = state.interruptions;
-        if record.kind.is_timed() {
-            state
-                .latency
-                .service_started(record.key, record.kind, self.at);
+        if kind.is_timed() {
+            state.latency.service_started(key, kind, self.at);
         }
-        explicit.or_else(|| state.open.as_ref().map(|open| open.turn.clone()))
+        ServiceStart {
+            turn_is_explicit: explicit.is_some(),
+            turn: explicit.or_else(|| state.open.as_ref().map(|open| open.turn.clone())),
+            interruptions: state.interruptions,
+        }
     }
 
     pub(crate) fn first_byte(&mut self, key: u64, what: FirstByte) {

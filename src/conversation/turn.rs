@@ -120,8 +120,7 @@ impl TurnSpan {
 
 /// A turn that has ended, to be exported.
 pub(super) struct EndedTurn {
-    pub(super) turn: Turn,
-    pub(super) facts: TurnFacts,
+    pub(super) turn: OpenTurn,
     pub(super) at: Time,
     pub(super) reason: EndReason,
 }

@@ -224,12 +224,9 @@ where
         fields: &BoundaryFields,
         event: &Event<'_>,
     ) -> bool {
-        // Formatted before the conversation is locked: it may ask for the conversation.
-        let annotation = if boundary == Boundary::Annotate {
-            self.annotation(event)
-        } else {
-            Vec::new()
-        };
+        if boundary == Boundary::Annotate {
+            return self.annotate(conversation, fields, event);
+        }
         let at = self.state.now().saturating_sub(fields.ago);
         let applied = conversation.act(at, |transition| match boundary {
             Boundary::ClientConnected => transition.client_connected(),
@@ -240,18 +237,13 @@ where
             Boundary::BotStarted => transition.bot_started(),
             Boundary::BotStopped => transition.bot_stopped(),
             Boundary::Interruption => transition.interrupted(),
-            Boundary::Annotate => {
-                for (field, value) in annotation {
-                    transition.annotate(field.into(), value);
-                }
-            }
             Boundary::ConversationEnded | Boundary::ClientDisconnected => {
                 if let Some(reason) = &fields.reason {
                     let reason = reason.clone();
                     transition.describe([KeyValue::new(names::CONVERSATION_END_REASON, reason)]);
                 }
             }
-            Boundary::ConversationStarted | Boundary::FirstByte => {}
+            Boundary::ConversationStarted | Boundary::FirstByte | Boundary::Annotate => {}
         });
         if applied.is_some() && boundary.ends_conversation() {
             self.state
@@ -260,10 +252,17 @@ where
         applied.is_some()
     }
 
+    /// Applies an annotation. Returns whether the conversation has not ended.
     #[inline(never)]
-    fn annotation(&self, event: &Event<'_>) -> Vec<(&'static str, Value)> {
+    fn annotate(
+        &self,
+        conversation: &Arc<ActiveConversation>,
+        fields: &BoundaryFields,
+        event: &Event<'_>,
+    ) -> bool {
+        // Formatted before the conversation is locked: it may ask for the conversation.
         let content = &self.state.shared.content;
-        let mut annotation = Vec::new();
+        let mut annotation: Vec<(&'static str, Value)> = Vec::new();
         event.record(&mut FieldVisitor(
             |field: &'static str, value: FieldValue<'_>| {
                 if let Some(value) = exported_value(field, value, content) {
@@ -271,7 +270,13 @@ where
                 }
             },
         ));
-        annotation
+        let at = self.state.now().saturating_sub(fields.ago);
+        let applied = conversation.act(at, |transition| {
+            for (field, value) in annotation {
+                transition.annotate(field.into(), value);
+            }
+        });
+        applied.is_some()
     }
 }
 

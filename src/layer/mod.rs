@@ -270,11 +270,14 @@ where
         let Some(tracked) = self.state.tracked.get(&id) else {
             return guarded(|| self.wrapped.on_close(id, ctx));
         };
-        // First the wrapped layer: it hands over what it has collected of an owned span.
-        guarded(|| self.wrapped.on_close(id.clone(), ctx));
+        if tracked.is_wrapped() {
+            // First the wrapped layer: it hands over what it has collected of an owned span.
+            guarded(|| self.wrapped.on_close(id.clone(), ctx));
+        }
         match tracked {
             TrackedSpan::Scope(conversation) => self.close_scope(&conversation, &id),
             TrackedSpan::Service { service, .. } => service.finish(),
+            TrackedSpan::Unrecorded(conversation) => conversation.touch(self.state.now()),
             TrackedSpan::Ordinary(_) | TrackedSpan::Joining(_) => {}
         }
         self.state.tracked.remove(&id);
@@ -318,6 +321,7 @@ where
             TrackedSpan::Service { service, .. } => {
                 self.record_service(&service, id, &|visit| values.record(visit), &ctx);
             }
+            TrackedSpan::Unrecorded(_) => {}
             TrackedSpan::Joining(_) => self.record_joining(id, values, ctx),
             TrackedSpan::Ordinary(_) => self.record_ordinary(id, values, ctx),
         }
@@ -331,6 +335,10 @@ where
             }
             Some(TrackedSpan::Scope(conversation)) => {
                 self.register_default();
+                let context = conversation.context().clone();
+                (Some(Standing::Conversation(conversation)), Some(context))
+            }
+            Some(TrackedSpan::Unrecorded(conversation)) => {
                 let context = conversation.context().clone();
                 (Some(Standing::Conversation(conversation)), Some(context))
             }

@@ -197,7 +197,9 @@ where
     pub(super) fn context_of(&self, id: &Id, ctx: &Context<'_, S>) -> Option<OtelContext> {
         match self.state.tracked.get(id) {
             Some(TrackedSpan::Service { service, .. }) => Some(service.context().clone()),
-            Some(TrackedSpan::Scope(conversation)) => Some(conversation.context().clone()),
+            Some(TrackedSpan::Scope(conversation) | TrackedSpan::Unrecorded(conversation)) => {
+                Some(conversation.context().clone())
+            }
             Some(TrackedSpan::Ordinary(_) | TrackedSpan::Joining(_)) | None => {
                 ctx.span(id)?;
                 self.state.shared.context_of(id)

@@ -8,7 +8,7 @@ use super::tracked::TrackedSpan;
 use super::{ConversationLayer, stack};
 use crate::active_context::attach;
 use crate::conversation::Parent;
-use crate::conversation::service::{Effects, NewService, ServiceRecord, ServiceSpan};
+use crate::conversation::service::{Effects, NewService, ServiceSpan};
 use crate::field::{FieldValue, FieldVisitor, SelectedFields};
 use crate::names;
 use crate::recording::Marks;
@@ -68,15 +68,24 @@ where
             Found::Unknown => None,
         };
 
+        // Nothing can be set on it either, so there is nothing to keep.
+        if !self.has_span_ext
+            && let Some(unrecorded) = conversation.as_ref().filter(|own| !own.is_recorded())
+        {
+            unrecorded.touch(now);
+            let unrecorded = TrackedSpan::Unrecorded(unrecorded.clone());
+            return self.state.tracked.insert(id, unrecorded);
+        }
+
         let metadata = attributes.metadata();
-        let mut record = ServiceRecord::new(id.into_u64(), service_kind(attributes), now);
-        let turn = conversation.as_ref().and_then(|conversation| {
-            let turn = conversation.act(now, |transition| {
-                transition.service_started(&mut record, fields.turn)
-            });
-            turn.flatten()
+        let key = id.into_u64();
+        let does = service_kind(attributes);
+        let start = conversation.as_ref().and_then(|conversation| {
+            conversation.act(now, |transition| {
+                transition.service_started(key, does, fields.turn)
+            })
         });
-        record.turn = turn.as_ref().map(|turn| turn.number);
+        let start = start.unwrap_or_default();
 
         // In a service span of the same turn it stays where `tracing` has it. Anything else above may have been there for
         // many turns.
@@ -85,33 +94,19 @@ where
             .and_then(Standing::open_service)
             .filter(|above| match (&above.conversation, &conversation) {
                 (Some(of_above), Some(own)) => {
-                    Arc::ptr_eq(of_above, own) && above.turn() == record.turn
+                    Arc::ptr_eq(of_above, own) && above.turn() == start.turn_number()
                 }
                 (None, None) => true,
                 _ => false,
             });
         let parent = match (&above, &conversation) {
             (Some(above), _) => self.parent_below(above, attributes, ctx),
-            (None, Some(conversation)) => conversation.parent_in(turn.as_ref()),
+            (None, Some(conversation)) => conversation.parent_in(start.turn.as_ref()),
             (None, None) => self.parent_outside(attributes, ctx),
         };
-        record.is_recording = parent.is_recording;
         let mut effects = Effects::default();
-        if record.is_recording {
-            record.start_collecting(
-                conversation
-                    .as_ref()
-                    .map(|conversation| &*conversation.identity),
-            );
-        }
-        attributes.record(&mut FieldVisitor(
-            |field: &'static str, value: FieldValue<'_>| {
-                record.record(field, value, &shared.content, &mut effects);
-            },
-        ));
-        let service = ServiceSpan::new(NewService {
+        let new = NewService {
             shared: shared.clone(),
-            conversation,
             name: match fields.name {
                 Some(name) => name.into(),
                 None => metadata.name().into(),
@@ -120,7 +115,18 @@ where
             parent,
             pending_above: above.as_ref().and_then(|above| above.pending()),
             above: above.as_ref().map_or_else(Weak::new, Arc::downgrade),
-            record,
+            key,
+            started: now,
+            does,
+            start,
+            conversation,
+        };
+        let service = ServiceSpan::new(new, |record| {
+            attributes.record(&mut FieldVisitor(
+                |field: &'static str, value: FieldValue<'_>| {
+                    record.record(field, value, &shared.content, &mut effects);
+                },
+            ));
         });
         if effects.concern_conversation() {
             service.apply(&effects);

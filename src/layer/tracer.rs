@@ -85,7 +85,10 @@ impl LayerTracer {
         LayerSpan::Owned(match tracked {
             Some(TrackedSpan::Service { service, .. }) => service.start_from(builder, parent),
             Some(TrackedSpan::Scope(conversation)) => conversation.start_root(builder, parent),
-            Some(TrackedSpan::Ordinary(_) | TrackedSpan::Joining(_)) | None => ContextSpan::gone(),
+            Some(
+                TrackedSpan::Unrecorded(_) | TrackedSpan::Ordinary(_) | TrackedSpan::Joining(_),
+            )
+            | None => ContextSpan::gone(),
         })
     }
 }

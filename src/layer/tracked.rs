@@ -18,6 +18,8 @@ pub(crate) enum TrackedSpan {
         /// Whether the wrapped layer keeps data of it.
         is_shown: bool,
     },
+    /// A service span in a conversation that is not sampled.
+    Unrecorded(Arc<ActiveConversation>),
     /// An ordinary span inside a conversation.
     Ordinary(Standing),
     /// An ordinary span that declares `conversation.id`, with where it stands so far.
@@ -27,12 +29,26 @@ pub(crate) enum TrackedSpan {
 impl TrackedSpan {
     /// Whether it is the layer's own, not the wrapped layer's.
     pub(super) fn is_owned(&self) -> bool {
-        matches!(self, Self::Scope(_) | Self::Service { .. })
+        matches!(
+            self,
+            Self::Scope(_) | Self::Service { .. } | Self::Unrecorded(_)
+        )
+    }
+
+    /// Whether the wrapped layer keeps data of it.
+    pub(super) fn is_wrapped(&self) -> bool {
+        match self {
+            Self::Service { is_shown, .. } => *is_shown,
+            Self::Unrecorded(_) => false,
+            Self::Scope(_) | Self::Ordinary(_) | Self::Joining(_) => true,
+        }
     }
 
     pub(crate) fn standing(self) -> Option<Standing> {
         match self {
-            Self::Scope(conversation) => Some(Standing::Conversation(conversation)),
+            Self::Scope(conversation) | Self::Unrecorded(conversation) => {
+                Some(Standing::Conversation(conversation))
+            }
             Self::Service { service, .. } => Some(Standing::Service(service)),
             Self::Ordinary(standing) => Some(standing),
             Self::Joining(standing) => standing,

@@ -132,28 +132,35 @@ impl ConversationProcessor {
     }
 
     /// Exports a span of the layer. `bounds` are what all its attributes keep to, where that is certain.
-    // Span data is large: each call that is not inlined copies it once more.
-    #[inline]
+    // Span data is large: it is handed on once, because the compiler copies it with each call.
     pub(crate) fn export(
         &self,
-        span: SpanData,
+        mut span: SpanData,
         bounds: Option<Bounds>,
         pending: Option<&PendingTurn>,
     ) {
-        match pending {
-            None => self.read().export(span, bounds),
-            Some(pending) => {
-                if let Some(span) = pending.submit(span) {
-                    self.read().export(span, bounds);
-                }
-            }
+        if let Some(pending) = pending {
+            return self.export_decided(span, pending);
+        }
+        let inner = self.read();
+        inner.mend(&mut span, bounds);
+        if let Some(last) = inner.pass_to_all_but_last(&span) {
+            last.on_end(span);
+        }
+    }
+
+    /// Exports a span once its turn is known.
+    #[cold]
+    fn export_decided(&self, span: SpanData, pending: &PendingTurn) {
+        if let Some(span) = pending.submit(span) {
+            self.read().export(span);
         }
     }
 
     /// Exports spans that waited for a turn.
     pub(crate) fn export_all(&self, spans: Vec<SpanData>) {
         for span in spans {
-            self.read().export(span, None);
+            self.read().export(span);
         }
     }
 
@@ -202,9 +209,9 @@ impl ConversationProcessor {
             Some(Correction::Pending(pending)) => self.export(span, None, Some(&pending)),
             Some(Correction::Marks(marks)) => {
                 marks.replace(&mut span.attributes);
-                self.read().export(span, None);
+                self.read().export(span);
             }
-            None => self.read().export(span, None),
+            None => self.read().export(span),
         }
     }
 
@@ -230,22 +237,34 @@ impl ConversationProcessor {
 }
 
 impl Inner {
-    #[inline]
-    fn export(&self, mut span: SpanData, bounds: Option<Bounds>) {
-        span.end_time = span.end_time.max(span.start_time);
-        if !self.is_sound(&span, bounds) {
-            self.mend(&mut span);
-        }
+    fn export(&self, mut span: SpanData) {
+        self.mend(&mut span, None);
         self.pass_on(span);
     }
 
-    #[inline]
     fn pass_on(&self, span: SpanData) {
-        if let Some((last, others)) = self.processors.split_last() {
-            for processor in others {
-                processor.on_end(span.clone());
-            }
+        if let Some(last) = self.pass_to_all_but_last(&span) {
             last.on_end(span);
+        }
+    }
+
+    /// Passes a span to every processor but the last, which is returned: it gets the span itself.
+    #[inline]
+    fn pass_to_all_but_last(&self, span: &SpanData) -> Option<&dyn SpanProcessor> {
+        let (last, others) = self.processors.split_last()?;
+        for processor in others {
+            processor.on_end(span.clone());
+        }
+        Some(&**last)
+    }
+
+    /// Mends what of a span cannot be exported. `bounds` are what all its attributes keep to, where that is certain.
+    #[inline]
+    fn mend(&self, span: &mut SpanData, bounds: Option<Bounds>) {
+        span.end_time = span.end_time.max(span.start_time);
+        if !self.is_sound(span, bounds) {
+            mend_keys(span);
+            self.content.apply(span);
         }
     }
 
@@ -269,11 +288,6 @@ impl Inner {
                     && span.attributes.iter().all(|attribute| {
                         can_be_exported(&attribute.value) && self.content.passes(&attribute.value)
                     }))
-    }
-
-    fn mend(&self, span: &mut SpanData) {
-        mend_keys(span);
-        self.content.apply(span);
     }
 }
 
@@ -316,14 +330,17 @@ impl SpanProcessor for ConversationProcessor {
     }
 
     #[inline]
-    fn on_end(&self, span: SpanData) {
+    fn on_end(&self, mut span: SpanData) {
         let shared = &*self.0;
         let is_special = shared.ending_root_count.load(Ordering::Relaxed) != 0
             || shared.correction_count.load(Ordering::Relaxed) != 0;
         if is_special {
-            self.end_special(span);
-        } else {
-            self.read().export(span, None);
+            return self.end_special(span);
+        }
+        let inner = self.read();
+        inner.mend(&mut span, None);
+        if let Some(last) = inner.pass_to_all_but_last(&span) {
+            last.on_end(span);
         }
     }
 

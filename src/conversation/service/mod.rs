@@ -10,5 +10,5 @@ mod stt;
 mod tts;
 
 pub(crate) use effects::Effects;
-pub(crate) use record::{ServiceRecord, exported_value};
+pub(crate) use record::{ServiceRecord, ServiceStart, exported_value};
 pub(crate) use span::{NewService, ServiceSpan};

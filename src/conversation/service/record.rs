@@ -7,6 +7,7 @@ use super::{llm, realtime};
 use crate::attribute_list::AttributeList;
 use crate::clock::Time;
 use crate::content::ContentPolicy;
+use crate::conversation::Turn;
 use crate::field::FieldValue;
 use crate::interned::intern;
 use crate::names;
@@ -17,6 +18,22 @@ use opentelemetry::{StringValue, Value};
 use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::Duration;
+
+/// Where a service span starts in its conversation.
+#[derive(Default)]
+pub(crate) struct ServiceStart {
+    pub(crate) turn: Option<Turn>,
+    /// Whether the program says which turn it is.
+    pub(crate) turn_is_explicit: bool,
+    /// How often the conversation had been interrupted.
+    pub(crate) interruptions: u64,
+}
+
+impl ServiceStart {
+    pub(crate) fn turn_number(&self) -> Option<u32> {
+        self.turn.as_ref().map(|turn| turn.number)
+    }
+}
 
 pub(crate) struct ServiceRecord {
     /// Tells the service span apart from the others of the layer.
@@ -81,15 +98,21 @@ pub(crate) fn exported_value(
 }
 
 impl ServiceRecord {
-    pub(crate) fn new(key: u64, kind: ServiceKind, started: Time) -> Self {
+    pub(super) fn new(
+        key: u64,
+        kind: ServiceKind,
+        started: Time,
+        start: &ServiceStart,
+        is_recording: bool,
+    ) -> Self {
         Self {
             key,
             kind,
-            turn: None,
-            turn_is_known: false,
+            turn: start.turn_number(),
+            turn_is_known: start.turn_is_explicit,
             started,
-            interruptions: 0,
-            is_recording: true,
+            interruptions: start.interruptions,
+            is_recording,
             first_byte: None,
             transcription_lag: None,
             final_transcript_at: None,
@@ -98,20 +121,21 @@ impl ServiceRecord {
             is_interrupted: false,
             ttfb: None,
             status: RecordedStatus::default(),
-            attributes: AttributeList::default(),
+            attributes: if is_recording {
+                AttributeList::with_room()
+            } else {
+                AttributeList::default()
+            },
             is_set_from_outside: false,
             extras: None,
         }
     }
 
-    /// Makes room for attributes, and marks the span as its conversation's. The marks come first: where there are too many
-    /// attributes, the last are dropped.
-    pub(crate) fn start_collecting(&mut self, identity: Option<&Identity>) {
-        self.attributes = AttributeList::with_room();
-        if let Some(identity) = identity {
-            let attributes = &mut self.attributes;
-            identity.for_each_mark(self.turn, |mark| attributes.insert(mark));
-        }
+    /// Marks the span as its conversation's. The marks come first: where there are too many attributes, the last are
+    /// dropped.
+    pub(super) fn mark(&mut self, identity: &Identity) {
+        let attributes = &mut self.attributes;
+        identity.for_each_mark(self.turn, |mark| attributes.insert(mark));
     }
 
     /// Takes in a recorded field.

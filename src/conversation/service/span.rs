@@ -1,8 +1,7 @@
 //! A service span: the layer's own data from its start to its end.
 
-use super::{Effects, ServiceRecord};
+use super::{Effects, ServiceRecord, ServiceStart};
 use crate::clock::{Time, lock};
-use crate::content::Bounds;
 use crate::conversation::{ActiveConversation, Parent, Shared, Transition, Turn, child_of};
 use crate::field::FieldValue;
 use crate::latency::FirstByte;
@@ -11,7 +10,7 @@ use crate::recording::{
     ContextSpan, Decision, Ended, Marks, PendingTurn, RootSpan, SpanExtras, SpanTarget, moved,
     truncate,
 };
-use crate::reentrancy::guarded;
+use crate::reentrancy::{guard_thread, guarded};
 use crate::service_kind::ServiceKind;
 use opentelemetry::trace::{
     Link, SpanBuilder, SpanContext, SpanId, SpanKind, Status, TraceContextExt,
@@ -35,7 +34,11 @@ pub(crate) struct NewService {
     pub(crate) above: Weak<ServiceSpan>,
     /// Of the transcription above whose turn is not known yet.
     pub(crate) pending_above: Option<Arc<PendingTurn>>,
-    pub(crate) record: ServiceRecord,
+    /// The id of its `tracing` span.
+    pub(crate) key: u64,
+    pub(crate) started: Time,
+    pub(crate) does: ServiceKind,
+    pub(crate) start: ServiceStart,
 }
 
 pub(crate) struct ServiceSpan {
@@ -55,7 +58,7 @@ pub(crate) struct ServiceSpan {
     /// What waits for the turn of this transcription.
     pending: OnceLock<Arc<PendingTurn>>,
     /// Where it turned out to belong, if that is not where it started.
-    moved_to: OnceLock<Moved>,
+    moved_to: OnceLock<Box<Moved>>,
     started: OnceLock<Started>,
     /// Whether the wrapped layer keeps data of it.
     is_shown: AtomicBool,
@@ -64,13 +67,6 @@ pub(crate) struct ServiceSpan {
     context: OnceLock<Context>,
     /// Until it is finished.
     record: Mutex<Option<ServiceRecord>>,
-}
-
-/// A service span at its end.
-struct Finished {
-    span: SpanData,
-    /// What all its attributes keep to, where that is certain.
-    bounds: Option<Bounds>,
 }
 
 struct Moved {
@@ -85,24 +81,25 @@ struct Started {
     parent_is_remote: bool,
     is_recording: bool,
     /// Where it has no parent.
-    root: Option<RootSpan>,
+    root: Option<Box<RootSpan>>,
     /// What its context carries besides the span, where a program has given it another parent.
     base: Option<Context>,
 }
 
 impl ServiceSpan {
+    /// A service span, with what `record` records of it at its start.
     #[inline]
-    pub(crate) fn new(new: NewService) -> Arc<Self> {
-        let started = new.record.started;
+    pub(crate) fn new(new: NewService, record: impl FnOnce(&mut ServiceRecord)) -> Arc<Self> {
         let start = match &new.conversation {
-            Some(conversation) => conversation.wall(started),
+            Some(conversation) => conversation.wall(new.started),
             None => new.shared.clock.wall(),
         };
-        Arc::new(Self {
+        let is_recording = new.parent.is_recording;
+        let mut span = Arc::new(Self {
             shared: new.shared,
-            key: new.record.key,
+            key: new.key,
             conversation: new.conversation,
-            turn: AtomicU32::new(new.record.turn.unwrap_or(0)),
+            turn: AtomicU32::new(new.start.turn_number().unwrap_or(0)),
             is_finished: AtomicBool::new(false),
             name: new.name,
             kind: new.kind,
@@ -116,8 +113,28 @@ impl ServiceSpan {
             is_shown: AtomicBool::new(false),
             starting: Mutex::default(),
             context: OnceLock::new(),
-            record: Mutex::new(Some(new.record)),
-        })
+            record: Mutex::new(Some(ServiceRecord::new(
+                new.key,
+                new.does,
+                new.started,
+                &new.start,
+                is_recording,
+            ))),
+        });
+        // In its final room: records are large, and nobody else has it yet.
+        if let Some(Self {
+            record: own,
+            conversation,
+            ..
+        }) = Arc::get_mut(&mut span)
+            && let Ok(Some(own)) = own.get_mut()
+        {
+            if let Some(conversation) = conversation.as_ref().filter(|_| is_recording) {
+                own.mark(&conversation.identity);
+            }
+            record(own);
+        }
+        span
     }
 
     #[inline]
@@ -140,14 +157,21 @@ impl ServiceSpan {
         self.is_shown.store(true, Ordering::Relaxed);
     }
 
-    fn started(&self) -> &Started {
-        if self.started.get().is_none() && self.is_shown.load(Ordering::Relaxed) {
-            let _starting = lock(&self.starting);
-            if self.started.get().is_none() {
-                // Comes back to `start_from`, with what the program has set on the span.
-                self.shared.context_of(&Id::from_u64(self.key));
-            }
+    /// Has the wrapped layer start the span if that knows it, unless it is started. Returns its context if so.
+    fn start_shown(&self) -> Option<Context> {
+        if self.started.get().is_some() || !self.is_shown.load(Ordering::Relaxed) {
+            return None;
         }
+        let _starting = lock(&self.starting);
+        if self.started.get().is_some() {
+            return None;
+        }
+        // Comes back to `start_from`, with what the program has set on the span.
+        self.shared.context_of(&Id::from_u64(self.key))
+    }
+
+    fn started(&self) -> &Started {
+        self.start_shown();
         self.started.get_or_init(|| {
             let parent = &self.parent;
             self.new_start(
@@ -185,7 +209,7 @@ impl ServiceSpan {
             parent_span_id: SpanId::INVALID,
             parent_is_remote: false,
             is_recording: root.is_recording,
-            root: Some(root),
+            root: Some(Box::new(root)),
             base,
         }
     }
@@ -193,8 +217,14 @@ impl ServiceSpan {
     /// The context of its span, which is started if need be.
     #[inline]
     pub(crate) fn context(self: &Arc<Self>) -> &Context {
-        self.context
-            .get_or_init(|| self.base().with_span(self.context_span()))
+        self.context.get_or_init(|| {
+            // That of the wrapped layer is the same, unless the marks or the parent are others than it knows.
+            let shown = self.start_shown();
+            let is_as_planned = self.started().base.is_none() && self.pending().is_none();
+            shown
+                .filter(|_| is_as_planned)
+                .unwrap_or_else(|| self.base().with_span(self.context_span()))
+        })
     }
 
     /// The parent of a service span that is started in this one.
@@ -381,10 +411,10 @@ impl ServiceSpan {
                 self.pending.get_or_init(Arc::default);
             }
             let was_started = self.started.get().is_some();
-            let _ = self.moved_to.set(Moved {
+            let _ = self.moved_to.set(Box::new(Moved {
                 parent,
                 was_started,
-            });
+            }));
         }
         match self.pending.get() {
             Some(pending) => pending.decide(Decision {
@@ -427,12 +457,29 @@ impl ServiceSpan {
         let Some(record) = guard.as_mut() else {
             return;
         };
-        let turn_is_known = record.turn_is_known;
-        let finished = started
-            .is_recording
-            .then(|| self.finished(started, record, now));
-        *guard = None;
-        drop(guard);
+        if !started.is_recording {
+            return self.close(guard);
+        }
+        let bounds = (!record.is_set_from_outside).then(|| self.shared.content.bounds());
+        let span = self.span_data(started, record, now);
+        self.close(guard);
+        // Not under the lock: processors run.
+        let _guarded = guard_thread();
+        match &started.root {
+            None => {
+                let pending = self.pending_above.as_deref();
+                self.shared.processor.export(span, bounds, pending);
+            }
+            Some(root) => self.end_root(root, span),
+        }
+    }
+
+    /// Forgets the record.
+    #[inline]
+    fn close(&self, mut record: MutexGuard<'_, Option<ServiceRecord>>) {
+        let turn_is_known = record.as_ref().is_none_or(|record| record.turn_is_known);
+        *record = None;
+        drop(record);
         // What waits for a conversation that has ended meanwhile waits no longer.
         if let Some(pending) = self.pending.get().filter(|_| !turn_is_known) {
             self.export_waiting(pending.decide(Decision {
@@ -440,46 +487,29 @@ impl ServiceSpan {
                 trace: None,
             }));
         }
-        // Not under the lock: processors run.
-        let processor = &self.shared.processor;
-        match (finished, &started.root) {
-            (None, _) => {}
-            (Some(finished), Some(root)) => {
-                let SpanData {
-                    attributes,
-                    status,
-                    end_time,
-                    events,
-                    links,
-                    name,
-                    ..
-                } = finished.span;
-                root.add(SpanExtras {
-                    events,
-                    links,
-                    status: Status::Unset,
-                    name: Some(name),
-                });
-                let ended = Ended {
-                    attributes,
-                    status,
-                    time: end_time,
-                };
-                guarded(|| processor.end_root(root, ended));
-            }
-            (Some(finished), None) => {
-                let pending = self.pending_above.as_deref();
-                guarded(|| processor.export(finished.span, finished.bounds, pending));
-            }
-        }
+    }
+
+    #[cold]
+    fn end_root(&self, root: &RootSpan, span: SpanData) {
+        root.add(SpanExtras {
+            events: span.events,
+            links: span.links,
+            status: Status::Unset,
+            name: Some(span.name),
+        });
+        let ended = Ended {
+            attributes: span.attributes,
+            status: span.status,
+            time: span.end_time,
+        };
+        self.shared.processor.end_root(root, ended);
     }
 
     /// The span as it is exported.
     #[inline(never)]
-    fn finished(&self, started: &Started, record: &mut ServiceRecord, now: Time) -> Finished {
+    fn span_data(&self, started: &Started, record: &mut ServiceRecord, now: Time) -> SpanData {
         let content = &self.shared.content;
         let status = record.finish(content);
-        let bounds = (!record.is_set_from_outside).then(|| content.bounds());
         let extras = record.extras.take();
         let mut extras = extras.map_or_else(SpanExtras::default, |extras| *extras);
         extras.set_status(status);
@@ -487,11 +517,11 @@ impl ServiceSpan {
             std::mem::take(&mut record.attributes).into_parts();
         let mut span_context = started.span_context.clone();
         let mut parent_span_id = started.parent_span_id;
-        if let Some(Moved {
-            parent,
-            was_started,
-        }) = self.moved_to.get()
-        {
+        if let Some(moved_to) = self.moved_to.get() {
+            let Moved {
+                parent,
+                was_started,
+            } = &**moved_to;
             parent_span_id = parent.span_id();
             if parent.trace_id() != span_context.trace_id() {
                 let new = moved(&span_context, parent);
@@ -503,26 +533,23 @@ impl ServiceSpan {
             }
         }
         let limit = self.shared.limits.max_attributes_per_span;
-        Finished {
-            bounds,
-            span: SpanData {
-                span_context,
-                parent_span_id,
-                parent_span_is_remote: started.parent_is_remote,
-                span_kind: self.kind.clone(),
-                name: extras.name.unwrap_or_else(|| self.name.clone()),
-                start_time: self.start,
-                end_time: match &self.conversation {
-                    Some(conversation) => conversation.wall(now),
-                    None => self.shared.clock.wall(),
-                },
-                dropped_attributes_count: dropped_attributes + truncate(&mut attributes, limit),
-                attributes,
-                events: extras.events,
-                links: extras.links,
-                status: extras.status,
-                instrumentation_scope: self.shared.instrumentation_scope(),
+        SpanData {
+            span_context,
+            parent_span_id,
+            parent_span_is_remote: started.parent_is_remote,
+            span_kind: self.kind.clone(),
+            name: extras.name.unwrap_or_else(|| self.name.clone()),
+            start_time: self.start,
+            end_time: match &self.conversation {
+                Some(conversation) => conversation.wall(now),
+                None => self.shared.clock.wall(),
             },
+            dropped_attributes_count: dropped_attributes + truncate(&mut attributes, limit),
+            attributes,
+            events: extras.events,
+            links: extras.links,
+            status: extras.status,
+            instrumentation_scope: self.shared.instrumentation_scope(),
         }
     }
 
