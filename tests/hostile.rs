@@ -357,15 +357,48 @@ fn unsampled_conversation_is_dropped_completely_and_alone() {
             }
         }
     }
-    let sampler = Sampler::ParentBased(Box::new(NoConversations));
-    let output = Output::with(|builder| builder.with_sampler(sampler));
-    let stage = Stage::over(output, |layer| layer);
-    stage.play(|| {
-        program(&stage);
-        drop(info_span!("elsewhere"));
-    });
-    assert_eq!(stage.conversations.open(), 0);
-    assert_eq!(stage.tree(&[]), ["elsewhere"]);
+    for reaches in [true, false] {
+        let sampler = Sampler::ParentBased(Box::new(NoConversations));
+        let output = Output::with(|builder| builder.with_sampler(sampler));
+        let stage = Stage::over(output, |layer| layer.span_ext(reaches));
+        stage.play(|| {
+            program(&stage);
+            drop(info_span!("elsewhere"));
+        });
+        assert_eq!(stage.conversations.open(), 0);
+        assert_eq!(stage.tree(&[]), ["elsewhere"]);
+    }
+}
+
+#[test]
+fn in_a_service_of_a_conversation_that_is_not_sampled_code_still_knows_where_it_is() {
+    for reaches in [true, false] {
+        let output = Output::with(|builder| builder.with_sampler(Sampler::AlwaysOff));
+        let stage = Stage::over(output, |layer| layer.span_ext(reaches));
+        stage.play(|| {
+            let scope = info_span!("conversation", conversation.id = "c1");
+            let trace = scope.in_scope(|| Conversation::current()?.context());
+            let trace = trace.unwrap().span().span_context().trace_id();
+            let llm = scope.in_scope(|| info_span!("llm", gen_ai.operation.name = "chat"));
+            llm.in_scope(|| {
+                let context = Context::current().span().span_context().clone();
+                assert!(context.is_valid() && !context.is_sampled());
+                assert_eq!(context.trace_id(), trace);
+                info!(conversation.event = "first_byte");
+                info!(conversation.event = "bot_started_speaking");
+                info!(conversation.event = "user_started_speaking");
+                let nested = info_span!("tool", gen_ai.operation.name = "execute_tool");
+                let here = nested.in_scope(|| Conversation::current().unwrap());
+                assert_eq!((here.id(), here.turn_number()), ("c1", Some(2)));
+            });
+            assert_eq!(Conversation::of(&llm).unwrap().id(), "c1");
+            llm.follows_from(&scope);
+            scope.follows_from(&llm);
+            info!(parent: &llm, "an ordinary event");
+        });
+        assert_eq!(stage.conversations.open(), 0);
+        assert_eq!(stage.tree(&[]), [""; 0]);
+    }
 }
 
 #[test]
