@@ -136,7 +136,8 @@ where
     ///
     /// Without it a service span costs about a third less; ordinary spans below it are still traced below it, and code
     /// in it still has its context as the current one of OpenTelemetry. `set_parent`, `set_attribute` and their like do
-    /// nothing to it.
+    /// nothing to it. Of service spans in a conversation that the sampler has dropped nothing is kept: code in them has
+    /// the context of the conversation's span.
     pub fn span_ext(mut self, reaches: bool) -> Self {
         self.has_span_ext = reaches;
         self

@@ -71,13 +71,12 @@ impl LayerTracer {
 
     #[inline(never)]
     fn owned_span(&self, mut builder: SpanBuilder, parent: &Context) -> LayerSpan {
-        let attributes = builder.attributes.take().unwrap_or_default();
-        let mut attributes = attributes.into_iter();
+        let attributes = builder.attributes.get_or_insert_default();
+        let at = attributes
+            .iter()
+            .position(|attribute| attribute.key.as_str() == PROXY_ID);
         // What stands before the id, such as the source location, is the proxy's own.
-        let id = attributes
-            .by_ref()
-            .find(|attribute| attribute.key.as_str() == PROXY_ID);
-        builder.attributes = Some(attributes.collect());
+        let id = at.and_then(|at| attributes.drain(..=at).next_back());
         let tracked = match id.map(|id| id.value) {
             Some(Value::I64(id)) => self.tracked.get(&Id::from_u64(id.cast_unsigned())),
             _ => None,
