@@ -32,7 +32,7 @@ pub(crate) use shared::{Shared, child_of};
 use state::State;
 pub(crate) use state::Transition;
 pub(crate) use turn::Turn;
-use turn::{EndedTurn, OpenTurn, TurnSpan};
+use turn::{EndedTurn, OpenTurn, TurnSpan, TurnWords};
 
 pub(crate) struct ActiveConversation {
     this: Weak<Self>,
@@ -414,18 +414,13 @@ impl ActiveConversation {
     }
 
     /// Keeps what was said in a turn, for the conversation's span.
-    fn keep_words(&self, turn: &AttributeList) {
-        let text = |key| match turn.get(key) {
-            Some(Value::String(text)) => Some(text.clone()),
-            _ => None,
-        };
-        let (input, output) = (text(names::TURN_INPUT), text(names::TURN_OUTPUT));
+    fn keep_words(&self, turn: &TurnWords) {
         let mut state = lock(&self.state);
         if state.first_input.is_none() {
-            state.first_input = input;
+            state.first_input.clone_from(&turn.input);
         }
-        if output.is_some() {
-            state.last_output = output;
+        if turn.output.is_some() {
+            state.last_output.clone_from(&turn.output);
         }
     }
 
@@ -452,8 +447,9 @@ impl ActiveConversation {
         }
         // What the program annotated may be anything.
         let bounds = facts.attributes.is_empty().then(|| content.bounds());
-        facts.add_to(&mut attributes, content);
-        self.keep_words(&attributes);
+        let words = facts.take_words(content);
+        self.keep_words(&words);
+        facts.add_to(&mut attributes, words);
         let (mut attributes, dropped) = attributes.into_parts();
         let time = self.wall + at;
         let extras = facts.extras.take();

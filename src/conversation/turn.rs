@@ -154,8 +154,18 @@ impl TurnFacts {
         }
     }
 
+    /// What was said, as it is exported.
+    pub(super) fn take_words(&mut self, policy: &ContentPolicy) -> TurnWords {
+        let answer = self.answer.take().filter(|answer| !answer.is_empty());
+        let answer = || Some(StringValue::from(policy.bound_shared(answer?)));
+        TurnWords {
+            input: self.input.text.take(policy),
+            output: self.output.text.take(policy).or_else(answer),
+        }
+    }
+
     /// Adds what is known to the attributes of the turn's span.
-    pub(super) fn add_to(&mut self, attributes: &mut AttributeList, policy: &ContentPolicy) {
+    pub(super) fn add_to(&mut self, attributes: &mut AttributeList, words: TurnWords) {
         if let Some(measured) = self.measured {
             if measured.from == MeasuredFrom::UserSilence {
                 let seconds = measured.total.as_secs_f64();
@@ -168,16 +178,20 @@ impl TurnFacts {
                 }));
             }
         }
-        if let Some(input) = self.input.text.take(policy) {
+        if let Some(input) = words.input {
             attributes.set(names::TURN_INPUT, input);
         }
-        let answer = self.answer.take().filter(|answer| !answer.is_empty());
-        let answer = || Some(StringValue::from(policy.bound_shared(answer?)));
-        if let Some(output) = self.output.text.take(policy).or_else(answer) {
+        if let Some(output) = words.output {
             attributes.set(names::TURN_OUTPUT, output);
         }
         attributes.extend(std::mem::take(&mut self.attributes));
     }
+}
+
+/// What the user and the bot said in a turn.
+pub(super) struct TurnWords {
+    pub(super) input: Option<StringValue>,
+    pub(super) output: Option<StringValue>,
 }
 
 /// What somebody said in a turn. A service may record the last of it once more, corrected or completed.

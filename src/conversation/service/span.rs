@@ -219,11 +219,11 @@ impl ServiceSpan {
     pub(crate) fn context(self: &Arc<Self>) -> &Context {
         self.context.get_or_init(|| {
             // That of the wrapped layer is the same, unless the marks or the parent are others than it knows.
-            let shown = self.start_shown();
-            let is_as_planned = self.started().base.is_none() && self.pending().is_none();
-            shown
-                .filter(|_| is_as_planned)
-                .unwrap_or_else(|| self.base().with_span(self.context_span()))
+            let is_as_planned = || self.started().base.is_none() && self.pending().is_none();
+            match self.start_shown() {
+                Some(shown) if is_as_planned() => shown,
+                _ => self.base().with_span(self.context_span()),
+            }
         })
     }
 
