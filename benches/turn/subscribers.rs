@@ -163,7 +163,7 @@ pub(crate) mod otel {
     use super::*;
     use crate::programs::turn_nested_by_hand;
     use tracing_opentelemetry::OpenTelemetryLayer;
-    use tracing_subscriber::Registry;
+    use tracing_subscriber::{Registry, filter::LevelFilter};
 
     fn with(
         set: impl FnOnce(
@@ -172,7 +172,10 @@ pub(crate) mod otel {
     ) -> Subscriber {
         let provider = provider();
         let layer = tracing_opentelemetry::layer().with_tracer(provider.tracer("bench"));
-        let registry = tracing_subscriber::registry().with(set(layer));
+        // The same filter as over this crate's layer: it takes part in every hook.
+        let registry = tracing_subscriber::registry()
+            .with(set(layer))
+            .with(LevelFilter::TRACE);
         let default = tracing::subscriber::set_default(registry);
         let subscriber = Subscriber {
             _default: default,
