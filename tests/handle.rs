@@ -116,10 +116,11 @@ fn code_run_by_handle_does_not_belong_to_surrounding_conversation() {
 #[test]
 fn attributes_are_set_on_conversation_or_turn_subject_to_policy() {
     let output = Output::new();
-    let processor = output
-        .processor
-        .clone()
-        .with_content(ContentPolicy::default().with_capture(false));
+    let processor = output.processor.clone().with_content(
+        ContentPolicy::default()
+            .with_capture(false)
+            .with_allowed_keys(["campaign", "intent"]),
+    );
     let stage = Stage::over(
         Output {
             processor,
@@ -133,10 +134,11 @@ fn attributes_are_set_on_conversation_or_turn_subject_to_policy() {
         conversation.set_attribute("campaign", "spring");
         conversation.set_turn_attribute("intent", "book");
         conversation.set_turn_attribute("turn.input", "my number is 4711");
+        conversation.set_turn_attribute("note", "my number is 4711");
         stage.pass(100);
     });
     assert_eq!(
-        stage.tree(&["campaign", "intent", "turn.input"]),
+        stage.tree(&["campaign", "intent", "turn.input", "note"]),
         ["conversation campaign=spring", "  turn intent=book"]
     );
 }

@@ -126,6 +126,25 @@ fn layer_is_inactive_beside_tracing_opentelemetry_layer_in_either_order() {
 }
 
 #[test]
+fn first_spans_on_several_threads_at_once_find_no_other_layer() {
+    for _ in 0..200 {
+        let output = Output::new();
+        let layer = output.layer().build();
+        let dispatch = Dispatch::new(tracing_subscriber::registry().with(layer));
+        let barrier = std::sync::Barrier::new(4);
+        std::thread::scope(|threads| {
+            for _ in 0..4 {
+                threads.spawn(|| {
+                    barrier.wait();
+                    tracing::dispatcher::with_default(&dispatch, || drop(info_span!("first")));
+                });
+            }
+        });
+        assert_eq!(names(&output.exporter), ["first"; 4]);
+    }
+}
+
+#[test]
 fn second_conversation_layer_is_inactive() {
     let [first, second] = [Output::new(), Output::new()];
     let warnings = Warnings::default();

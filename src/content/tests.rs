@@ -95,7 +95,11 @@ fn capture_off_removes_content_from_every_part_of_span() {
     ];
     span.links.links = vec![Link::new(
         SpanContext::NONE,
-        vec![KeyValue::new("input", said), KeyValue::new("kind", said), KeyValue::new("attempt", 2)],
+        vec![
+            KeyValue::new("input", said),
+            KeyValue::new("kind", said),
+            KeyValue::new("attempt", 2),
+        ],
         0,
     )];
 

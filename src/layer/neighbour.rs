@@ -17,16 +17,17 @@ const UNKNOWN: u8 = 0;
 const ABSENT: u8 = 1;
 const PRESENT: u8 = 2;
 
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Search {
-    None,
-    Running,
-    /// Nobody has answered before this layer.
-    Asked,
+/// A search on this thread.
+#[derive(Clone, Copy)]
+struct Search {
+    /// The address of the one that searches.
+    by: usize,
+    /// Whether it was asked, because nobody has answered before it.
+    was_asked: bool,
 }
 
 thread_local! {
-    static SEARCH: Cell<Search> = const { Cell::new(Search::None) };
+    static SEARCH: Cell<Option<Search>> = const { Cell::new(None) };
 }
 
 impl Neighbour {
@@ -49,23 +50,34 @@ impl Neighbour {
         self.0.load(Ordering::Relaxed) == PRESENT
     }
 
+    fn address(&self) -> usize {
+        std::ptr::from_ref(self).addr()
+    }
+
     /// Whether the layer leaves it to others to answer for the wrapped layer.
     pub(super) fn defers(&self) -> bool {
-        if SEARCH.get() == Search::None {
-            return self.is_resting();
+        match SEARCH.get() {
+            Some(search) if search.by == self.address() => {
+                SEARCH.set(Some(Search {
+                    was_asked: true,
+                    ..search
+                }));
+                true
+            }
+            _ => self.is_resting(),
         }
-        if self.0.load(Ordering::Relaxed) == UNKNOWN {
-            SEARCH.set(Search::Asked);
-        }
-        true
     }
 
     /// Looks for another layer by the span `id`, which is new. Returns whether there is one.
     #[cold]
     pub(super) fn search(&self, id: &Id, subscriber: &Dispatch) -> bool {
-        SEARCH.set(Search::Running);
+        SEARCH.set(Some(Search {
+            by: self.address(),
+            was_asked: false,
+        }));
         let context = guarded(|| tracing_opentelemetry::get_otel_context(id, subscriber));
-        let is_alone = SEARCH.replace(Search::None) == Search::Asked && context.is_none();
+        let was_asked = SEARCH.take().is_some_and(|search| search.was_asked);
+        let is_alone = was_asked && context.is_none();
         if is_alone {
             self.0.store(ABSENT, Ordering::Relaxed);
         }

@@ -155,7 +155,10 @@ mod tests {
         let emit = || {
             tracing::info!(input = "secret", output = %"secret", text = ?"secret", tokens = 3, gen_ai.request.model = "m", other = "secret", "done");
         };
-        assert_eq!(line(false, emit), "done tokens=3 gen_ai.request.model=\"m\"");
+        assert_eq!(
+            line(false, emit),
+            "done tokens=3 gen_ai.request.model=\"m\""
+        );
     }
 
     #[test]
