@@ -6,8 +6,8 @@ use std::collections::HashMap;
 /// No span needs as many attributes; the SDK exports 128 unless told otherwise.
 pub(crate) const MAX_ATTRIBUTES: usize = 256;
 
-/// Few spans have more, and as many fit in the kilobyte up to which allocators are quickest.
-const USUAL_ATTRIBUTES: usize = 18;
+/// Few spans have more.
+const USUAL_ATTRIBUTES: usize = 16;
 
 /// From so many attributes on, keys are found through a map.
 const INDEXED_FROM: usize = 32;

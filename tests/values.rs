@@ -343,7 +343,9 @@ fn capture_off_exports_no_content_in_attributes_events_or_status() {
     use opentelemetry_sdk::trace::{InMemorySpanExporter, SimpleSpanProcessor};
     use tracing_conversation::{ContentPolicy, ConversationProcessor};
 
-    let policy = ContentPolicy::default().with_capture(false);
+    let policy = ContentPolicy::default()
+        .with_capture(false)
+        .with_allowed_keys(["tier"]);
     let exporter = InMemorySpanExporter::default();
     let processor =
         ConversationProcessor::new(SimpleSpanProcessor::new(exporter.clone())).with_content(policy);
@@ -359,7 +361,7 @@ fn capture_off_exports_no_content_in_attributes_events_or_status() {
             error.type = "timeout",
         );
         llm.in_scope(|| {
-            info!(conversation.event = "annotate", output = "SECRET", mood = "calm");
+            info!(conversation.event = "annotate", output = "SECRET", mood = "SECRET", attempt = 2_i64);
             info!(said = "SECRET", "SECRET {}", "SECRET");
             tracing::error!(error = "SECRET", "SECRET");
             drop(info_span!("tool", gen_ai.operation.name = "execute_tool", gen_ai.tool.call.arguments = "SECRET", gen_ai.tool.call.result = "SECRET", gen_ai.tool.name = "weather"));
@@ -379,7 +381,7 @@ fn capture_off_exports_no_content_in_attributes_events_or_status() {
             "is_final",
             "language",
             "tool_count",
-            "mood",
+            "attempt",
             "gen_ai.tool.name",
             "voice_id",
             "metrics.character_count",
@@ -389,7 +391,7 @@ fn capture_off_exports_no_content_in_attributes_events_or_status() {
             "conversation tier=premium",
             "  turn",
             "    stt is_final=true language=en",
-            "    llm status=error() error.type=timeout tool_count=2 mood=calm",
+            "    llm status=error() error.type=timeout tool_count=2 attempt=2",
             "      tool gen_ai.tool.name=weather",
             "      realtime",
             "    tts voice_id=alto metrics.character_count=6",

@@ -41,7 +41,8 @@ pub(crate) struct ActiveConversation {
     started: Time,
     wall: SystemTime,
     scope: OnceLock<Scope>,
-    root: OnceLock<Root>,
+    /// Boxed: the span of the SDK is large, and an idle conversation has none.
+    root: OnceLock<Box<Root>>,
     /// Held while the scope's span is asked for, so that it does not close meanwhile.
     starting_root: Mutex<()>,
     state: Mutex<State>,
@@ -290,7 +291,7 @@ impl ActiveConversation {
         self.context_span(&root.span)
     }
 
-    fn new_scope_root(&self, builder: SpanBuilder, scope: &Scope, parent: &Context) -> Root {
+    fn new_scope_root(&self, builder: SpanBuilder, scope: &Scope, parent: &Context) -> Box<Root> {
         let builder = SpanBuilder {
             name: scope.name.clone(),
             span_kind: Some(scope.kind.clone()),
@@ -299,12 +300,12 @@ impl ActiveConversation {
         self.new_root(builder, parent)
     }
 
-    fn new_root(&self, builder: SpanBuilder, parent: &Context) -> Root {
+    fn new_root(&self, builder: SpanBuilder, parent: &Context) -> Box<Root> {
         let builder = builder.with_start_time(self.wall);
         let span = self.shared.start_root(builder, parent);
         let marks = Marks::new(&self.identity, None);
         let context = parent.with_span(self.context_span(&span)).with_value(marks);
-        Root { span, context }
+        Box::new(Root { span, context })
     }
 
     fn context_span(&self, root: &RootSpan) -> ContextSpan {
