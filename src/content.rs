@@ -14,6 +14,7 @@ mod buffer;
 mod cut;
 
 pub(crate) use buffer::TextBuffer;
+pub(crate) use cut::floor_char_boundary;
 
 /// Keys passed to the redaction hook for values that are not attributes.
 const STATUS_DESCRIPTION: &str = "otel.status_description";

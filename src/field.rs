@@ -1,6 +1,6 @@
 //! Field values on their way from `tracing` to OpenTelemetry.
 
-use crate::content::ContentPolicy;
+use crate::content::{ContentPolicy, floor_char_boundary};
 use opentelemetry::trace::SpanKind;
 use opentelemetry::{StringValue, Value};
 use std::borrow::Cow;
@@ -41,7 +41,7 @@ impl<'a> FieldValue<'a> {
     /// The value as the id of a conversation: its text, cut at a bound. `None` if it is empty.
     pub(crate) fn conversation_id(self) -> Option<Arc<str>> {
         let text = self.text();
-        let id = &text[..text.floor_char_boundary_at(MAX_ID_BYTES)];
+        let id = &text[..floor_char_boundary(&text, MAX_ID_BYTES)];
         (!id.is_empty()).then(|| id.into())
     }
 
@@ -93,22 +93,6 @@ impl<'a> FieldValue<'a> {
 
     pub(crate) fn is_text(self) -> bool {
         matches!(self, Self::Str(_))
-    }
-}
-
-/// `str::floor_char_boundary`, which Rust 1.88 does not have yet.
-pub(crate) trait FloorCharBoundary {
-    /// The last character boundary at or before `index`.
-    fn floor_char_boundary_at(&self, index: usize) -> usize;
-}
-
-impl FloorCharBoundary for str {
-    fn floor_char_boundary_at(&self, index: usize) -> usize {
-        let mut end = self.len().min(index);
-        while !self.is_char_boundary(end) {
-            end -= 1;
-        }
-        end
     }
 }
 
@@ -239,8 +223,7 @@ struct BoundedText(String);
 impl Write for BoundedText {
     fn write_str(&mut self, piece: &str) -> fmt::Result {
         let room = MAX_FORMATTED_BYTES - self.0.len();
-        self.0
-            .push_str(&piece[..piece.floor_char_boundary_at(room)]);
+        self.0.push_str(&piece[..floor_char_boundary(piece, room)]);
         if piece.len() > room {
             return Err(fmt::Error);
         }

@@ -33,7 +33,7 @@ impl TextBuffer {
             0 => self.limit - self.kept.len(),
             _ => 0,
         };
-        let end = cut::char_boundary(piece, piece.len().min(room));
+        let end = cut::floor_char_boundary(piece, room);
         self.kept.push_str(&piece[..end]);
         self.missing += piece.len() - end;
     }

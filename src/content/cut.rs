@@ -16,7 +16,7 @@ pub(super) fn cut(text: &str, missing: usize, limit: usize) -> String {
     if let Some(cut) = cut_json(text, missing, limit) {
         return cut;
     }
-    let end = char_boundary(text, text.len().min(limit - NOTE_BYTES));
+    let end = floor_char_boundary(text, limit - NOTE_BYTES);
     let mut kept = String::with_capacity(limit);
     kept.push_str(&text[..end]);
     kept.push_str(&note(text.len() - end + missing));
@@ -38,7 +38,7 @@ pub(super) fn cut_list(texts: &mut Vec<StringValue>, limit: usize) {
         fitting += 1;
     }
     let first_cut = texts[fitting].as_str();
-    let end = char_boundary(first_cut, limit - NOTE_BYTES - kept);
+    let end = floor_char_boundary(first_cut, limit - NOTE_BYTES - kept);
     let last = format!("{}{}", &first_cut[..end], note(total - kept - end));
     texts.truncate(fitting);
     texts.push(last.into());
@@ -48,11 +48,13 @@ fn note(bytes: usize) -> String {
     format!("… [{bytes} bytes cut]")
 }
 
-pub(super) fn char_boundary(text: &str, mut at: usize) -> usize {
-    while !text.is_char_boundary(at) {
-        at -= 1;
+/// The last character boundary at or before `index`: `str::floor_char_boundary`, which Rust 1.88 does not have yet.
+pub(crate) fn floor_char_boundary(text: &str, index: usize) -> usize {
+    let mut end = text.len().min(index);
+    while !text.is_char_boundary(end) {
+        end -= 1;
     }
-    at
+    end
 }
 
 /// Like [`cut`], for a text that is valid JSON up to the cut; returns `None` for any other.
