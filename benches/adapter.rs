@@ -8,6 +8,10 @@
 
 #![allow(missing_docs)] // What the benchmark macros make.
 
+#[path = "turn/drops.rs"]
+mod drops;
+
+use drops::Drops;
 use futures_util::Stream;
 use gungraun::Dhat;
 use gungraun::prelude::*;
@@ -50,25 +54,6 @@ fn nothing() -> Option<Under> {
     traced(ITEMS);
     looked_at(ITEMS);
     None
-}
-
-#[derive(Debug)]
-struct Drops;
-
-impl opentelemetry_sdk::trace::SpanProcessor for Drops {
-    fn on_start(&self, _: &mut opentelemetry_sdk::trace::Span, _: &opentelemetry::Context) {}
-    fn on_end(&self, span: opentelemetry_sdk::trace::SpanData) {
-        black_box(span);
-    }
-    fn force_flush(&self) -> opentelemetry_sdk::error::OTelSdkResult {
-        Ok(())
-    }
-    fn shutdown_with_timeout(
-        &self,
-        _: std::time::Duration,
-    ) -> opentelemetry_sdk::error::OTelSdkResult {
-        Ok(())
-    }
 }
 
 const ITEMS: usize = 1_000;

@@ -8,19 +8,20 @@
 #![allow(missing_docs, clippy::print_stdout, reason = "a program of its own")]
 #![allow(unsafe_code, reason = "the allocator that counts")]
 
+#[path = "turn/drops.rs"]
+mod drops;
 #[path = "turn/programs.rs"]
 #[allow(dead_code, reason = "of the programs, only two are measured here")]
 mod programs;
 
+use drops::Drops;
 use opentelemetry::Context;
 use opentelemetry::trace::{TraceContextExt as _, Tracer as _, TracerProvider as _};
-use opentelemetry_sdk::error::OTelSdkResult;
-use opentelemetry_sdk::trace::{SdkTracerProvider, SpanData, SpanProcessor};
+use opentelemetry_sdk::trace::SdkTracerProvider;
 use programs::{Words, turn_by_hand_live, turn_of_ours};
 use std::alloc::{GlobalAlloc, Layout, System};
-use std::hint::black_box;
 use std::sync::atomic::{AtomicIsize, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 use tracing::{Dispatch, Span, info, info_span};
 use tracing_conversation::ConversationProcessor;
 use tracing_subscriber::prelude::*;
@@ -52,22 +53,6 @@ fn growth<T>(act: impl FnOnce() -> T) -> (isize, T) {
     let before = BYTES.load(Ordering::Relaxed);
     let kept = act();
     (BYTES.load(Ordering::Relaxed) - before, kept)
-}
-
-#[derive(Debug)]
-struct Drops;
-
-impl SpanProcessor for Drops {
-    fn on_start(&self, _: &mut opentelemetry_sdk::trace::Span, _: &Context) {}
-    fn on_end(&self, span: SpanData) {
-        black_box(span);
-    }
-    fn force_flush(&self) -> OTelSdkResult {
-        Ok(())
-    }
-    fn shutdown_with_timeout(&self, _: Duration) -> OTelSdkResult {
-        Ok(())
-    }
 }
 
 fn installed() -> (Dispatch, SdkTracerProvider) {

@@ -12,6 +12,7 @@
 #![allow(missing_docs, reason = "the harness's macros make public items")]
 #![allow(clippy::expect_used, reason = "a benchmark may fail")]
 
+mod drops;
 mod programs;
 mod subscribers;
 

@@ -1,31 +1,11 @@
 //! What the programs run under: this crate's layer in several settings, tracing-opentelemetry's, none.
 
+use crate::drops::Drops;
 use crate::programs::{Words, ordinary_event, ordinary_span, turn_by_hand, turn_by_hand_live};
-use opentelemetry::Context;
 use opentelemetry::trace::TracerProvider as _;
-use opentelemetry_sdk::error::OTelSdkResult;
-use opentelemetry_sdk::trace::{SdkTracer, SdkTracerProvider, SpanData, SpanProcessor};
-use std::hint::black_box;
-use std::time::Duration;
+use opentelemetry_sdk::trace::{SdkTracer, SdkTracerProvider};
 use tracing::info_span;
 use tracing_subscriber::prelude::*;
-
-/// Drops spans.
-#[derive(Debug)]
-struct Drops;
-
-impl SpanProcessor for Drops {
-    fn on_start(&self, _: &mut opentelemetry_sdk::trace::Span, _: &Context) {}
-    fn on_end(&self, span: SpanData) {
-        black_box(span);
-    }
-    fn force_flush(&self) -> OTelSdkResult {
-        Ok(())
-    }
-    fn shutdown_with_timeout(&self, _: Duration) -> OTelSdkResult {
-        Ok(())
-    }
-}
 
 /// A subscriber, and the span that the measured program is in.
 pub(crate) struct Subscriber {

@@ -1,0 +1,24 @@
+//! The processor at the end of what is measured.
+
+use opentelemetry::Context;
+use opentelemetry_sdk::error::OTelSdkResult;
+use opentelemetry_sdk::trace::{Span, SpanData, SpanProcessor};
+use std::hint::black_box;
+use std::time::Duration;
+
+/// Drops spans.
+#[derive(Debug)]
+pub(crate) struct Drops;
+
+impl SpanProcessor for Drops {
+    fn on_start(&self, _: &mut Span, _: &Context) {}
+    fn on_end(&self, span: SpanData) {
+        black_box(span);
+    }
+    fn force_flush(&self) -> OTelSdkResult {
+        Ok(())
+    }
+    fn shutdown_with_timeout(&self, _: Duration) -> OTelSdkResult {
+        Ok(())
+    }
+}
