@@ -1,7 +1,11 @@
-//! `init` and the global subscriber. A separate test binary, because a process has one.
+//! `init` and what a process has once: the global subscriber and the global provider. A separate test binary for that.
 
 #![cfg(feature = "setup")]
 #![allow(clippy::unwrap_used)]
+
+#[cfg(feature = "http")]
+#[path = "support/mod.rs"]
+mod support;
 
 use tracing_conversation::{SetupError, Telemetry};
 
@@ -24,4 +28,24 @@ fn second_init_returns_already_installed() {
     let second = off().unwrap_err();
     assert!(matches!(second, SetupError::AlreadyInstalled), "{second:?}");
     drop(first);
+}
+
+#[cfg(feature = "http")]
+#[test]
+fn global_provider_is_set_only_if_asked_for() {
+    let server = support::Server::start();
+    use opentelemetry::trace::{Span as _, Tracer as _};
+    let global = || opentelemetry::global::tracer("test").start("global").end();
+    let quiet = Telemetry::builder().endpoint(server.url()).build().unwrap();
+    global();
+    quiet.shutdown().unwrap();
+    assert_eq!(server.names(), [""; 0]);
+    let asked = Telemetry::builder()
+        .endpoint(server.url())
+        .set_global_provider(true)
+        .build()
+        .unwrap();
+    global();
+    asked.shutdown().unwrap();
+    assert_eq!(server.names(), ["global"]);
 }

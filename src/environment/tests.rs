@@ -459,7 +459,10 @@ fn otel_exporter_otlp_compression() {
 
 #[test]
 fn otel_exporter_otlp_certificate_and_client_certificate_and_key() {
-    let directory = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/delivery/certificates");
+    let directory = concat!(
+        env!("CARGO_MANIFEST_DIR"),
+        "/tests/behaviour/delivery/certificates"
+    );
     let file = |name: &str| format!("{directory}/{name}");
     let (ca, chain, key) = (
         file("authority.pem"),

@@ -1,4 +1,4 @@
-"""Turns the golden files of tests/profiles into OTLP requests for the real backends."""
+"""Turns the golden files of tests/behaviour/profiles into OTLP requests for the real backends."""
 
 import base64
 import json
@@ -8,7 +8,7 @@ import time
 from google.protobuf import json_format
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
-GOLDEN = pathlib.Path(__file__).resolve().parent.parent / "profiles" / "golden"
+GOLDEN = pathlib.Path(__file__).resolve().parent.parent / "behaviour" / "profiles" / "golden"
 # The first moment of the reference conversation.
 EPOCH = 1_752_384_000_000_000_000
 

@@ -1,0 +1,52 @@
+//! Every test that uses no global state, in one binary: the layer, the macros, the exporters and delivery through the
+//! public API.
+//!
+//! What needs a global subscriber, a panic hook, the environment or the threads of a whole process has a binary of its own.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::print_stderr,
+    clippy::print_stdout,
+    reason = "a test may fail, and print why"
+)]
+
+#[path = "../exported/mod.rs"]
+mod exported;
+mod field_log;
+#[path = "../stage/mod.rs"]
+mod stage;
+#[cfg(any(feature = "grpc", feature = "http"))]
+#[path = "../support/mod.rs"]
+mod support;
+
+#[cfg(feature = "attributes")]
+mod attributes;
+#[cfg(feature = "console")]
+mod console;
+mod context_requests;
+mod conversations;
+#[cfg(any(feature = "grpc", feature = "http"))]
+mod delivery;
+mod handle;
+mod hostile;
+mod instrument;
+mod lost;
+mod many;
+mod membership;
+mod neighbours;
+mod processors;
+#[cfg(feature = "console")]
+mod profiles;
+#[cfg(all(feature = "console", feature = "http"))]
+mod replay;
+#[cfg(feature = "http")]
+mod reports;
+mod services;
+mod side_by_side;
+mod span_ext;
+mod stream_adapter;
+mod transcriptions;
+mod values;
+mod words;

@@ -1,0 +1,184 @@
+//! Speech-to-text spans: their turn, their TTFB, and the turn's input.
+
+use crate::stage::{
+    self, Stage, assert_each_key_once, attribute, end_turn, next_turn, scope, seconds,
+};
+use tracing::field::Empty;
+use tracing::{Span, info, info_span};
+
+fn stt() -> Span {
+    info_span!(
+        "stt",
+        gen_ai.operation.name = "stt",
+        transcript = Empty,
+        is_final = Empty
+    )
+}
+
+#[test]
+fn stt_span_belongs_to_turn_of_its_first_transcript() {
+    let stage = Stage::new();
+    stage.play(|| {
+        let _scope = scope().entered();
+        let moves = stt();
+        let stays = stt();
+        stage.pass(100);
+        stays.record("transcript", "wait").record("is_final", false);
+        stage.pass(100);
+        next_turn();
+        moves.record("transcript", "good morning");
+        stays
+            .record("transcript", "wait for me")
+            .record("is_final", true);
+        moves.in_scope(|| drop(info_span!("decode")));
+        stage.pass(100);
+        drop((moves, stays));
+    });
+    let spans = stage.spans();
+    assert_eq!(
+        stage::tree(&spans, &["turn.number", "transcript", "turn.input"]),
+        [
+            "conversation",
+            "  turn turn.number=1",
+            "    stt turn.number=1 transcript=wait for me",
+            "  turn turn.number=2 turn.input=good morning",
+            "    stt turn.number=2 transcript=good morning",
+            "      decode turn.number=1",
+        ]
+    );
+    let stt: Vec<_> = spans
+        .iter()
+        .filter(|span| span.name == "stt")
+        .map(seconds)
+        .collect();
+    assert_eq!(
+        stt,
+        [0.3, 0.3],
+        "from its start, even if that was in the previous turn"
+    );
+    assert_each_key_once(&spans);
+}
+
+#[test]
+fn stt_span_without_transcript_belongs_to_turn_in_which_it_ends() {
+    let stage = Stage::new();
+    stage.play(|| {
+        let _scope = scope().entered();
+        let stt = info_span!(
+            "stt",
+            gen_ai.operation.name = "speech_to_text",
+            transcript = Empty
+        );
+        stage.pass(10);
+        next_turn();
+        drop(stt);
+        let stt = info_span!(
+            "stt",
+            gen_ai.operation.name = "transcription",
+            transcript = Empty
+        );
+        stage.pass(10);
+        end_turn(&stage);
+        stt.record("transcript", "anybody there?");
+        next_turn();
+        drop(stt);
+    });
+    assert_eq!(
+        stage.tree(&["turn.number", "stt.incomplete", "transcript"]),
+        [
+            "conversation",
+            "  turn turn.number=1",
+            "  turn turn.number=2",
+            "    stt turn.number=2 stt.incomplete=true",
+            "  stt transcript=anybody there?",
+            "  turn turn.number=3",
+        ]
+    );
+    assert_each_key_once(&stage.spans());
+}
+
+#[test]
+fn stt_ttfb_is_measured_from_end_of_user_speech() {
+    let stage = Stage::new();
+    stage.play(|| {
+        let _scope = scope().entered();
+        info!(
+            conversation.event = "vad_user_started_speaking",
+            start_secs = 0.2
+        );
+        let after = stt();
+        stage.pass(1_000);
+        info!(
+            conversation.event = "vad_user_stopped_speaking",
+            stop_secs = 0.5
+        );
+        after
+            .record("transcript", "what is")
+            .record("is_final", false);
+        stage.pass(250);
+        after
+            .record("transcript", "what is the weather")
+            .record("is_final", true);
+        drop(after);
+        // A final transcript may arrive before the silence is confirmed.
+        info!(conversation.event = "vad_user_started_speaking");
+        let before = stt();
+        stage.pass(1_000);
+        before.record("transcript", "hurry");
+        stage.pass(250);
+        info!(
+            conversation.event = "vad_user_stopped_speaking",
+            stop_secs = 0.5
+        );
+        drop(before);
+    });
+    let lags: Vec<_> = stage
+        .spans()
+        .iter()
+        .filter(|span| span.name == "stt")
+        .map(|span| attribute(span, "metrics.ttfb"))
+        .collect();
+    assert_eq!(lags, [Some("0.75".to_owned()), Some("0.25".to_owned())]);
+}
+
+#[test]
+fn turn_collects_input_and_output() {
+    let stage = Stage::new();
+    stage.play(|| {
+        let _scope = scope().entered();
+        let first = stt();
+        first
+            .record("transcript", "what is")
+            .record("is_final", false);
+        first
+            .record("transcript", "what is the")
+            .record("is_final", true);
+        first
+            .record("transcript", "what is the weather")
+            .record("is_final", true);
+        drop(first);
+        let _ = stt().record("transcript", "in Paris?");
+        let _ = info_span!("llm", gen_ai.operation.name = "chat", output = Empty)
+            .record("output", "It is sunny.");
+        let tts = info_span!("tts", gen_ai.operation.name = "tts", text = Empty);
+        tts.record("text", "It is")
+            .record("text", "sunny. ")
+            .record("text", "Bye!");
+    });
+    assert_eq!(
+        stage.tree(&[
+            "turn.input",
+            "turn.output",
+            "text",
+            "metrics.character_count"
+        ]),
+        [
+            "conversation",
+            "  turn turn.input=what is the weather in Paris? turn.output=It is sunny. Bye!",
+            "    stt",
+            "    stt",
+            "    llm",
+            "    tts text=It is sunny. Bye! metrics.character_count=16",
+        ]
+    );
+}
