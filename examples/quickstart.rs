@@ -1,14 +1,18 @@
-//! A conversation of two turns and an interruption, told in plain `tracing`, printed as it leaves.
+//! A conversation of two turns and an interruption, in plain `tracing`, printed as it is exported.
 //!
 //!     cargo run --example quickstart
+//!     OTEL_CONSOLE_EXPORT=json cargo run --example quickstart
 
 use std::{thread::sleep, time::Duration};
 use tracing::{field::Empty, info, info_span};
-use tracing_conversation::{Console, SetupError, Telemetry};
+use tracing_conversation::{SetupError, Telemetry};
 
 fn main() -> Result<(), SetupError> {
-    // The only line that knows of this crate. `init()` would send spans to an OTLP collector; this shows them as a tree.
-    let _telemetry = Telemetry::builder().console(Some(Console::Tree)).init()?;
+    // All that knows of this crate. `init()` would send spans to an OTLP collector; this shows them as a tree, unless the
+    // environment says where they go.
+    let _telemetry = Telemetry::builder()
+        .default_variable("OTEL_CONSOLE_EXPORT", "tree")
+        .init()?;
 
     info_span!("conversation", conversation.id = "call-1").in_scope(|| {
         listen("What's the weather in Lisbon?");

@@ -143,10 +143,12 @@ pub(crate) struct Settings {
     pub(crate) profiles: Profiles,
 }
 
-/// Variables by name: a program's explicit settings first, the environment behind them.
+/// Variables by name: a program's explicit settings first, then the environment, then the program's defaults.
+#[derive(Clone, Copy)]
 pub(crate) struct Variables<'a> {
     explicit: &'a HashMap<String, String>,
     environment: &'a dyn Fn(&str) -> Option<OsString>,
+    defaults: Option<&'a HashMap<String, String>>,
 }
 
 impl<'a> Variables<'a> {
@@ -157,21 +159,38 @@ impl<'a> Variables<'a> {
         Self {
             explicit,
             environment,
+            defaults: None,
+        }
+    }
+
+    /// The same with values for what is not set otherwise.
+    pub(crate) fn with_defaults(self, defaults: &'a HashMap<String, String>) -> Self {
+        Self {
+            defaults: Some(defaults),
+            ..self
+        }
+    }
+
+    /// The same without the defaults.
+    fn without_defaults(self) -> Self {
+        Self {
+            defaults: None,
+            ..self
         }
     }
 
     /// The value without the blanks around it; none if there is nothing else.
     pub(crate) fn get(&self, name: &str) -> Result<Option<String>, SetupError> {
-        let value = match (self.explicit.get(name), (self.environment)(name)) {
-            (Some(value), _) => value.clone(),
-            (None, None) => return Ok(None),
-            (None, Some(value)) => value
-                .into_string()
-                // The value is not shown: any of them may be the one with the keys.
-                .map_err(|_| SetupError::variable(name, "…", "text in UTF-8"))?,
-        };
-        let value = value.trim();
-        Ok((!value.is_empty()).then(|| value.to_owned()))
+        if let Some(value) = self.explicit.get(name) {
+            return Ok(trimmed(value));
+        }
+        let value = (self.environment)(name)
+            .map(OsString::into_string)
+            .transpose()
+            // The value is not shown: any of them may be the one with the keys.
+            .map_err(|_| SetupError::variable(name, "…", "text in UTF-8"))?;
+        let default = || self.defaults?.get(name).and_then(|value| trimmed(value));
+        Ok(value.as_deref().and_then(trimmed).or_else(default))
     }
 
     fn is_set(&self, name: &str) -> Result<bool, SetupError> {
@@ -216,6 +235,11 @@ impl<'a> Variables<'a> {
     }
 }
 
+fn trimmed(value: &str) -> Option<String> {
+    let value = value.trim();
+    (!value.is_empty()).then(|| value.to_owned())
+}
+
 impl Settings {
     /// Telemetry is off; what else the environment says does not matter, not even if it is wrong.
     fn nothing() -> Self {
@@ -241,8 +265,11 @@ impl Settings {
             return Ok(Self::nothing());
         }
         match langfuse::settings(variables)? {
-            Some(explicit) => Self::read_all(&Variables::new(&explicit, variables.environment))
-                .map_err(|error| langfuse::name_host(variables, error)),
+            Some(explicit) => Self::read_all(&Variables {
+                explicit: &explicit,
+                ..*variables
+            })
+            .map_err(|error| langfuse::name_host(variables, error)),
             None => Self::read_all(variables),
         }
     }
@@ -287,6 +314,8 @@ impl Settings {
     }
 }
 
+const TRACES_EXPORTER: &str = "OTEL_TRACES_EXPORTER";
+
 /// `OTEL_TRACES_EXPORTER`, a list.
 struct Exporters {
     otlp: bool,
@@ -295,7 +324,7 @@ struct Exporters {
 
 impl Exporters {
     fn read(variables: &Variables<'_>) -> Result<Self, SetupError> {
-        const NAME: &str = "OTEL_TRACES_EXPORTER";
+        const NAME: &str = TRACES_EXPORTER;
         let Some(value) = variables.get(NAME)? else {
             return Ok(Self {
                 otlp: true,
@@ -352,6 +381,17 @@ fn profiles(variables: &Variables<'_>) -> Result<Option<Profiles>, SetupError> {
 
 /// `OTEL_CONSOLE_EXPORT`; the one variable that no text is wrong for.
 fn console(variables: &Variables<'_>) -> Result<Option<Console>, SetupError> {
+    // Any other word on where spans go is one against a default.
+    let others = [TRACES_EXPORTER, ENDPOINT[0], ENDPOINT[1]];
+    let mut has_destination = false;
+    for name in others {
+        has_destination |= variables.without_defaults().is_set(name)?;
+    }
+    let variables = if has_destination {
+        &variables.without_defaults()
+    } else {
+        variables
+    };
     let Some(value) = variables.get("OTEL_CONSOLE_EXPORT")? else {
         return Ok(None);
     };

@@ -13,6 +13,8 @@ const SECRET_KEY: &str = "LANGFUSE_SECRET_KEY";
 pub(super) fn settings(
     variables: &Variables<'_>,
 ) -> Result<Option<HashMap<String, String>>, SetupError> {
+    // An endpoint by default is no reason not to use that of Langfuse.
+    let variables = &variables.without_defaults();
     let set = |[traces, general]: [&'static str; 2]| {
         let traces = variables.get(traces)?;
         Ok::<_, SetupError>(match traces {

@@ -7,6 +7,7 @@ use percent_encoding::percent_decode_str;
 use super::{SetupError, Variables};
 
 const ATTRIBUTES: &str = "OTEL_RESOURCE_ATTRIBUTES";
+const NAME: &str = "OTEL_SERVICE_NAME";
 const SERVICE_NAME: &str = "service.name";
 
 pub(super) fn read(variables: &Variables<'_>) -> Result<Resource, SetupError> {
@@ -27,13 +28,14 @@ pub(super) fn read(variables: &Variables<'_>) -> Result<Resource, SetupError> {
             attributes.push(KeyValue::new(key, value));
         }
     }
-    if let Some(name) = variables.get("OTEL_SERVICE_NAME")? {
-        attributes.push(KeyValue::new(SERVICE_NAME, name));
-    } else if !attributes
+    let is_among_attributes = attributes
         .iter()
-        .any(|pair| pair.key.as_str() == SERVICE_NAME)
-    {
-        attributes.push(KeyValue::new(SERVICE_NAME, unknown_service()));
+        .any(|pair| pair.key.as_str() == SERVICE_NAME);
+    if let Some(name) = variables.without_defaults().get(NAME)? {
+        attributes.push(KeyValue::new(SERVICE_NAME, name));
+    } else if !is_among_attributes {
+        let name = variables.get(NAME)?.unwrap_or_else(unknown_service);
+        attributes.push(KeyValue::new(SERVICE_NAME, name));
     }
     Ok(Resource::builder_empty()
         .with_detector(Box::new(TelemetryResourceDetector))

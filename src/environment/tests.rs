@@ -103,6 +103,96 @@ fn otel_traces_exporter() {
     );
 }
 
+/// Settings from the program's defaults and these variables.
+fn with_defaults(defaults: &[(&str, &str)], variables: &[(&str, &str)]) -> Settings {
+    let owned = |(name, value): &(&str, &str)| ((*name).to_owned(), (*value).to_owned());
+    let (explicit, defaults) = (HashMap::new(), defaults.iter().map(owned).collect());
+    let environment: BTreeMap<&str, &str> = variables.iter().copied().collect();
+    let lookup = |name: &str| environment.get(name).map(OsString::from);
+    let variables = Variables::new(&explicit, &lookup).with_defaults(&defaults);
+    Settings::read(&variables).unwrap_or_else(|error| panic!("{error}"))
+}
+
+#[test]
+fn any_word_on_where_spans_go_overrules_a_default_console() {
+    const NAME: &str = "OTEL_CONSOLE_EXPORT";
+    let destinations = |variables: &[(&str, &str)]| {
+        let settings = with_defaults(&[(NAME, "tree")], variables);
+        (settings.console, settings.otlp.is_some())
+    };
+    for unrelated in [
+        ("OTEL_SERVICE_NAME", "shop"),
+        (NAME, ""),
+        ("OTEL_EXPORTER_OTLP_ENDPOINT", " "),
+    ] {
+        assert_eq!(destinations(&[unrelated]), (Some(Console::Tree), false));
+    }
+    assert_eq!(
+        destinations(&[(NAME, "json")]),
+        (Some(Console::Json), false)
+    );
+    assert_eq!(
+        destinations(&[(NAME, "true")]),
+        (Some(Console::Stdout), false)
+    );
+    assert_eq!(destinations(&[(NAME, "off")]), (None, true));
+    for endpoint in ENDPOINT {
+        assert_eq!(destinations(&[(endpoint, "http://c:4318")]), (None, true));
+        assert_eq!(
+            destinations(&[(endpoint, "http://c:4318"), (NAME, "tree")]),
+            (Some(Console::Tree), true)
+        );
+    }
+    const EXPORTER: &str = "OTEL_TRACES_EXPORTER";
+    assert_eq!(destinations(&[(EXPORTER, "none")]), (None, false));
+    assert_eq!(destinations(&[(EXPORTER, "otlp")]), (None, true));
+    assert_eq!(
+        destinations(&[(EXPORTER, "console")]),
+        (Some(Console::Stdout), false)
+    );
+    let langfuse = [
+        ("LANGFUSE_HOST", "http://localhost:3000"),
+        ("LANGFUSE_PUBLIC_KEY", "pk"),
+        ("LANGFUSE_SECRET_KEY", "sk"),
+    ];
+    assert_eq!(destinations(&langfuse), (None, true));
+    assert_eq!(
+        destinations(&[("OTEL_SDK_DISABLED", "true")]),
+        (None, false)
+    );
+}
+
+#[test]
+fn environment_overrules_every_default() {
+    let langfuse = [
+        ("LANGFUSE_HOST", "http://localhost:3000"),
+        ("LANGFUSE_PUBLIC_KEY", "pk"),
+        ("LANGFUSE_SECRET_KEY", "sk"),
+    ];
+    let by_default = [("OTEL_EXPORTER_OTLP_ENDPOINT", "http://c:4318")];
+    let url = |variables: &[(&str, &str)]| {
+        let otlp = with_defaults(&by_default, variables).otlp;
+        otlp.map(|otlp| otlp.connection.url).unwrap_or_default()
+    };
+    assert_eq!(url(&[]), "http://c:4318/v1/traces");
+    assert_eq!(
+        url(&langfuse),
+        "http://localhost:3000/api/public/otel/v1/traces"
+    );
+    let stated = [("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "http://d/x")];
+    assert_eq!(url(&stated), "http://d/x");
+
+    let name = |variables: &[(&str, &str)]| {
+        let resource = with_defaults(&[("OTEL_SERVICE_NAME", "agent")], variables).resource;
+        let name = resource.get(&Key::from_static_str("service.name"));
+        name.map(|name| name.to_string()).unwrap_or_default()
+    };
+    assert_eq!(name(&[]), "agent");
+    assert_eq!(name(&[("OTEL_SERVICE_NAME", "shop")]), "shop");
+    let among_attributes = [("OTEL_RESOURCE_ATTRIBUTES", "service.name=till,a=b")];
+    assert_eq!(name(&among_attributes), "till");
+}
+
 #[test]
 fn otel_sdk_disabled() {
     const NAME: &str = "OTEL_SDK_DISABLED";

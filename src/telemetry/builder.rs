@@ -31,10 +31,12 @@ use crate::{
 
 const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// Explicit settings. Each stands in front of its environment variable; what is not set comes from there.
+/// Explicit settings. Each stands in front of its environment variable; what is not set comes from there, else from the
+/// [defaults](Self::default_variable) of the program.
 #[must_use = "a builder does nothing until `build` or `init`"]
 pub struct Builder {
     variables: HashMap<String, String>,
+    defaults: HashMap<String, String>,
     level: LevelFilter,
     shutdown_timeout: Duration,
     set_global_provider: bool,
@@ -50,6 +52,7 @@ impl Default for Builder {
     fn default() -> Self {
         Self {
             variables: HashMap::new(),
+            defaults: HashMap::new(),
             level: LevelFilter::INFO,
             shutdown_timeout: SHUTDOWN_TIMEOUT,
             set_global_provider: false,
@@ -67,6 +70,33 @@ impl Builder {
     pub fn variable(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
         self.variables.insert(name.into(), value.into());
         self
+    }
+
+    /// The value of a variable where neither the builder nor the environment sets it.
+    ///
+    /// For a program that is useful without any set-up and still heeds whoever runs it:
+    ///
+    /// ```no_run
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let _telemetry = tracing_conversation::Telemetry::builder()
+    ///     .default_variable("OTEL_CONSOLE_EXPORT", "tree")
+    ///     .default_variable("OTEL_SERVICE_NAME", "my-agent")
+    ///     .init()?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// Variables that say the same overrule it too: a default of `OTEL_CONSOLE_EXPORT` counts only where nothing else says
+    /// where spans go (`OTEL_TRACES_EXPORTER`, an OTLP endpoint, the variables of Langfuse), one of `OTEL_SERVICE_NAME` only
+    /// without `service.name` in `OTEL_RESOURCE_ATTRIBUTES`. Of a variable with a form for traces, set the general form: the
+    /// environment can overrule that by either.
+    pub fn default_variable(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
+        self.defaults.insert(name.into(), value.into());
+        self
+    }
+
+    fn variables<'a>(&'a self, environment: &'a dyn Fn(&str) -> Option<OsString>) -> Variables<'a> {
+        Variables::new(&self.variables, environment).with_defaults(&self.defaults)
     }
 
     /// Sets the stronger form of a variable that has two.
@@ -212,7 +242,7 @@ impl Builder {
     ///
     /// Those of [`build`](Self::build); a global subscriber is installed already; `RUST_LOG` cannot be read.
     pub fn init(self) -> Result<Telemetry, SetupError> {
-        let log = Log::read(&Variables::new(&self.variables, &environment))?;
+        let log = Log::read(&self.variables(&environment))?;
         let telemetry = self.build()?;
         let registry = tracing_subscriber::registry()
             .with(log.layer(&telemetry.inner.processor.content()))
@@ -226,7 +256,7 @@ impl Builder {
         self,
         environment: &dyn Fn(&str) -> Option<OsString>,
     ) -> Result<Telemetry, SetupError> {
-        let mut settings = Settings::read(&Variables::new(&self.variables, environment))?;
+        let mut settings = Settings::read(&self.variables(environment))?;
         settings.profiles = settings
             .profiles
             .with_max_value_bytes(self.content.max_value_bytes());

@@ -11,32 +11,26 @@ use std::error::Error;
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 use tokio::sync::broadcast;
-use tracing_conversation::{Console, Telemetry};
+use tracing_conversation::Telemetry;
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::filter::LevelFilter;
 use tracing_subscriber::prelude::*;
 
-/// Sets telemetry up from the environment. What this program adds: without any `OTEL_*` variable, turns are printed as
-/// trees; without `RUST_LOG`, only warnings are logged beside them; the pages that follow `updates` get every span as well,
+/// Sets telemetry up from the environment. What this program adds: where no variable says where spans go, turns are printed
+/// as trees; without `RUST_LOG`, only warnings are logged beside them; the pages that follow `updates` get every span as well,
 /// and what happens until it ends; `marks` gets what it follows.
 pub(crate) fn start(
     updates: Option<broadcast::Sender<Arc<Update>>>,
     marks: Option<Marks>,
 ) -> Result<Telemetry, Box<dyn Error>> {
-    let mut builder = Telemetry::builder();
-    if std::env::var_os("OTEL_SERVICE_NAME").is_none() {
-        builder = builder.service_name("voice_agent");
-    }
-    if !std::env::vars_os().any(|(name, _)| name.to_string_lossy().starts_with("OTEL_")) {
-        builder = builder.console(Some(Console::Tree));
-    }
+    let mut builder = Telemetry::builder()
+        .default_variable("OTEL_SERVICE_NAME", "voice_agent")
+        .default_variable("OTEL_CONSOLE_EXPORT", "tree")
+        .default_variable("RUST_LOG", "warn");
     if let Some(marks) = marks {
         builder = builder.exporter(marks);
     }
     let Some(updates) = updates else {
-        if std::env::var_os("RUST_LOG").is_none() {
-            builder = builder.variable("RUST_LOG", "warn");
-        }
         return Ok(builder.init()?);
     };
     let telemetry = builder.exporter(Finished(updates.clone())).build()?;
