@@ -29,19 +29,33 @@ fn point(offset: Duration) -> Nanos {
     EPOCH.saturating_add(nanos(offset))
 }
 
-/// A part of the interval from the user's silence to the bot's speech.
+/// A part of the interval from the user's silence, or for a greeting the client's connection, to the bot's speech.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) enum Part {
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(feature = "serde", serde(rename_all = "snake_case"))]
+#[non_exhaustive]
+pub enum Part {
+    /// From the user's silence to its confirmation.
     EndpointingWait,
+    /// To the final transcript.
     Transcription,
+    /// To the request to a language model.
     TurnDetection,
+    /// Of a greeting: from the client's connection to that request.
     FirstRequest,
+    /// From a request to its first byte.
     LlmInference,
+    /// From the first byte of a tool call to the start of the tool.
     LlmToolCall,
+    /// Tools run.
     FunctionHandler,
+    /// From a language model's first text to the request for speech.
     SentenceAggregation,
+    /// From that request to its first audio.
     SpeechSynthesis,
+    /// To the bot's speech.
     OutputTransport,
+    /// Whatever no other part names.
     Pipeline,
 }
 
@@ -62,7 +76,7 @@ impl Part {
     ];
 
     /// Returns the attribute that carries the part, in seconds.
-    pub(crate) fn attribute(self) -> &'static str {
+    pub fn attribute(self) -> &'static str {
         match self {
             Self::EndpointingWait => "turn.latency.endpointing_wait",
             Self::Transcription => "turn.latency.transcription",
@@ -78,6 +92,12 @@ impl Part {
         }
     }
 
+    /// Returns its name: that of the attribute without `turn.latency.`.
+    pub fn name(self) -> &'static str {
+        let attribute = self.attribute();
+        attribute.strip_prefix("turn.latency.").unwrap_or(attribute)
+    }
+
     fn is_in_every_turn(self) -> bool {
         !matches!(
             self,
@@ -88,7 +108,10 @@ impl Part {
 
 /// What an interval is measured from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum MeasuredFrom {
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(feature = "serde", serde(rename_all = "snake_case"))]
+#[non_exhaustive]
+pub enum MeasuredFrom {
     /// The end of the user's speech.
     UserSilence,
     /// The client's connection, for a greeting.
@@ -97,7 +120,7 @@ pub(crate) enum MeasuredFrom {
 
 impl MeasuredFrom {
     /// Returns the value of `turn.latency.measured_from`.
-    pub(crate) fn as_str(self) -> &'static str {
+    pub fn as_str(self) -> &'static str {
         match self {
             Self::UserSilence => "user_silence",
             Self::ClientConnected => "client_connected",

@@ -75,6 +75,7 @@
 //! | `tls`, `tls-ring`, `tls-native` | no | `https` endpoints: through rustls as it comes, rustls with ring, the system's TLS |
 //! | `console` | yes | the tree view, OTLP/JSON lines, opentelemetry-stdout |
 //! | `setup` | with any of these | [`init`], [`Telemetry`], delivery to exporters of your own |
+//! | `serde` | no | `Serialize` and `Deserialize` for the data of [`observe`] |
 //! | `attributes` | no | `#[traced_stt]`, `#[traced_llm]`, `#[traced_tts]`, `#[traced_tool]` |
 //!
 //! Without any of them, the layer is there alone.
@@ -120,6 +121,7 @@ mod latency;
 mod layer;
 mod messages;
 pub mod names;
+pub mod observe;
 #[cfg(any(feature = "console", feature = "http"))]
 mod otlp_json;
 mod profile;
@@ -136,6 +138,8 @@ mod telemetry;
 mod terminal;
 mod timer;
 mod turns;
+#[allow(dead_code, reason = "not fed yet")]
+mod usage;
 
 #[cfg(feature = "attributes")]
 pub use attributes::{traced_llm, traced_stt, traced_tool, traced_tts};

@@ -2,7 +2,10 @@
 
 /// What a service does.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) enum ServiceKind {
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(feature = "serde", serde(rename_all = "snake_case"))]
+#[non_exhaustive]
+pub enum ServiceKind {
     /// Speech to text.
     Stt,
     /// A language model.
@@ -47,9 +50,8 @@ impl ServiceKind {
         Self::of_known(operation).map_or(Other, |(kind, _)| kind)
     }
 
-    /// The name of its spans where the crate's own macros make them.
-    #[cfg(feature = "console")]
-    pub(crate) fn name(self) -> &'static str {
+    /// The name of its spans where the crate's own macros make them; `other` for any other.
+    pub fn name(self) -> &'static str {
         match self {
             Stt => "stt",
             Llm => "llm",

@@ -23,6 +23,7 @@ use crate::{
     environment::SetupError,
     export::{Delivered, Delivery, Reporter, deadline},
     layer::ConversationLayer,
+    observe::SummarySinks,
     recording::ConversationProcessor,
     settings::LayerSettings,
 };
@@ -99,6 +100,7 @@ struct Inner {
     filter: ConversationFilter,
     processor: ConversationProcessor,
     layer: LayerSettings,
+    sinks: SummarySinks,
     /// Those of every layer that was made.
     conversations: Mutex<Vec<Conversations>>,
     shutdown_timeout: Duration,
@@ -139,6 +141,7 @@ impl Telemetry {
     {
         let layer = ConversationLayer::builder(self.tracer(), &self.inner.processor)
             .settings(self.inner.layer.clone())
+            .sinks(self.inner.sinks.clone())
             .build();
         self.inner.conversations().push(layer.conversations());
         layer.and_then(Listening(self.inner.reporter.clone()))

@@ -19,7 +19,10 @@ pub(crate) enum SpeechEvent {
 
 /// Why a turn ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum EndReason {
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(feature = "serde", serde(rename_all = "snake_case"))]
+#[non_exhaustive]
+pub enum EndReason {
     /// The user spoke after the bot had.
     UserSpoke,
     /// The user spoke while the bot was speaking.
@@ -34,7 +37,7 @@ pub(crate) enum EndReason {
 
 impl EndReason {
     /// Returns the value of `turn.end_reason`.
-    pub(crate) fn as_str(self) -> &'static str {
+    pub fn as_str(self) -> &'static str {
         match self {
             Self::UserSpoke => "user_spoke",
             Self::Interrupted => "interrupted",
@@ -45,12 +48,12 @@ impl EndReason {
     }
 
     /// Returns whether the turn ended because the conversation did.
-    pub(crate) fn is_conversation_end(self) -> bool {
+    pub fn is_conversation_end(self) -> bool {
         matches!(self, Self::ConversationEnded | Self::ConversationLost)
     }
 
     /// Returns the value of `turn.was_interrupted`.
-    pub(crate) fn is_interruption(self) -> bool {
+    pub fn is_interruption(self) -> bool {
         matches!(self, Self::Interrupted) || self.is_conversation_end()
     }
 }

@@ -2,6 +2,7 @@
 
 use crate::clock::Clock;
 use crate::content::ContentPolicy;
+use crate::observe::SummarySinks;
 use crate::recording::{ConversationProcessor, RootSpan};
 use crate::reentrancy::guarded;
 use crate::settings::LayerSettings;
@@ -21,6 +22,9 @@ pub(crate) struct Shared {
     pub(crate) timer: Timer,
     pub(crate) tracer: SdkTracer,
     pub(crate) processor: ConversationProcessor,
+    /// What is told of turns, services and conversations besides.
+    #[allow(dead_code, reason = "not fed yet")]
+    pub(crate) sinks: SummarySinks,
     ids: RandomIdGenerator,
     instrumentation_scope: OnceLock<InstrumentationScope>,
     /// The subscriber that the layer is part of: the way to a scope's span from outside the layer's hooks.
@@ -32,6 +36,7 @@ impl Shared {
         tracer: SdkTracer,
         processor: ConversationProcessor,
         settings: LayerSettings,
+        sinks: SummarySinks,
     ) -> Self {
         let clock = settings
             .clock
@@ -44,6 +49,7 @@ impl Shared {
             clock,
             tracer,
             processor,
+            sinks,
             ids: RandomIdGenerator::default(),
             instrumentation_scope: OnceLock::new(),
             subscriber: OnceLock::new(),

@@ -4,6 +4,7 @@ use super::neighbour::Neighbour;
 use super::tracer::LayerTracer;
 use super::{ConversationLayer, LayerState};
 use crate::clock::ManualClock;
+use crate::observe::SummarySinks;
 use crate::recording::ConversationProcessor;
 use crate::settings::{LayerSettings, TraceMode};
 use opentelemetry_sdk::trace::SdkTracer;
@@ -64,6 +65,7 @@ pub struct LayerBuilder<S> {
     tracer: SdkTracer,
     processor: ConversationProcessor,
     settings: LayerSettings,
+    sinks: SummarySinks,
     otel_layer: Option<OpenTelemetryLayer<S, SdkTracer>>,
     has_span_ext: bool,
 }
@@ -77,6 +79,7 @@ where
             tracer,
             processor: processor.clone(),
             settings: LayerSettings::default(),
+            sinks: SummarySinks::default(),
             otel_layer: None,
             has_span_ext: true,
         }
@@ -85,6 +88,11 @@ where
     #[cfg(feature = "setup")]
     pub(crate) fn settings(self, settings: LayerSettings) -> Self {
         Self { settings, ..self }
+    }
+
+    #[cfg(feature = "setup")]
+    pub(crate) fn sinks(self, sinks: SummarySinks) -> Self {
+        Self { sinks, ..self }
     }
 
     /// How long the bot is silent before its turn ends. Default: 2.5 seconds, as in Pipecat.
@@ -154,7 +162,12 @@ where
 
     /// The layer.
     pub fn build(self) -> ConversationLayer<S> {
-        let state = LayerState::new(self.tracer.clone(), self.processor, self.settings);
+        let state = LayerState::new(
+            self.tracer.clone(),
+            self.processor,
+            self.settings,
+            self.sinks,
+        );
         let tracer = LayerTracer::new(self.tracer, state.tracked.clone());
         let wrapped = match self.otel_layer {
             Some(otel) => otel.with_tracer(tracer),

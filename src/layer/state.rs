@@ -4,6 +4,7 @@ use super::table::{Found, Opening, Table};
 use super::tracked::{TrackedSpan, TrackedSpans};
 use crate::clock::{Time, lock};
 use crate::conversation::{ActiveConversation, Shared};
+use crate::observe::SummarySinks;
 use crate::recording::ConversationProcessor;
 use crate::settings::LayerSettings;
 use crate::timer::Due;
@@ -30,8 +31,9 @@ impl LayerState {
         tracer: SdkTracer,
         processor: ConversationProcessor,
         settings: LayerSettings,
+        sinks: SummarySinks,
     ) -> Arc<Self> {
-        let shared = Arc::new(Shared::new(tracer, processor, settings));
+        let shared = Arc::new(Shared::new(tracer, processor, settings, sinks));
         Arc::new_cyclic(|this| Self {
             shared,
             table: Table::default(),

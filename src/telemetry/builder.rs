@@ -25,6 +25,7 @@ use crate::{
         Console, ENDPOINT, HEADERS, PROTOCOL, Protocol, Settings, SetupError, Variables,
     },
     export::{Delivery, Reporter, Worker},
+    observe::SummarySinks,
     profile::Profile,
     settings::LayerSettings,
 };
@@ -288,6 +289,7 @@ impl Builder {
                 filter,
                 processor,
                 layer,
+                sinks: SummarySinks::default(),
                 conversations: Mutex::default(),
                 shutdown_timeout: self.shutdown_timeout,
                 outcome: OnceLock::new(),
