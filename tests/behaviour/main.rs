@@ -12,6 +12,8 @@
     reason = "a test may fail, and print why"
 )]
 
+#[cfg(all(feature = "console", feature = "http"))]
+mod examples;
 #[path = "../exported/mod.rs"]
 mod exported;
 mod field_log;
@@ -39,6 +41,8 @@ mod neighbours;
 mod processors;
 #[cfg(feature = "console")]
 mod profiles;
+#[cfg(all(feature = "console", feature = "http"))]
+mod quickstart;
 #[cfg(all(feature = "console", feature = "http"))]
 mod replay;
 #[cfg(feature = "http")]

@@ -2,33 +2,14 @@
 //!
 //! For each `tests/timelines/NAME.jsonl`, `NAME.txt` contains the expected tree.
 
+use crate::examples::command;
 use serde_json::Value;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
-
-/// The example as a program. `cargo test` builds examples before it runs tests; with `--test behaviour` it does not.
-fn program() -> PathBuf {
-    // target/PROFILE/deps/TEST-HASH
-    let test = std::env::current_exe().unwrap();
-    let example = test.ancestors().nth(2).unwrap().join("examples/replay");
-    let program = example.with_extension(std::env::consts::EXE_EXTENSION);
-    assert!(
-        program.exists(),
-        "{} is not there: `cargo build --example replay`, with the features and the profile of this test, builds it",
-        program.display()
-    );
-    program
-}
+use std::process::Output;
 
 fn replay(arguments: &[&str]) -> Output {
-    let mut command = Command::new(program());
-    for (name, _) in std::env::vars() {
-        if name.starts_with("OTEL_") || name.starts_with("CONVERSATION_") {
-            command.env_remove(name);
-        }
-    }
-    command.args(arguments).output().unwrap()
+    command("replay").args(arguments).output().unwrap()
 }
 
 fn timeline(name: &str) -> PathBuf {

@@ -1,26 +1,11 @@
 //! Quickstart as a program: shows a tree by default, and heeds every variable that says otherwise.
 
-#![cfg(all(feature = "console", feature = "http"))]
-#![allow(clippy::unwrap_used)]
+use crate::examples::command;
+use crate::support::Server;
+use std::process::Output;
 
-mod example;
-mod support;
-
-use std::path::PathBuf;
-use std::process::{Command, Output};
-use std::sync::OnceLock;
-use support::Server;
-
-/// Runs it with these variables and none else of this crate's.
 fn run(variables: &[(&str, &str)]) -> Output {
-    static BUILT: OnceLock<PathBuf> = OnceLock::new();
-    let mut command = Command::new(BUILT.get_or_init(|| example::built("quickstart")));
-    for (name, _) in std::env::vars() {
-        let concerns = ["OTEL_", "CONVERSATION_", "LANGFUSE_", "RUST_LOG"];
-        if concerns.iter().any(|prefix| name.starts_with(prefix)) {
-            command.env_remove(name);
-        }
-    }
+    let mut command = command("quickstart");
     let output = command.envs(variables.iter().copied()).output().unwrap();
     assert!(output.status.success(), "{output:?}");
     output
