@@ -44,6 +44,8 @@ pub const TURN_OUTPUT: &str = "turn.output";
 pub const GEN_AI_OPERATION_NAME: &str = "gen_ai.operation.name";
 /// Who provides the service.
 pub const GEN_AI_PROVIDER_NAME: &str = "gen_ai.provider.name";
+/// The host that provides the service (OpenTelemetry).
+pub const SERVER_ADDRESS: &str = "server.address";
 /// The model that was asked for.
 pub const GEN_AI_REQUEST_MODEL: &str = "gen_ai.request.model";
 /// The model that answered.

@@ -8,6 +8,7 @@ mod first_inputs;
 mod kind;
 mod langfuse;
 mod langsmith;
+mod lists;
 mod openinference;
 mod opik;
 mod translator;

@@ -47,7 +47,8 @@ span_macros! { $ []
 
 span_macros! { $
     [
-        gen_ai.provider.name, gen_ai.request.model, gen_ai.response.model, turn.number,
+        gen_ai.provider.name, gen_ai.request.model, gen_ai.response.model, server.address, server.port,
+        turn.number,
         metrics.ttfb, gen_ai.response.time_to_first_chunk,
         error.type, otel.status_code, otel.status_description, interrupted, service.ended
     ]
@@ -91,7 +92,7 @@ span_macros! { $
     /// # Fields of every service span
     ///
     /// `gen_ai.operation.name`, `gen_ai.provider.name`, `gen_ai.request.model`,
-    /// `gen_ai.response.model`, `turn.number`, `metrics.ttfb`,
+    /// `gen_ai.response.model`, `server.address`, `server.port`, `turn.number`, `metrics.ttfb`,
     /// `gen_ai.response.time_to_first_chunk`, `error.type`, `otel.status_code`,
     /// `otel.status_description`, `interrupted`, and `service.ended`, which ends the exported span
     /// although handles to it are still alive.
@@ -100,7 +101,7 @@ span_macros! { $
     ///
     /// `input`, `output`, `tools`, `tool_count`, `tool_choice`, `gen_ai.system_instructions`,
     /// `gen_ai.request.{temperature, top_p, top_k, max_tokens, seed, frequency_penalty,
-    /// presence_penalty, stop_sequences, choice.count}`, `gen_ai.response.{id, finish_reasons}`,
+    /// presence_penalty, stop_sequences, choice.count, stream}`, `gen_ai.response.{id, finish_reasons}`,
     /// `gen_ai.usage.{input_tokens, output_tokens, cache_read.input_tokens,
     /// cache_creation.input_tokens, reasoning.output_tokens, audio.input_tokens,
     /// audio.output_tokens}`. `gen_ai.operation.name` is `chat` and `gen_ai.output.type` is `text`
@@ -112,7 +113,8 @@ span_macros! { $
         gen_ai.request.temperature, gen_ai.request.top_p, gen_ai.request.top_k,
         gen_ai.request.max_tokens, gen_ai.request.seed, gen_ai.request.frequency_penalty,
         gen_ai.request.presence_penalty, gen_ai.request.stop_sequences,
-        gen_ai.request.choice.count, gen_ai.response.id, gen_ai.response.finish_reasons,
+        gen_ai.request.choice.count, gen_ai.request.stream,
+        gen_ai.response.id, gen_ai.response.finish_reasons,
         gen_ai.usage.input_tokens, gen_ai.usage.output_tokens,
         gen_ai.usage.cache_read.input_tokens, gen_ai.usage.cache_creation.input_tokens,
         gen_ai.usage.reasoning.output_tokens,
@@ -185,7 +187,8 @@ span_macros! { $
         gen_ai.request.temperature, gen_ai.request.top_p, gen_ai.request.top_k,
         gen_ai.request.max_tokens, gen_ai.request.seed, gen_ai.request.frequency_penalty,
         gen_ai.request.presence_penalty, gen_ai.request.stop_sequences,
-        gen_ai.request.choice.count, gen_ai.response.id, gen_ai.response.finish_reasons,
+        gen_ai.request.choice.count, gen_ai.request.stream,
+        gen_ai.response.id, gen_ai.response.finish_reasons,
         gen_ai.usage.input_tokens, gen_ai.usage.output_tokens,
         gen_ai.usage.cache_read.input_tokens, gen_ai.usage.cache_creation.input_tokens,
         gen_ai.usage.reasoning.output_tokens,

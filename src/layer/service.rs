@@ -14,7 +14,7 @@ use crate::names;
 use crate::recording::Marks;
 use crate::reentrancy::guarded;
 use crate::service_kind::ServiceKind;
-use opentelemetry::trace::{SpanKind, TraceContextExt as _};
+use opentelemetry::trace::TraceContextExt as _;
 use std::sync::{Arc, Weak};
 use tracing_core::field::Visit;
 use tracing_core::span::{Attributes, Id};
@@ -111,7 +111,7 @@ where
                 Some(name) => name.into(),
                 None => metadata.name().into(),
             },
-            kind: fields.kind.unwrap_or(SpanKind::Internal),
+            kind: fields.kind,
             parent,
             pending_above: above.as_ref().and_then(|above| above.pending()),
             above: above.as_ref().map_or_else(Weak::new, Arc::downgrade),

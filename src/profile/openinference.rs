@@ -5,6 +5,7 @@ use serde_json::{Map, Value};
 
 use super::facts::{Added, Facts};
 use super::kind::Kind;
+use super::lists::STOP_SEQUENCES;
 use crate::messages::{Message, Part, chat_definition};
 use crate::names;
 
@@ -132,9 +133,7 @@ fn invocation_parameters(facts: &Facts<'_>) -> Option<String> {
             Some(((*key).to_owned(), value))
         })
         .collect();
-    if let Some(Attribute::Array(Array::String(stop))) =
-        facts.value("gen_ai.request.stop_sequences")
-    {
+    if let Some(Attribute::Array(Array::String(stop))) = facts.value(STOP_SEQUENCES) {
         let stop: Vec<&str> = stop.iter().map(StringValue::as_str).collect();
         parameters.insert("stop".into(), stop.into());
     }

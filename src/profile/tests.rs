@@ -375,6 +375,32 @@ fn cache_writes_have_both_names_of_the_conventions() {
 
 #[cfg(feature = "setup")]
 #[test]
+fn lists_of_the_conventions_are_lists_though_tracing_has_none() {
+    let exported = exported(
+        Profile::OpenInference,
+        llm([
+            KeyValue::new("gen_ai.response.finish_reasons", "tool_calls"),
+            KeyValue::new("gen_ai.request.stop_sequences", r#"["\n","END"]"#),
+            KeyValue::new("output", "Hi"),
+        ]),
+    );
+    let value = |key| kind::value_of(&exported.attributes, key).cloned();
+    let list = |texts: &[&'static str]| {
+        let texts = texts.iter().map(|text| (*text).into()).collect();
+        Some(Value::Array(opentelemetry::Array::String(texts)))
+    };
+    assert_eq!(
+        value("gen_ai.response.finish_reasons"),
+        list(&["tool_calls"])
+    );
+    assert_eq!(value("gen_ai.request.stop_sequences"), list(&["\n", "END"]));
+    assert_eq!(
+        value("llm.invocation_parameters"),
+        Some(r#"{"stop":["\n","END"]}"#.into())
+    );
+}
+
+#[test]
 fn endpoint_chooses_the_profile() {
     for (url, profile) in [
         (

@@ -10,7 +10,7 @@ use super::facts::{Added, Facts};
 use super::first_inputs::FirstInputs;
 use super::kind::{Kind, value_of};
 use super::words::Words;
-use super::{Profile, display, langfuse, langsmith, openinference, opik};
+use super::{Profile, display, langfuse, langsmith, lists, openinference, opik};
 use crate::{ContentPolicy, TraceMode, names};
 
 /// The profiles and limits of one destination.
@@ -84,6 +84,7 @@ impl Translator {
             max_value_bytes: limit,
         } = &self.profiles;
         let kind = Kind::of(&span.attributes);
+        lists::restore(&mut span.attributes);
         let with_pipecat = chosen.contains(&Profile::Pipecat);
         let words = Words::convert(span, kind, *limit, with_pipecat);
         add_both_names_of_cache_writes(&mut span.attributes);

@@ -12,7 +12,7 @@ const INPUT_MESSAGES: &str = "gen_ai.input.messages";
 const OUTPUT_MESSAGES: &str = "gen_ai.output.messages";
 const INSTRUCTIONS: &str = "gen_ai.system_instructions";
 const DEFINITIONS: &str = "gen_ai.tool.definitions";
-const FINISH_REASONS: &str = "gen_ai.response.finish_reasons";
+pub(super) const FINISH_REASONS: &str = "gen_ai.response.finish_reasons";
 const TOOLS: &str = "tools";
 /// How many of the oldest messages were dropped to keep to the limit.
 const MESSAGES_CUT: &str = "messages_cut";
@@ -248,9 +248,6 @@ fn finish_reasons(attributes: &[KeyValue]) -> Vec<String> {
     match value_of(attributes, FINISH_REASONS) {
         Some(Value::Array(Array::String(reasons))) => {
             reasons.iter().map(ToString::to_string).collect()
-        }
-        Some(Value::String(text)) => {
-            serde_json::from_str(text.as_str()).unwrap_or_else(|_| vec![text.as_str().to_owned()])
         }
         _ => Vec::new(),
     }

@@ -598,6 +598,8 @@ fn capture_off_keeps_text_of_exactly_these_fields() {
             "language",
             "metrics.audio_seconds",
             "metrics.character_count",
+            "server.address",
+            "server.port",
             "stt.incomplete",
             "tool_choice",
             "tool_count",

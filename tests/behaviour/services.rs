@@ -3,6 +3,8 @@
 use crate::stage::{
     self, Stage, assert_each_key_once, attribute, end_turn, next_turn, scope, seconds,
 };
+use opentelemetry::trace::SpanKind;
+use std::borrow::Cow;
 use tracing::field::Empty;
 use tracing::{info, info_span};
 
@@ -593,4 +595,58 @@ fn annotation_does_not_override_derived_attributes() {
         ]
     );
     assert_each_key_once(&stage.spans());
+}
+
+#[test]
+fn models_of_another_process_are_clients_unless_declared_otherwise() {
+    let stage = Stage::new();
+    stage.play(|| {
+        // The root of a trace: its kind is what is known when it starts.
+        drop(info_span!(
+            "outside",
+            gen_ai.operation.name = "chat",
+            gen_ai.provider.name = "openai"
+        ));
+        let _scope = info_span!("conversation", conversation.id = "c1").entered();
+        let service = |operation: &str, provider: &str| {
+            info_span!(
+                "work",
+                gen_ai.operation.name = operation,
+                gen_ai.provider.name = provider,
+                server.address = Empty,
+            )
+        };
+        service("stt", "whisper.cpp").in_scope(|| ());
+        service("stt", "deepgram").in_scope(|| ());
+        let with_address = service("tts", "piper");
+        with_address.record("server.address", "10.0.0.7");
+        drop(with_address);
+        service("execute_tool", "openai").in_scope(|| ());
+        service("chat", "").in_scope(|| ());
+        drop(info_span!(
+            "work",
+            gen_ai.operation.name = "chat",
+            gen_ai.provider.name = "openai",
+            otel.kind = "internal",
+        ));
+        drop(info_span!("ordinary", gen_ai.provider.name = "openai"));
+    });
+    let kinds: Vec<_> = stage
+        .spans()
+        .into_iter()
+        .map(|span| (span.name, span.span_kind))
+        .collect();
+    let expected = [
+        ("outside", SpanKind::Client),
+        ("work", SpanKind::Internal),
+        ("work", SpanKind::Client),
+        ("work", SpanKind::Client),
+        ("work", SpanKind::Internal),
+        ("work", SpanKind::Internal),
+        ("work", SpanKind::Internal),
+        ("ordinary", SpanKind::Internal),
+        ("turn", SpanKind::Internal),
+        ("conversation", SpanKind::Internal),
+    ];
+    assert_eq!(kinds, expected.map(|(name, kind)| (Cow::from(name), kind)));
 }

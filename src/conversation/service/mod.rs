@@ -5,6 +5,7 @@ mod effects;
 mod llm;
 mod realtime;
 mod record;
+mod remote;
 mod span;
 mod stt;
 mod tts;

@@ -1,6 +1,6 @@
 //! A service span: the layer's own data from its start to its end.
 
-use super::{Effects, ServiceRecord, ServiceStart};
+use super::{Effects, ServiceRecord, ServiceStart, remote};
 use crate::clock::{Time, lock};
 use crate::conversation::{ActiveConversation, Parent, Shared, Transition, Turn, child_of};
 use crate::field::FieldValue;
@@ -28,7 +28,8 @@ pub(crate) struct NewService {
     pub(crate) shared: Arc<Shared>,
     pub(crate) conversation: Option<Arc<ActiveConversation>>,
     pub(crate) name: Cow<'static, str>,
-    pub(crate) kind: SpanKind,
+    /// As its program declares it.
+    pub(crate) kind: Option<SpanKind>,
     pub(crate) parent: Parent,
     /// The service span that it was started in.
     pub(crate) above: Weak<ServiceSpan>,
@@ -50,7 +51,7 @@ pub(crate) struct ServiceSpan {
     turn: AtomicU32,
     is_finished: AtomicBool,
     name: Cow<'static, str>,
-    kind: SpanKind,
+    kind: Option<SpanKind>,
     start: SystemTime,
     parent: Parent,
     above: Weak<Self>,
@@ -201,7 +202,7 @@ impl ServiceSpan {
             };
         }
         let builder = SpanBuilder::from_name(self.name.clone())
-            .with_kind(self.kind.clone())
+            .with_kind(self.known_kind())
             .with_start_time(self.start);
         let root = self.shared.start_root(builder, parent_context);
         Started {
@@ -211,6 +212,21 @@ impl ServiceSpan {
             is_recording: root.is_recording,
             root: Some(Box::new(root)),
             base,
+        }
+    }
+
+    /// The kind of its span by what is recorded of it so far.
+    fn known_kind(&self) -> SpanKind {
+        match &*lock(&self.record) {
+            Some(record) => self.kind_with(record),
+            None => self.kind.clone().unwrap_or(SpanKind::Internal),
+        }
+    }
+
+    fn kind_with(&self, record: &ServiceRecord) -> SpanKind {
+        match &self.kind {
+            Some(declared) => declared.clone(),
+            None => remote::span_kind(record.kind, &record.attributes),
         }
     }
 
@@ -513,6 +529,7 @@ impl ServiceSpan {
         let extras = record.extras.take();
         let mut extras = extras.map_or_else(SpanExtras::default, |extras| *extras);
         extras.set_status(status);
+        let span_kind = self.kind_with(record);
         let (mut attributes, dropped_attributes) =
             std::mem::take(&mut record.attributes).into_parts();
         let mut span_context = started.span_context.clone();
@@ -537,7 +554,7 @@ impl ServiceSpan {
             span_context,
             parent_span_id,
             parent_span_is_remote: started.parent_is_remote,
-            span_kind: self.kind.clone(),
+            span_kind,
             name: extras.name.unwrap_or_else(|| self.name.clone()),
             start_time: self.start,
             end_time: match &self.conversation {
