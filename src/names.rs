@@ -152,5 +152,8 @@ pub const GEN_AI_USAGE_CACHE_CREATION_INPUT_TOKENS: &str =
 pub const GEN_AI_USAGE_REASONING_OUTPUT_TOKENS: &str = "gen_ai.usage.reasoning.output_tokens";
 /// Tokens of audio that was understood.
 pub const GEN_AI_USAGE_AUDIO_INPUT_TOKENS: &str = "gen_ai.usage.audio.input_tokens";
+/// Tokens of audio that were read from a cache.
+pub const GEN_AI_USAGE_AUDIO_CACHE_READ_INPUT_TOKENS: &str =
+    "gen_ai.usage.audio.cache_read.input_tokens";
 /// Tokens of audio that was spoken.
 pub const GEN_AI_USAGE_AUDIO_OUTPUT_TOKENS: &str = "gen_ai.usage.audio.output_tokens";

@@ -177,7 +177,8 @@ span_macros! { $
     /// ```
     ///
     /// It declares all [fields of `llm_span!`](crate::llm_span), and `transcript`, `is_final`,
-    /// `language`, `user_id`, `voice_id`, `metrics.audio_seconds`. `gen_ai.operation.name` is
+    /// `language`, `user_id`, `voice_id`, `metrics.audio_seconds`,
+    /// `gen_ai.usage.audio.cache_read.input_tokens`. `gen_ai.operation.name` is
     /// `realtime` and `gen_ai.output.type` is `speech` unless given.
     realtime_span "realtime" [
         gen_ai.operation.name = "realtime",
@@ -192,6 +193,7 @@ span_macros! { $
         gen_ai.usage.input_tokens, gen_ai.usage.output_tokens,
         gen_ai.usage.cache_read.input_tokens, gen_ai.usage.cache_creation.input_tokens,
         gen_ai.usage.reasoning.output_tokens,
-        gen_ai.usage.audio.input_tokens, gen_ai.usage.audio.output_tokens
+        gen_ai.usage.audio.input_tokens, gen_ai.usage.audio.cache_read.input_tokens,
+        gen_ai.usage.audio.output_tokens
     ]
 }

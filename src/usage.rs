@@ -21,6 +21,8 @@ pub struct Usage {
     pub cache_creation_input_tokens: Option<u64>,
     /// Of the input, audio: `gen_ai.usage.audio.input_tokens`.
     pub audio_input_tokens: Option<u64>,
+    /// Of the audio of the input, read from a cache: `gen_ai.usage.audio.cache_read.input_tokens`.
+    pub audio_cache_read_input_tokens: Option<u64>,
     /// Of the output, audio: `gen_ai.usage.audio.output_tokens`.
     pub audio_output_tokens: Option<u64>,
     /// Of the output, spent on reasoning: `gen_ai.usage.reasoning.output_tokens`.
@@ -56,7 +58,7 @@ impl Figures {
 }
 
 /// How many figures are counts; one more is in seconds.
-const COUNTS: usize = 8;
+const COUNTS: usize = 9;
 
 impl Usage {
     /// Returns whether nothing was recorded.
@@ -76,6 +78,7 @@ impl Usage {
             cache_read_input_tokens: count(names::GEN_AI_USAGE_CACHE_READ_INPUT_TOKENS),
             cache_creation_input_tokens: count(names::GEN_AI_USAGE_CACHE_CREATION_INPUT_TOKENS),
             audio_input_tokens: count(names::GEN_AI_USAGE_AUDIO_INPUT_TOKENS),
+            audio_cache_read_input_tokens: count(names::GEN_AI_USAGE_AUDIO_CACHE_READ_INPUT_TOKENS),
             audio_output_tokens: count(names::GEN_AI_USAGE_AUDIO_OUTPUT_TOKENS),
             reasoning_output_tokens: count(names::GEN_AI_USAGE_REASONING_OUTPUT_TOKENS),
             characters: count(names::METRICS_CHARACTER_COUNT),
@@ -90,6 +93,7 @@ impl Usage {
             &mut self.cache_read_input_tokens,
             &mut self.cache_creation_input_tokens,
             &mut self.audio_input_tokens,
+            &mut self.audio_cache_read_input_tokens,
             &mut self.audio_output_tokens,
             &mut self.reasoning_output_tokens,
             &mut self.characters,

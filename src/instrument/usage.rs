@@ -4,7 +4,7 @@ use tracing::Span;
 
 use crate::names;
 
-const KINDS: [&str; 7] = [
+const KINDS: [&str; 8] = [
     names::GEN_AI_USAGE_INPUT_TOKENS,
     names::GEN_AI_USAGE_OUTPUT_TOKENS,
     names::GEN_AI_USAGE_CACHE_READ_INPUT_TOKENS,
@@ -12,6 +12,7 @@ const KINDS: [&str; 7] = [
     names::GEN_AI_USAGE_REASONING_OUTPUT_TOKENS,
     names::GEN_AI_USAGE_AUDIO_INPUT_TOKENS,
     names::GEN_AI_USAGE_AUDIO_OUTPUT_TOKENS,
+    names::GEN_AI_USAGE_AUDIO_CACHE_READ_INPUT_TOKENS,
 ];
 
 /// The token counts of one report. A kind that was not reported is not recorded, which differs from 0.
@@ -59,6 +60,8 @@ impl Usage {
         audio_input_tokens 5;
         /// `gen_ai.usage.audio.output_tokens`: audio tokens of the answer.
         audio_output_tokens 6;
+        /// `gen_ai.usage.audio.cache_read.input_tokens`: audio tokens of the prompt read from a cache.
+        audio_cache_read_tokens 7;
     }
 
     /// Records the reported kinds on `span`, which has to declare the fields.
