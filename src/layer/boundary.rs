@@ -1,12 +1,13 @@
 //! Boundary events: those addressed to the layer.
 
+use super::recorded::Recorded;
 use super::standing::Standing;
 use super::table::{Found, Opening};
 use super::tracked::TrackedSpan;
 use super::{ConversationLayer, LayerState, stack};
 use crate::conversation::ActiveConversation;
 use crate::conversation::service::{ServiceSpan, exported_value};
-use crate::field::{FieldValue, FieldVisitor, SelectedFields};
+use crate::field::FieldValue;
 use crate::latency::FirstByte;
 use crate::names;
 use crate::turns::EndReason;
@@ -19,8 +20,8 @@ use tracing_subscriber::layer::Context;
 use tracing_subscriber::registry::LookupSpan;
 
 /// A boundary event by its name.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Boundary {
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Boundary {
     ConversationStarted,
     ConversationEnded,
     ClientConnected,
@@ -38,7 +39,7 @@ enum Boundary {
 
 impl Boundary {
     #[inline]
-    fn named(name: &str) -> Option<Self> {
+    pub(super) fn named(name: &str) -> Option<Self> {
         use names::event as n;
         Some(match name {
             n::CONVERSATION_STARTED => Self::ConversationStarted,
@@ -75,10 +76,10 @@ impl Boundary {
 
 /// What an event says, but for the fields of an annotation.
 #[derive(Default)]
-struct BoundaryFields {
-    boundary: Option<Boundary>,
+pub(super) struct BoundaryFields {
+    pub(super) boundary: Option<Boundary>,
     unknown_name: Option<String>,
-    conversation: Option<Arc<str>>,
+    pub(super) conversation: Option<Arc<str>>,
     stop: Duration,
     ago: Duration,
     is_tool_call: bool,
@@ -86,24 +87,24 @@ struct BoundaryFields {
 }
 
 impl BoundaryFields {
+    /// The fields that say anything.
+    pub(super) const NAMES: &[&str] = &[
+        names::CONVERSATION_EVENT,
+        names::CONVERSATION_ID,
+        names::STOP_SECS,
+        names::AGO_SECS,
+        names::TEXT,
+        names::REASON,
+    ];
+
     #[inline]
     fn read(event: &Event<'_>) -> Self {
-        const NAMES: &[&str] = &[
-            names::CONVERSATION_EVENT,
-            names::CONVERSATION_ID,
-            names::STOP_SECS,
-            names::AGO_SECS,
-            names::TEXT,
-            names::REASON,
-        ];
         let mut fields = Self::default();
-        event.record(&mut SelectedFields::new(NAMES, |field, value| {
-            fields.set(field, value);
-        }));
+        event.each_of(Self::NAMES, |field, value| fields.set(field, value));
         fields
     }
 
-    fn set(&mut self, field: &'static str, value: FieldValue<'_>) {
+    pub(super) fn set(&mut self, field: &'static str, value: FieldValue<'_>) {
         match field {
             names::CONVERSATION_EVENT => {
                 let name = value.text();
@@ -123,6 +124,13 @@ impl BoundaryFields {
     }
 }
 
+/// Where an event is emitted.
+pub(super) struct EventPlace {
+    pub(super) standing: Option<Standing>,
+    /// Whether it is wherever its thread is.
+    pub(super) is_contextual: bool,
+}
+
 /// A length of time in seconds; zero if it is none.
 fn duration(value: FieldValue<'_>) -> Duration {
     value
@@ -137,56 +145,69 @@ where
 {
     pub(super) fn boundary(&self, event: &Event<'_>, ctx: &Context<'_, S>) {
         let fields = BoundaryFields::read(event);
-        let Some(boundary) = fields.boundary else {
-            return self
+        match fields.boundary {
+            Some(boundary) => {
+                self.happen(boundary, &fields, &self.place_of(event), event, ctx);
+            }
+            None => self
                 .state
-                .warn_of_unknown_event(fields.unknown_name.unwrap_or_default());
-        };
+                .warn_of_unknown_event(fields.unknown_name.unwrap_or_default()),
+        }
+    }
+
+    pub(super) fn place_of(&self, event: &Event<'_>) -> EventPlace {
+        let is_contextual = event.is_contextual();
         let standing = match event.parent() {
             Some(parent) => self
                 .state
                 .tracked
                 .get(parent)
                 .and_then(TrackedSpan::standing),
-            None if event.is_contextual() => stack::innermost(&self.state),
+            None if is_contextual => stack::innermost(&self.state),
             None => stack::innermost_handle(&self.state),
         };
+        EventPlace {
+            standing,
+            is_contextual,
+        }
+    }
+
+    /// Lets a boundary event happen where `place` says. `recorded` are the fields of an annotation.
+    #[inline]
+    pub(super) fn happen(
+        &self,
+        boundary: Boundary,
+        fields: &BoundaryFields,
+        place: &EventPlace,
+        recorded: &impl Recorded,
+        ctx: &Context<'_, S>,
+    ) {
         if matches!(boundary, Boundary::FirstByte | Boundary::Annotate)
-            && let Some(service) = self.service_of(event, &fields, standing.as_ref())
+            && let Some(service) = self.service_of(fields, place)
         {
             return match boundary {
-                Boundary::FirstByte => self.first_byte(&service, &fields),
-                _ => self.record_service(
-                    &service,
-                    &Id::from_u64(service.key),
-                    &|visit| event.record(visit),
-                    ctx,
-                ),
+                Boundary::FirstByte => self.first_byte(&service, fields),
+                _ => {
+                    self.record_service(&service, &Id::from_u64(service.key), recorded, ctx);
+                }
             };
         }
+        let standing = place.standing.as_ref();
         if fields.conversation.is_none()
-            && let Some(conversation) = standing.as_ref().and_then(Standing::conversation)
-            && self.apply(conversation, boundary, &fields, event)
+            && let Some(conversation) = standing.and_then(Standing::conversation)
+            && self.apply(conversation, boundary, fields, recorded)
         {
             return;
         }
-        let found = self.conversation(
-            fields.conversation.as_ref(),
-            standing.as_ref(),
-            boundary.opening(),
-        );
+        let found = self.conversation(fields.conversation.as_ref(), standing, boundary.opening());
         if let Found::Open(conversation) = found {
-            self.apply(&conversation, boundary, &fields, event);
+            self.apply(&conversation, boundary, fields, recorded);
         }
     }
 
     /// The nearest service span of the conversation that an event belongs to.
-    fn service_of(
-        &self,
-        event: &Event<'_>,
-        fields: &BoundaryFields,
-        standing: Option<&Standing>,
-    ) -> Option<Arc<ServiceSpan>> {
+    fn service_of(&self, fields: &BoundaryFields, place: &EventPlace) -> Option<Arc<ServiceSpan>> {
+        let standing = place.standing.as_ref();
         let is_wanted = |standing: &Standing| match &fields.conversation {
             Some(id) => standing.is_in(id),
             None => true,
@@ -199,14 +220,14 @@ where
             Some(id) => id.clone(),
             None => standing?.conversation()?.id().clone(),
         };
-        if !event.is_contextual() {
+        if !place.is_contextual {
             return None;
         }
         let found = stack::find_service(&self.state, |standing| standing.is_in(&conversation));
         found.as_ref().and_then(Standing::open_service)
     }
 
-    fn first_byte(&self, service: &ServiceSpan, fields: &BoundaryFields) {
+    pub(super) fn first_byte(&self, service: &ServiceSpan, fields: &BoundaryFields) {
         let what = if fields.is_tool_call {
             FirstByte::ToolCall
         } else {
@@ -222,10 +243,10 @@ where
         conversation: &Arc<ActiveConversation>,
         boundary: Boundary,
         fields: &BoundaryFields,
-        event: &Event<'_>,
+        recorded: &impl Recorded,
     ) -> bool {
         if boundary == Boundary::Annotate {
-            return self.annotate(conversation, fields, event);
+            return self.annotate(conversation, fields, recorded);
         }
         let at = self.state.now().saturating_sub(fields.ago);
         let applied = conversation.act(at, |transition| match boundary {
@@ -258,18 +279,16 @@ where
         &self,
         conversation: &Arc<ActiveConversation>,
         fields: &BoundaryFields,
-        event: &Event<'_>,
+        recorded: &impl Recorded,
     ) -> bool {
         // Formatted before the conversation is locked: it may ask for the conversation.
         let content = &self.state.shared.content;
         let mut annotation: Vec<(&'static str, Value)> = Vec::new();
-        event.record(&mut FieldVisitor(
-            |field: &'static str, value: FieldValue<'_>| {
-                if let Some(value) = exported_value(field, value, content) {
-                    annotation.push((field, value));
-                }
-            },
-        ));
+        recorded.each(|field, value| {
+            if let Some(value) = exported_value(field, value, content) {
+                annotation.push((field, value));
+            }
+        });
         let at = self.state.now().saturating_sub(fields.ago);
         let applied = conversation.act(at, |transition| {
             for (field, value) in annotation {

@@ -1,5 +1,6 @@
 //! The settings of a layer.
 
+use super::callsite::Callsites;
 use super::neighbour::Neighbour;
 use super::tracer::LayerTracer;
 use super::{ConversationLayer, LayerState};
@@ -181,6 +182,7 @@ where
         };
         ConversationLayer {
             state,
+            callsites: Callsites::new(),
             wrapped,
             has_span_ext: self.has_span_ext,
             neighbour: Neighbour::unknown(),

@@ -1,8 +1,11 @@
-//! What a callsite is to the layer: decided once a callsite, by the names of its fields alone.
+//! What a callsite is to the layer: decided once a callsite, by its metadata.
 
+use super::recorded::Recorded as _;
 use crate::names;
+use crate::service_kind::ServiceKind;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use tracing_core::Metadata;
+use tracing_core::span::Attributes;
 
 /// What a span or event is to the layer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -16,47 +19,67 @@ pub(super) enum CallsiteKind {
     Service = 3,
     /// Any other span that names its conversation.
     Joining = 4,
-    /// An event addressed to the layer.
-    Boundary = 5,
     /// A service span that declares where it belongs, or how it is named.
-    ExplicitService = 6,
+    ExplicitService = 5,
+    /// An event addressed to the layer.
+    Boundary = 6,
 }
 
-/// Answers already given, by the address of the callsite's metadata, which is never freed; the answer is in the address's
-/// low bits, which alignment keeps clear. Where two callsites share a slot, one of them is looked at again.
-static ANSWERS: [AtomicUsize; SLOTS] = [const { AtomicUsize::new(0) }; SLOTS];
-const SLOTS: usize = 1 << 10;
-const ANSWER: usize = 0b111;
-const _: () = assert!(align_of::<Metadata<'static>>() > ANSWER);
+/// What each callsite is to a layer: decided once a callsite, or again where two share a slot.
+///
+/// A layer's own, because its rules may adopt what to another layer is nothing.
+pub(super) struct Callsites {
+    /// The address of the callsite's metadata, which is never freed; what it is stands in the address's low bits, which
+    /// alignment keeps clear.
+    slots: Box<[AtomicUsize; SLOTS]>,
+}
 
-impl CallsiteKind {
-    #[inline]
-    pub(super) fn of(metadata: &'static Metadata<'static>) -> Self {
-        let address = std::ptr::from_ref(metadata).addr();
-        let slot = &ANSWERS[(address / align_of::<Metadata<'static>>()) % SLOTS];
-        let known = slot.load(Ordering::Relaxed);
-        if known & !ANSWER == address {
-            return Self::from_answer(known & ANSWER);
+const SLOTS: usize = 1 << 10;
+const KIND: usize = 0b111;
+const _: () = assert!(align_of::<Metadata<'static>>() > KIND);
+
+impl Callsites {
+    pub(super) fn new() -> Self {
+        Self {
+            slots: Box::new([const { AtomicUsize::new(0) }; SLOTS]),
         }
-        let answer = Self::read(metadata);
-        slot.store(address | answer as usize, Ordering::Relaxed);
-        answer
     }
 
     #[inline]
-    fn from_answer(answer: usize) -> Self {
-        match answer {
+    pub(super) fn kind(&self, metadata: &'static Metadata<'static>) -> CallsiteKind {
+        let address = std::ptr::from_ref(metadata).addr();
+        let slot = &self.slots[(address / align_of::<Metadata<'static>>()) % SLOTS];
+        let known = slot.load(Ordering::Relaxed);
+        if known & !KIND == address {
+            return CallsiteKind::from_bits(known & KIND);
+        }
+        let kind = CallsiteKind::of(metadata);
+        slot.store(address | kind as usize, Ordering::Relaxed);
+        kind
+    }
+}
+
+impl CallsiteKind {
+    #[inline]
+    fn from_bits(bits: usize) -> Self {
+        match bits {
             2 => Self::Scope,
             3 => Self::Service,
             4 => Self::Joining,
-            5 => Self::Boundary,
-            6 => Self::ExplicitService,
+            5 => Self::ExplicitService,
+            6 => Self::Boundary,
             _ => Self::Ordinary,
         }
     }
 
+    /// Whether it is an event that the layer handles itself.
+    #[inline]
+    pub(super) fn is_own_event(self) -> bool {
+        self as usize >= Self::Boundary as usize
+    }
+
     #[cold]
-    fn read(metadata: &Metadata<'static>) -> Self {
+    fn of(metadata: &Metadata<'static>) -> Self {
         let declares = |name| metadata.fields().field(name).is_some();
         if metadata.is_event() {
             if declares(names::CONVERSATION_EVENT) {
@@ -84,4 +107,19 @@ impl CallsiteKind {
             Self::Joining
         }
     }
+}
+
+/// What a service does, by the name of its span, else by its operation. What some fields mean depends on it, and they may
+/// come before the operation.
+pub(super) fn service_kind(attributes: &Attributes<'_>) -> ServiceKind {
+    let mut kind = ServiceKind::of(attributes.metadata().name());
+    if kind == ServiceKind::Other {
+        let operation = &[names::GEN_AI_OPERATION_NAME];
+        attributes.each_of(operation, |field, value| {
+            if field == names::GEN_AI_OPERATION_NAME {
+                kind = ServiceKind::of(&value.text());
+            }
+        });
+    }
+    kind
 }

@@ -5,6 +5,7 @@ mod builder;
 mod callsite;
 mod neighbour;
 mod ordinary;
+mod recorded;
 mod scope;
 mod service;
 pub(crate) mod stack;
@@ -19,7 +20,7 @@ mod tracked;
 use crate::reentrancy::{guarded, is_guarded};
 use crate::silence::is_silenced;
 use crate::turns::EndReason;
-use callsite::CallsiteKind;
+use callsite::{CallsiteKind, Callsites, service_kind};
 use neighbour::Neighbour;
 use standing::Standing;
 use std::any::TypeId;
@@ -43,6 +44,7 @@ use tracked::TrackedSpan;
 /// Made by [`layer`], or with more settings by [`ConversationLayer::builder`].
 pub struct ConversationLayer<S> {
     state: Arc<LayerState>,
+    callsites: Callsites,
     wrapped: OpenTelemetryLayer<S, LayerTracer>,
     /// Whether `OpenTelemetrySpanExt` reaches service spans from their start.
     has_span_ext: bool,
@@ -187,11 +189,17 @@ where
         if is_silenced() || self.ignores(id) {
             return;
         }
-        match CallsiteKind::of(attributes.metadata()) {
-            CallsiteKind::Scope if !is_guarded() => self.new_scope(attributes, id, &ctx),
-            CallsiteKind::Service if !is_guarded() => self.new_service(attributes, id, &ctx, false),
+        match self.callsites.kind(attributes.metadata()) {
+            CallsiteKind::Scope if !is_guarded() => {
+                self.new_scope(attributes, attributes, id, &ctx)
+            }
+            CallsiteKind::Service if !is_guarded() => {
+                let does = service_kind(attributes);
+                self.new_service(attributes, does, attributes, id, &ctx, false);
+            }
             CallsiteKind::ExplicitService if !is_guarded() => {
-                self.new_service(attributes, id, &ctx, true);
+                let does = service_kind(attributes);
+                self.new_service(attributes, does, attributes, id, &ctx, true);
             }
             CallsiteKind::Joining if !is_guarded() => self.new_joining(attributes, id, &ctx),
             _ if stack::is_empty() && attributes.parent().is_none() => {
@@ -228,7 +236,7 @@ where
         if is_silenced() || self.neighbour.is_resting() {
             return;
         }
-        if CallsiteKind::of(event.metadata()) == CallsiteKind::Boundary {
+        if self.callsites.kind(event.metadata()).is_own_event() {
             if !is_guarded() {
                 self.boundary(event, &ctx);
             }
@@ -316,10 +324,10 @@ where
     fn record(&self, tracked: TrackedSpan, id: &Id, values: &Record<'_>, ctx: Context<'_, S>) {
         match tracked {
             TrackedSpan::Scope(conversation) => {
-                self.describe(&conversation, &|visit| values.record(visit));
+                self.describe(&conversation, values);
             }
             TrackedSpan::Service { service, .. } => {
-                self.record_service(&service, id, &|visit| values.record(visit), &ctx);
+                self.record_service(&service, id, values, &ctx);
             }
             TrackedSpan::Unrecorded(_) => {}
             TrackedSpan::Joining(_) => self.record_joining(id, values, ctx),

@@ -102,7 +102,7 @@ where
     #[cold]
     pub(super) fn record_joining(&self, id: &Id, values: &Record<'_>, ctx: Context<'_, S>) {
         self.record_ordinary(id, values, ctx.clone());
-        let fields = super::scope::SpanFields::read(&|visit| values.record(visit));
+        let fields = super::scope::SpanFields::read(values);
         let Some(conversation_id) = fields.conversation else {
             return;
         };

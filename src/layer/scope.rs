@@ -1,6 +1,7 @@
 //! Spans that are the scope of a conversation, and those that join one by its id.
 
 use super::ConversationLayer;
+use super::recorded::Recorded;
 use super::standing::Standing;
 use super::table::{Found, Opening};
 use super::tracer::with_proxy;
@@ -8,7 +9,7 @@ use super::tracked::TrackedSpan;
 use crate::active_context::{self, attach};
 use crate::conversation::service::exported_value;
 use crate::conversation::{ActiveConversation, Scope};
-use crate::field::{FieldValue, FieldVisitor, SelectedFields, span_kind};
+use crate::field::span_kind;
 use crate::names;
 use crate::recording::Marks;
 use crate::turns::EndReason;
@@ -17,7 +18,6 @@ use opentelemetry::{Context as OtelContext, KeyValue};
 use std::sync::Arc;
 use std::time::Duration;
 use tracing_core::Subscriber;
-use tracing_core::field::Visit;
 use tracing_core::span::{Attributes, Id};
 use tracing_subscriber::Layer as _;
 use tracing_subscriber::layer::Context;
@@ -33,7 +33,7 @@ pub(super) struct SpanFields {
 }
 
 impl SpanFields {
-    pub(super) fn read(record: &dyn Fn(&mut dyn Visit)) -> Self {
+    pub(super) fn read(recorded: &impl Recorded) -> Self {
         const NAMES: &[&str] = &[
             names::CONVERSATION_ID,
             names::TURN_NUMBER,
@@ -41,16 +41,13 @@ impl SpanFields {
             names::OTEL_KIND,
         ];
         let mut fields = Self::default();
-        record(&mut SelectedFields::new(
-            NAMES,
-            |field, value| match field {
-                names::CONVERSATION_ID => fields.conversation = value.conversation_id(),
-                names::TURN_NUMBER => fields.turn = value.integer(),
-                names::OTEL_NAME => fields.name = Some(value.text().into_owned()),
-                names::OTEL_KIND => fields.kind = span_kind(&value.text()),
-                _ => {}
-            },
-        ));
+        recorded.each_of(NAMES, |field, value| match field {
+            names::CONVERSATION_ID => fields.conversation = value.conversation_id(),
+            names::TURN_NUMBER => fields.turn = value.integer(),
+            names::OTEL_NAME => fields.name = Some(value.text().into_owned()),
+            names::OTEL_KIND => fields.kind = span_kind(&value.text()),
+            _ => {}
+        });
         fields
     }
 }
@@ -59,8 +56,15 @@ impl<S> ConversationLayer<S>
 where
     S: Subscriber + for<'span> LookupSpan<'span>,
 {
-    pub(super) fn new_scope(&self, attributes: &Attributes<'_>, id: &Id, ctx: &Context<'_, S>) {
-        let fields = SpanFields::read(&|visit| attributes.record(visit));
+    /// `recorded` is what the span records at its start, under the names of the contract.
+    pub(super) fn new_scope(
+        &self,
+        recorded: &impl Recorded,
+        attributes: &Attributes<'_>,
+        id: &Id,
+        ctx: &Context<'_, S>,
+    ) {
+        let fields = SpanFields::read(recorded);
         let conversation_id = fields
             .conversation
             .unwrap_or_else(|| uuid::Uuid::new_v4().to_string().into());
@@ -73,7 +77,7 @@ where
         let conversation = known.unwrap_or_else(|| {
             ActiveConversation::open(&self.state.shared, conversation_id.clone())
         });
-        self.describe(&conversation, &|visit| attributes.record(visit));
+        self.describe(&conversation, recorded);
         if conversation.has_root() {
             // Events or services have opened it and its span is started: the scope comes too late to be that.
             self.join(Some(conversation_id), attributes, id, ctx);
@@ -113,7 +117,7 @@ where
     }
 
     pub(super) fn new_joining(&self, attributes: &Attributes<'_>, id: &Id, ctx: &Context<'_, S>) {
-        let fields = SpanFields::read(&|visit| attributes.record(visit));
+        let fields = SpanFields::read(attributes);
         self.join(fields.conversation, attributes, id, ctx);
     }
 
@@ -149,20 +153,18 @@ where
     pub(super) fn describe(
         &self,
         conversation: &Arc<ActiveConversation>,
-        record: &dyn Fn(&mut dyn Visit),
+        recorded: &impl Recorded,
     ) {
         let shared = &self.state.shared;
         let mut attributes = Vec::new();
-        record(&mut FieldVisitor(
-            |field: &'static str, value: FieldValue<'_>| {
-                if let Some(value) = exported_value(field, value, &shared.content) {
-                    if shared.settings.inherited.iter().any(|name| name == field) {
-                        conversation.inherit(field, &value);
-                    }
-                    attributes.push(KeyValue::new(field, value));
+        recorded.each(|field, value| {
+            if let Some(value) = exported_value(field, value, &shared.content) {
+                if shared.settings.inherited.iter().any(|name| name == field) {
+                    conversation.inherit(field, &value);
                 }
-            },
-        ));
+                attributes.push(KeyValue::new(field, value));
+            }
+        });
         if !attributes.is_empty() {
             conversation.act(self.state.now(), |transition| {
                 transition.describe(attributes);
@@ -186,9 +188,19 @@ where
         attributes: &Attributes<'_>,
         ctx: &Context<'_, S>,
     ) -> OtelContext {
-        match attributes.parent() {
+        self.context_at(attributes.parent(), attributes.is_contextual(), ctx)
+    }
+
+    /// The same of any span or event, by its explicit parent and whether it is wherever its thread is.
+    pub(super) fn context_at(
+        &self,
+        parent: Option<&Id>,
+        is_contextual: bool,
+        ctx: &Context<'_, S>,
+    ) -> OtelContext {
+        match parent {
             Some(parent) => self.context_of(parent, ctx).unwrap_or_default(),
-            None if attributes.is_contextual() => active_context::current(),
+            None if is_contextual => active_context::current(),
             None => OtelContext::new(),
         }
     }

@@ -1,5 +1,6 @@
 //! Service spans: from their start over what they record to their end.
 
+use super::recorded::Recorded;
 use super::scope::SpanFields;
 use super::standing::Standing;
 use super::table::{Found, Opening};
@@ -7,38 +8,62 @@ use super::tracer::with_proxy;
 use super::tracked::TrackedSpan;
 use super::{ConversationLayer, stack};
 use crate::active_context::attach;
-use crate::conversation::Parent;
 use crate::conversation::service::{Effects, NewService, ServiceSpan};
-use crate::field::{FieldValue, FieldVisitor, SelectedFields};
-use crate::names;
+use crate::conversation::{ActiveConversation, Parent};
 use crate::recording::Marks;
 use crate::reentrancy::guarded;
 use crate::service_kind::ServiceKind;
+use opentelemetry::Context as OtelContext;
 use opentelemetry::trace::TraceContextExt as _;
+use std::borrow::Cow;
 use std::sync::{Arc, Weak};
-use tracing_core::field::Visit;
 use tracing_core::span::{Attributes, Id};
 use tracing_core::{Event, Subscriber};
 use tracing_subscriber::Layer as _;
 use tracing_subscriber::layer::Context;
 use tracing_subscriber::registry::LookupSpan;
 
+/// Where the work of a service comes from.
+pub(super) struct ServiceOrigin<'a> {
+    /// Tells it apart from the others of the layer.
+    pub(super) key: u64,
+    /// How its span is named, unless its fields say otherwise.
+    pub(super) name: Cow<'static, str>,
+    pub(super) does: ServiceKind,
+    pub(super) fields: SpanFields,
+    pub(super) standing: Option<Standing>,
+    /// The explicit parent of the span or event that begins it.
+    pub(super) parent: Option<&'a Id>,
+    pub(super) is_contextual: bool,
+}
+
+/// What became of the work of a service that was to start.
+pub(super) enum ServiceOutcome {
+    /// It is under way. With what it recorded at its start.
+    Started(Arc<ServiceSpan>, Effects),
+    /// In a conversation that is not sampled.
+    Unrecorded(Arc<ActiveConversation>),
+    /// Its conversation is over. With where it stands.
+    TooLate(Option<Standing>),
+}
+
 impl<S> ConversationLayer<S>
 where
     S: Subscriber + for<'span> LookupSpan<'span>,
 {
-    /// With `is_explicit`, the span declares where it belongs or how it is named.
+    /// With `is_explicit`, the span declares where it belongs or how it is named. `recorded` is what it records at its
+    /// start, under the names of the contract, and `does` what the service does as far as that is known.
     pub(super) fn new_service(
         &self,
+        recorded: &impl Recorded,
+        does: ServiceKind,
         attributes: &Attributes<'_>,
         id: &Id,
         ctx: &Context<'_, S>,
         is_explicit: bool,
     ) {
-        let shared = &self.state.shared;
-        let now = self.state.now();
         let fields = if is_explicit {
-            SpanFields::read(&|visit| attributes.record(visit))
+            SpanFields::read(recorded)
         } else {
             SpanFields::default()
         };
@@ -48,6 +73,61 @@ where
         } else {
             self.standing_of_new(attributes)
         };
+        let origin = ServiceOrigin {
+            key: id.into_u64(),
+            name: attributes.metadata().name().into(),
+            does,
+            fields,
+            standing,
+            parent: attributes.parent(),
+            is_contextual: attributes.is_contextual(),
+        };
+        let (service, effects) = match self.start_service(origin, recorded, ctx) {
+            ServiceOutcome::Started(service, effects) => (service, effects),
+            ServiceOutcome::Unrecorded(conversation) => {
+                let unrecorded = TrackedSpan::Unrecorded(conversation);
+                return self.state.tracked.insert(id, unrecorded);
+            }
+            ServiceOutcome::TooLate(standing) => {
+                if let Some(standing) = standing {
+                    self.state
+                        .tracked
+                        .insert(id, TrackedSpan::Ordinary(standing));
+                }
+                return;
+            }
+        };
+        self.state.tracked.insert(
+            id,
+            TrackedSpan::Service {
+                service: service.clone(),
+                is_shown: false,
+            },
+        );
+        if self.has_span_ext {
+            self.show(id, ctx);
+        }
+        if effects.ended {
+            self.finish(&service, id, ctx);
+        }
+    }
+
+    /// Starts a service's work in the conversation that it belongs to.
+    #[inline]
+    pub(super) fn start_service(
+        &self,
+        origin: ServiceOrigin<'_>,
+        recorded: &impl Recorded,
+        ctx: &Context<'_, S>,
+    ) -> ServiceOutcome {
+        let shared = &self.state.shared;
+        let now = self.state.now();
+        let ServiceOrigin {
+            key,
+            fields,
+            standing,
+            ..
+        } = origin;
         let found = self.conversation(
             fields.conversation.as_ref(),
             standing.as_ref(),
@@ -57,13 +137,7 @@ where
             Found::Open(conversation) => Some(conversation),
             Found::Ended => {
                 // Work for a conversation that is over is not exported.
-                let ended = fields.conversation.map(Standing::Id).or(standing);
-                if let Some(standing) = ended {
-                    self.state
-                        .tracked
-                        .insert(id, TrackedSpan::Ordinary(standing));
-                }
-                return;
+                return ServiceOutcome::TooLate(fields.conversation.map(Standing::Id).or(standing));
             }
             Found::Unknown => None,
         };
@@ -73,16 +147,12 @@ where
             && let Some(unrecorded) = conversation.as_ref().filter(|own| !own.is_recorded())
         {
             unrecorded.touch(now);
-            let unrecorded = TrackedSpan::Unrecorded(unrecorded.clone());
-            return self.state.tracked.insert(id, unrecorded);
+            return ServiceOutcome::Unrecorded(unrecorded.clone());
         }
 
-        let metadata = attributes.metadata();
-        let key = id.into_u64();
-        let does = service_kind(attributes);
         let start = conversation.as_ref().and_then(|conversation| {
             conversation.act(now, |transition| {
-                transition.service_started(key, does, fields.turn)
+                transition.service_started(key, origin.does, fields.turn)
             })
         });
         let start = start.unwrap_or_default();
@@ -99,17 +169,18 @@ where
                 (None, None) => true,
                 _ => false,
             });
+        let nearest = || self.context_at(origin.parent, origin.is_contextual, ctx);
         let parent = match (&above, &conversation) {
-            (Some(above), _) => self.parent_below(above, attributes, ctx),
+            (Some(above), _) => parent_below(above, nearest()),
             (None, Some(conversation)) => conversation.parent_in(start.turn.as_ref()),
-            (None, None) => self.parent_outside(attributes, ctx),
+            (None, None) => parent_outside(nearest()),
         };
         let mut effects = Effects::default();
         let new = NewService {
             shared: shared.clone(),
             name: match fields.name {
                 Some(name) => name.into(),
-                None => metadata.name().into(),
+                None => origin.name,
             },
             kind: fields.kind,
             parent,
@@ -117,86 +188,30 @@ where
             above: above.as_ref().map_or_else(Weak::new, Arc::downgrade),
             key,
             started: now,
-            does,
+            does: origin.does,
             start,
             conversation,
         };
         let service = ServiceSpan::new(new, |record| {
-            attributes.record(&mut FieldVisitor(
-                |field: &'static str, value: FieldValue<'_>| {
-                    record.record(field, value, &shared.content, &mut effects);
-                },
-            ));
+            recorded.each(|field, value| {
+                record.record(field, value, &shared.content, &mut effects);
+            });
         });
         if effects.concern_conversation() {
             service.apply(&effects);
         }
-        self.state.tracked.insert(
-            id,
-            TrackedSpan::Service {
-                service: service.clone(),
-                is_shown: false,
-            },
-        );
-        if self.has_span_ext {
-            self.show(id, ctx);
-        }
-        if effects.ended {
-            self.finish(&service, id, ctx);
-        }
-    }
-
-    /// The parent of a service span in another one: what `tracing` says, which may be an ordinary span in between.
-    fn parent_below(
-        &self,
-        above: &Arc<ServiceSpan>,
-        attributes: &Attributes<'_>,
-        ctx: &Context<'_, S>,
-    ) -> Parent {
-        let own = above.as_parent();
-        let nearest = self.parent_context(attributes, ctx);
-        let span = nearest.span().span_context().clone();
-        let is_other = span.is_valid()
-            && span.trace_id() == own.span_context.trace_id()
-            && span.span_id() != own.span_context.span_id();
-        if !is_other {
-            return own;
-        }
-        Parent {
-            is_recording: span.is_sampled(),
-            span_context: span,
-            base: nearest,
-        }
-    }
-
-    /// The parent of a service span outside of any conversation: what `tracing` says.
-    fn parent_outside(&self, attributes: &Attributes<'_>, ctx: &Context<'_, S>) -> Parent {
-        let mut base = self.parent_context(attributes, ctx);
-        if base.get::<Marks>().is_some() {
-            // It is in a conversation that this span is not in.
-            base = opentelemetry::Context::new();
-        }
-        let span_context = base.span().span_context().clone();
-        Parent {
-            is_recording: !span_context.is_valid() || span_context.is_sampled(),
-            span_context,
-            base,
-        }
+        ServiceOutcome::Started(service, effects)
     }
 
     pub(super) fn record_service(
         &self,
         service: &Arc<ServiceSpan>,
         id: &Id,
-        record: &dyn Fn(&mut dyn Visit),
+        recorded: &impl Recorded,
         ctx: &Context<'_, S>,
     ) {
         let mut effects = Effects::default();
-        record(&mut FieldVisitor(
-            |field: &'static str, value: FieldValue<'_>| {
-                service.record(field, value, &mut effects);
-            },
-        ));
+        recorded.each(|field, value| service.record(field, value, &mut effects));
         if effects.concern_conversation() {
             service.apply(&effects);
         }
@@ -245,17 +260,33 @@ where
     }
 }
 
-/// What a service does, by the name of its span, else by its operation. What some fields mean depends on it, and they may
-/// come before the operation.
-fn service_kind(attributes: &Attributes<'_>) -> ServiceKind {
-    let mut kind = ServiceKind::of(attributes.metadata().name());
-    if kind == ServiceKind::Other {
-        let operation = &[names::GEN_AI_OPERATION_NAME];
-        attributes.record(&mut SelectedFields::new(operation, |field, value| {
-            if field == names::GEN_AI_OPERATION_NAME {
-                kind = ServiceKind::of(&value.text());
-            }
-        }));
+/// The parent of a service span in another one: what `tracing` says, which may be an ordinary span in between.
+fn parent_below(above: &Arc<ServiceSpan>, nearest: OtelContext) -> Parent {
+    let own = above.as_parent();
+    let span = nearest.span().span_context().clone();
+    let is_other = span.is_valid()
+        && span.trace_id() == own.span_context.trace_id()
+        && span.span_id() != own.span_context.span_id();
+    if !is_other {
+        return own;
     }
-    kind
+    Parent {
+        is_recording: span.is_sampled(),
+        span_context: span,
+        base: nearest,
+    }
+}
+
+/// The parent of a service span outside of any conversation: what `tracing` says.
+fn parent_outside(mut base: OtelContext) -> Parent {
+    if base.get::<Marks>().is_some() {
+        // It is in a conversation that this span is not in.
+        base = OtelContext::new();
+    }
+    let span_context = base.span().span_context().clone();
+    Parent {
+        is_recording: !span_context.is_valid() || span_context.is_sampled(),
+        span_context,
+        base,
+    }
 }

@@ -1,0 +1,39 @@
+//! What a span or event records, as the layer's handlers read it: as it is, or under the names that rules give it.
+
+use crate::field::{FieldValue, FieldVisitor, SelectedFields};
+use tracing_core::Event;
+use tracing_core::span::{Attributes, Record};
+
+pub(super) trait Recorded {
+    /// Hands every field to `act`.
+    fn each(&self, act: impl FnMut(&'static str, FieldValue<'_>));
+
+    /// Hands fields to `act`; of those whose value has to be formatted, only the ones in `names`.
+    fn each_of(
+        &self,
+        names: &'static [&'static str],
+        act: impl FnMut(&'static str, FieldValue<'_>),
+    );
+}
+
+macro_rules! record_as_they_are {
+    ($($type:ty),*) => {$(
+        impl Recorded for $type {
+            #[inline]
+            fn each(&self, act: impl FnMut(&'static str, FieldValue<'_>)) {
+                self.record(&mut FieldVisitor(act));
+            }
+
+            #[inline]
+            fn each_of(
+                &self,
+                names: &'static [&'static str],
+                act: impl FnMut(&'static str, FieldValue<'_>),
+            ) {
+                self.record(&mut SelectedFields::new(names, act));
+            }
+        }
+    )*};
+}
+
+record_as_they_are!(Attributes<'_>, Record<'_>, Event<'_>);
