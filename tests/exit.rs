@@ -11,7 +11,7 @@
 #[path = "support/mod.rs"]
 mod support;
 #[cfg(feature = "http")]
-#[path = "support/talk.rs"]
+#[path = "talk/mod.rs"]
 mod talk;
 
 #[cfg(not(feature = "http"))]

@@ -1,7 +1,7 @@
 //! Every test that uses no global state, in one binary: the layer, the macros, the exporters and delivery through the
 //! public API.
 //!
-//! What needs a global subscriber, a panic hook, the environment or the threads of a whole process has a binary of its own.
+//! What needs a global subscriber, a global provider or the threads of a process to itself is in `tests/own_process`.
 
 #![allow(
     clippy::unwrap_used,

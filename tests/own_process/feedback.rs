@@ -1,11 +1,5 @@
 //! Export does not feed itself: what the HTTP and gRPC clients trace while they carry spans is not exported.
 
-#![cfg(all(feature = "http", feature = "grpc"))]
-#![allow(clippy::unwrap_used)]
-
-#[path = "support/mod.rs"]
-mod support;
-
 use std::{
     collections::BTreeSet,
     net::TcpListener,
@@ -13,11 +7,11 @@ use std::{
     time::Duration,
 };
 
+use crate::support::{PATIENCE, Server};
 use opentelemetry::trace::{Span as _, Tracer as _, TracerProvider as _};
 use opentelemetry_proto::tonic::collector::trace::v1::{
     ExportTraceServiceRequest, trace_service_client::TraceServiceClient,
 };
-use support::{PATIENCE, Server};
 use tracing::{Event, Level, Subscriber, info_span, span};
 use tracing_conversation::{Protocol, Telemetry};
 use tracing_subscriber::{
@@ -52,8 +46,7 @@ impl<S: Subscriber + for<'a> LookupSpan<'a>> Layer<S> for Emitters {
     }
 }
 
-#[test]
-fn spans_of_export_clients_are_not_exported() {
+own_process!(spans_of_export_clients_are_not_exported, || {
     let server = Server::start();
     let emitters = Emitters::default();
     let closed = TcpListener::bind("127.0.0.1:0")
@@ -110,4 +103,4 @@ fn spans_of_export_clients_are_not_exported() {
     assert!(emitters.take().contains("h2"));
     http.flush(PATIENCE).unwrap();
     assert!(server.names().len() > 1, "{:?}", server.names());
-}
+});

@@ -1,16 +1,8 @@
-//! `init` and what a process has once: the global subscriber and the global provider. A separate test binary for that.
-
-#![cfg(feature = "setup")]
-#![allow(clippy::unwrap_used)]
-
-#[cfg(feature = "http")]
-#[path = "support/mod.rs"]
-mod support;
+//! `init` and what a process has once: the global subscriber and the global provider.
 
 use tracing_conversation::{SetupError, Telemetry};
 
-#[test]
-fn second_init_returns_already_installed() {
+own_process!(second_init_returns_already_installed, || {
     let wrong = Telemetry::builder()
         .variable("RUST_LOG", "=,=")
         .init()
@@ -28,12 +20,11 @@ fn second_init_returns_already_installed() {
     let second = off().unwrap_err();
     assert!(matches!(second, SetupError::AlreadyInstalled), "{second:?}");
     drop(first);
-}
+});
 
 #[cfg(feature = "http")]
-#[test]
-fn global_provider_is_set_only_if_asked_for() {
-    let server = support::Server::start();
+own_process!(global_provider_is_set_only_if_asked_for, || {
+    let server = crate::support::Server::start();
     use opentelemetry::trace::{Span as _, Tracer as _};
     let global = || opentelemetry::global::tracer("test").start("global").end();
     let quiet = Telemetry::builder().endpoint(server.url()).build().unwrap();
@@ -48,4 +39,4 @@ fn global_provider_is_set_only_if_asked_for() {
     global();
     asked.shutdown().unwrap();
     assert_eq!(server.names(), ["global"]);
-}
+});

@@ -1,17 +1,8 @@
 //! Behaviour under a global default subscriber, as in most programs: events can be emitted while another event is
-//! handled. A separate test binary, because a process has one global subscriber.
+//! handled.
 
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    reason = "a test may fail"
-)]
-
-mod stage;
-
+use crate::stage::{self, Output};
 use opentelemetry_sdk::trace::InMemorySpanExporter;
-use stage::Output;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, LazyLock, Mutex, mpsc};
 use std::time::Duration;
@@ -71,8 +62,7 @@ static INSTALLED: LazyLock<Installed> = LazyLock::new(|| {
     }
 });
 
-#[test]
-fn unknown_event_name_is_warned_about_once() {
+own_process!(unknown_event_name_is_warned_about_once, || {
     let installed = &*INSTALLED;
     let _scope = info_span!("conversation", conversation.id = "unknown names").entered();
     for _ in 0..5 {
@@ -84,10 +74,9 @@ fn unknown_event_name_is_warned_about_once() {
         stage::eventually(|| !installed.warnings.with(&warning).is_empty());
         assert_eq!(installed.warnings.with(&warning).len(), 1, "{name}");
     }
-}
+});
 
-#[test]
-fn warning_about_huge_event_name_is_short() {
+own_process!(warning_about_huge_event_name_is_short, || {
     let installed = &*INSTALLED;
     let name = "é".repeat(1 << 19);
     info!(conversation.event = %name);
@@ -95,75 +84,78 @@ fn warning_about_huge_event_name_is_short() {
     let warning = installed.warnings.with("ééé");
     assert_eq!(warning.len(), 1);
     assert!(warning[0].len() < 1_000, "{} bytes", warning[0].len());
-}
+});
 
-#[test]
-fn value_emitting_events_while_formatted_does_not_deadlock() {
-    struct Chatty(&'static str);
-    impl std::fmt::Debug for Chatty {
-        fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-            for event in [
-                "bot_started_speaking",
-                "user_started_speaking",
-                "first_byte",
-                "annotate",
-            ] {
-                info!(conversation.event = event, conversation.id = self.0);
-                info!(conversation.event = event);
+own_process!(
+    value_emitting_events_while_formatted_does_not_deadlock,
+    || {
+        struct Chatty(&'static str);
+        impl std::fmt::Debug for Chatty {
+            fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                for event in [
+                    "bot_started_speaking",
+                    "user_started_speaking",
+                    "first_byte",
+                    "annotate",
+                ] {
+                    info!(conversation.event = event, conversation.id = self.0);
+                    info!(conversation.event = event);
+                }
+                tracing::Span::current().record("output", "from within");
+                drop(info_span!(
+                    "llm",
+                    gen_ai.operation.name = "chat",
+                    conversation.id = self.0
+                ));
+                f.write_str("chatty")
             }
-            tracing::Span::current().record("output", "from within");
-            drop(info_span!(
-                "llm",
-                gen_ai.operation.name = "chat",
-                conversation.id = self.0
-            ));
-            f.write_str("chatty")
         }
-    }
-    let installed = &*INSTALLED;
-    let (done, finished) = mpsc::channel();
-    std::thread::spawn(move || {
-        let chatty = || Chatty("formatting");
-        let _scope = info_span!("conversation", conversation.id = "formatting", mood = ?chatty(), output = Empty).entered();
-        let llm =
+        let installed = &*INSTALLED;
+        let (done, finished) = mpsc::channel();
+        std::thread::spawn(move || {
+            let chatty = || Chatty("formatting");
+            let _scope = info_span!("conversation", conversation.id = "formatting", mood = ?chatty(), output = Empty).entered();
+            let llm =
             info_span!("llm", gen_ai.operation.name = "chat", input = ?chatty(), output = Empty)
                 .entered();
-        llm.record("output", tracing::field::debug(chatty()));
-        info!(conversation.event = "annotate", note = ?chatty());
-        drop(llm);
-        info!(conversation.event = "annotate", note = ?chatty());
-        info!(conversation.event = "bot_started_speaking", ago_secs = ?chatty());
-        info!(conversation.event = "conversation_ended", reason = ?chatty());
-        done.send(()).unwrap();
-    });
-    finished
-        .recv_timeout(Duration::from_secs(60))
-        .expect("no deadlock");
-    let spans = installed.exporter.get_finished_spans().unwrap();
-    assert!(spans.iter().any(|span| span.name == "llm"));
-}
+            llm.record("output", tracing::field::debug(chatty()));
+            info!(conversation.event = "annotate", note = ?chatty());
+            drop(llm);
+            info!(conversation.event = "annotate", note = ?chatty());
+            info!(conversation.event = "bot_started_speaking", ago_secs = ?chatty());
+            info!(conversation.event = "conversation_ended", reason = ?chatty());
+            done.send(()).unwrap();
+        });
+        finished
+            .recv_timeout(Duration::from_secs(60))
+            .expect("no deadlock");
+        let spans = installed.exporter.get_finished_spans().unwrap();
+        assert!(spans.iter().any(|span| span.name == "llm"));
+    }
+);
 
-#[test]
-fn scope_span_dropped_on_another_thread_ends_conversation() {
-    let installed = &*INSTALLED;
-    let scope = info_span!("conversation", conversation.id = "handed over");
-    let llm = scope.in_scope(|| info_span!("llm", gen_ai.operation.name = "chat"));
-    std::thread::spawn(move || {
-        drop(scope);
-        drop(llm);
-    })
-    .join()
-    .unwrap();
-    let spans = installed.exporter.get_finished_spans().unwrap();
-    let own = spans.iter().filter(|span| {
-        span.name == "conversation"
-            && stage::attribute(span, "conversation.id").as_deref() == Some("handed over")
-    });
-    assert_eq!(own.count(), 1);
-}
+own_process!(
+    scope_span_dropped_on_another_thread_ends_conversation,
+    || {
+        let installed = &*INSTALLED;
+        let scope = info_span!("conversation", conversation.id = "handed over");
+        let llm = scope.in_scope(|| info_span!("llm", gen_ai.operation.name = "chat"));
+        std::thread::spawn(move || {
+            drop(scope);
+            drop(llm);
+        })
+        .join()
+        .unwrap();
+        let spans = installed.exporter.get_finished_spans().unwrap();
+        let own = spans.iter().filter(|span| {
+            span.name == "conversation"
+                && stage::attribute(span, "conversation.id").as_deref() == Some("handed over")
+        });
+        assert_eq!(own.count(), 1);
+    }
+);
 
-#[test]
-fn event_during_thread_local_destruction_is_handled() {
+own_process!(event_during_thread_local_destruction_is_handled, || {
     static FAREWELLS: AtomicU32 = AtomicU32::new(0);
     /// Emits an event when its thread's locals are destroyed.
     struct Polite;
@@ -205,4 +197,4 @@ fn event_during_thread_local_destruction_is_handled() {
     });
     let farewells = turn.and_then(|turn| stage::attribute(turn, "farewells"));
     assert_eq!(farewells.as_deref(), Some("2"));
-}
+});
