@@ -114,6 +114,7 @@ pub mod event;
 #[cfg(feature = "setup")]
 mod export;
 mod field;
+mod field_value;
 mod handle;
 pub mod instrument;
 mod interned;
@@ -170,6 +171,7 @@ pub use {opentelemetry, opentelemetry_sdk, tracing_opentelemetry};
 /// What the macros expand to. Not part of the public interface.
 #[doc(hidden)]
 pub mod __private {
+    pub use crate::field_value::field_value;
     pub use crate::instrument::{returned, service_guard::ServiceGuard};
     pub use tracing;
     pub use tracing_conversation_macros::declare_span;

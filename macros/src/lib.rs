@@ -2,6 +2,7 @@
 
 use proc_macro::TokenStream;
 
+mod meant;
 mod span;
 #[cfg(feature = "attributes")]
 mod traced;

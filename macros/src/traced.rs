@@ -1,11 +1,11 @@
 //! The `traced_*` attributes: a service span around a function, and around the stream it returns.
 
-use proc_macro2::{Span, TokenStream};
+use proc_macro2::{Delimiter, Spacing, Span, TokenStream, TokenTree};
 use quote::{format_ident, quote, quote_spanned};
 use syn::parse::{Parse, ParseStream};
 use syn::visit_mut::{self, VisitMut};
 use syn::{
-    Expr, GenericArgument, Ident, Item, ItemFn, Path, PathArguments, ReturnType, Token,
+    Attribute, Expr, GenericArgument, Ident, Item, ItemFn, Path, PathArguments, ReturnType, Token,
     TraitItemFn, Type, TypeParamBound, parse_quote,
 };
 
@@ -57,16 +57,122 @@ impl Parse for Arguments {
         if input.peek(Ident) && input.peek2(Token![=]) {
             let field: Ident = input.fork().parse()?;
             if field == "record" {
-                return Err(syn::Error::new(
-                    field.span(),
-                    "write `record: |item: &Item, recorder: &mut Recorder<'_>| …`, with a colon; \
-                     `record = …` would be a field",
-                ));
+                return Err(syn::Error::new(field.span(), WRITE_RECORD));
             }
         }
         arguments.fields = input.parse()?;
+        check_order(&arguments.fields)?;
         Ok(arguments)
     }
+}
+
+const WRITE_RECORD: &str = "write `record: |item: &Item, recorder: &mut Recorder<'_>| …`, with a colon; \
+                            `record = …` would be a field";
+
+/// Fails for a setting among the fields.
+fn check_order(fields: &TokenStream) -> syn::Result<()> {
+    let mut is_first = true;
+    let mut tokens = fields.clone().into_iter().peekable();
+    while let Some(token) = tokens.next() {
+        if is_first
+            && let TokenTree::Ident(setting) = &token
+            && ["record", "target", "parent", "crate"]
+                .iter()
+                .any(|name| setting == name)
+            && let Some(TokenTree::Punct(colon)) = tokens.peek()
+            && colon.as_char() == ':'
+            && colon.spacing() == Spacing::Alone
+        {
+            return Err(syn::Error::new(
+                setting.span(),
+                format!("settings come before the fields: write `{setting}: …` first"),
+            ));
+        }
+        is_first = matches!(&token, TokenTree::Punct(comma) if comma.as_char() == ',');
+    }
+    Ok(())
+}
+
+/// What `#[tracing::instrument]` takes and what to write in its place, of which `err` and `ret` are found only where the
+/// function has no argument of that name.
+const INSTRUMENT: [(&str, &str); 6] = [
+    ("err", "an `Err` is recorded without it: remove `err`"),
+    (
+        "ret",
+        "write `record: |value: &Value, recorder: &mut Recorder<'_>| { recorder.output(value); }` in place of `ret`",
+    ),
+    (
+        "skip_all",
+        "only arguments that are named as fields are recorded: remove `skip_all`",
+    ),
+    (
+        "skip",
+        "only arguments that are named as fields are recorded: remove `skip(…)`",
+    ),
+    ("fields", "write the fields without `fields(…)` around them"),
+    (
+        "follows_from",
+        "write `parent: …`, or record a link inside the function",
+    ),
+];
+
+/// Fails for an argument of `#[tracing::instrument]` that is no field.
+fn check_habits(fields: &TokenStream, function: &ItemFn) -> syn::Result<()> {
+    let is_argument = |name: &Ident| {
+        function.sig.inputs.iter().any(|input| match input {
+            syn::FnArg::Typed(argument) => {
+                matches!(&*argument.pat, syn::Pat::Ident(pattern) if pattern.ident == *name)
+            }
+            syn::FnArg::Receiver(_) => false,
+        })
+    };
+    let mut is_first = true;
+    let mut tokens = fields.clone().into_iter().peekable();
+    while let Some(token) = tokens.next() {
+        if is_first
+            && let TokenTree::Ident(name) = &token
+            && let Some((_, advice)) = INSTRUMENT.iter().find(|(habit, _)| name == habit)
+        {
+            let is_habit = match tokens.peek() {
+                Some(TokenTree::Group(group)) => group.delimiter() == Delimiter::Parenthesis,
+                Some(TokenTree::Punct(comma)) => comma.as_char() == ',' && !is_argument(name),
+                None => !is_argument(name),
+                Some(_) => false,
+            };
+            if is_habit {
+                return Err(syn::Error::new(name.span(), *advice));
+            }
+        }
+        is_first = matches!(&token, TokenTree::Punct(comma) if comma.as_char() == ',');
+    }
+    Ok(())
+}
+
+/// Fails if another attribute of this crate is on the function: it is one service's work.
+fn check_alone(service: &str, function: &ItemFn) -> syn::Result<()> {
+    match function.attrs.iter().find(|attribute| is_traced(attribute)) {
+        Some(other) => {
+            let name = other
+                .path()
+                .segments
+                .last()
+                .map(|last| last.ident.to_string());
+            Err(syn::Error::new_spanned(
+                other.path(),
+                format!(
+                    "`#[traced_{service}]` is on this function already: keep one of the two, and put \
+                     `#[{}]` on a function that this one calls",
+                    name.unwrap_or_default()
+                ),
+            ))
+        }
+        None => Ok(()),
+    }
+}
+
+fn is_traced(attribute: &Attribute) -> bool {
+    let last = attribute.path().segments.last();
+    last.is_some_and(|last| last.ident.to_string().starts_with("traced_"))
 }
 
 /// Wraps the function `item` in a span of `service`, such as `llm`.
@@ -79,10 +185,14 @@ pub(crate) fn attribute(service: &str, arguments: TokenStream, item: TokenStream
             return quote!(#error #item);
         }
     };
-    syn::parse2(arguments)
+    check_alone(service, &function)
+        .and_then(|()| syn::parse2(arguments))
         .and_then(|arguments| expand(service, arguments, &function))
         .unwrap_or_else(|error| {
             let error = error.into_compile_error();
+            let mut function = function;
+            // One error is enough.
+            function.attrs.retain(|attribute| !is_traced(attribute));
             quote!(#error #function)
         })
 }
@@ -129,6 +239,7 @@ fn expand(service: &str, arguments: Arguments, function: &ItemFn) -> syn::Result
         settings,
         mut fields,
     } = arguments;
+    check_habits(&fields, function)?;
     if service == "tool" && !names_tool(&fields) {
         let name = sig.ident.to_string();
         fields = quote!(gen_ai.tool.name = #name, #fields);
