@@ -20,6 +20,8 @@ impl<T: Value> FieldValue for T {
     }
 }
 
+/// Returns the value that it is given.
+//
 // What it returns is a `Value` whatever it is given, so that the compiler reports one error and not two.
 #[inline(always)]
 pub fn field_value<T: FieldValue>(value: &T) -> &dyn Value {
