@@ -447,16 +447,17 @@ impl ActiveConversation {
             attributes.set(names::TURN_ENDED_BY_CONVERSATION_END, true);
         }
         // What the program annotated may be anything.
-        let bounds = facts.attributes.is_empty().then(|| content.bounds());
+        let is_bounded = facts.attributes.is_empty();
         let words = facts.take_words(content);
         self.keep_words(&words);
         facts.add_to(&mut attributes, words);
         let (mut attributes, dropped) = attributes.into_parts();
         let time = self.wall + at;
+        let is_plain = is_bounded && facts.extras.is_none();
         let extras = facts.extras.take();
+        let extras = extras.map_or_else(SpanExtras::default, |extras| *extras);
         if let TurnSpan::Root(own) = &turn.span {
             if let Some(own) = own.get() {
-                let extras = extras.map_or_else(SpanExtras::default, |extras| *extras);
                 let ended = Ended {
                     attributes,
                     status: extras.status.clone(),
@@ -467,9 +468,8 @@ impl ActiveConversation {
             }
             return;
         }
-        let extras = extras.map_or_else(SpanExtras::default, |extras| *extras);
         let limit = self.shared.limits.max_attributes_per_span;
-        let span = SpanData {
+        let span = || SpanData {
             span_context,
             parent_span_id: root.span.span_context.span_id(),
             parent_span_is_remote: false,
@@ -485,7 +485,11 @@ impl ActiveConversation {
             instrumentation_scope: self.shared.instrumentation_scope(),
         };
         let _guarded = guard_thread();
-        self.shared.processor.export(span, bounds, None);
+        if is_plain {
+            self.shared.processor.export_plain(content.bounds(), span);
+        } else {
+            self.shared.processor.export(span(), None);
+        }
     }
 }
 

@@ -191,6 +191,7 @@ where
             does: origin.does,
             start,
             conversation,
+            is_movable: self.has_span_ext,
         };
         let service = ServiceSpan::new(new, |record| {
             recorded.each(|field, value| {

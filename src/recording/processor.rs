@@ -131,21 +131,23 @@ impl ConversationProcessor {
         self.0.inner.write().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Exports a span of the layer. `bounds` are what all its attributes keep to, where that is certain.
-    // Span data is large: it is handed on once, because the compiler copies it with each call.
-    pub(crate) fn export(
-        &self,
-        mut span: SpanData,
-        bounds: Option<Bounds>,
-        pending: Option<&PendingTurn>,
-    ) {
-        if let Some(pending) = pending {
-            return self.export_decided(span, pending);
-        }
+    /// Exports a span of the layer that has only attributes, all within `bounds`, each key once.
+    // Span data is large, and the compiler copies it where it is handed on: so it is made where it is needed.
+    #[inline]
+    pub(crate) fn export_plain(&self, bounds: Bounds, span: impl FnOnce() -> SpanData) {
         let inner = self.read();
-        inner.mend(&mut span, bounds);
-        if let Some(last) = inner.pass_to_all_but_last(&span) {
-            last.on_end(span);
+        match &*inner.processors {
+            _ if !inner.content.passes_all(bounds) => inner.export(span()),
+            [only] => only.on_end(span()),
+            _ => inner.pass_on(span()),
+        }
+    }
+
+    /// Exports a span of the layer, once its turn is known.
+    pub(crate) fn export(&self, span: SpanData, pending: Option<&PendingTurn>) {
+        match pending {
+            Some(pending) => self.export_decided(span, pending),
+            None => self.read().export(span),
         }
     }
 
@@ -206,7 +208,7 @@ impl ConversationProcessor {
             return inner.pass_on(span);
         }
         match self.take_correction(id) {
-            Some(Correction::Pending(pending)) => self.export(span, None, Some(&pending)),
+            Some(Correction::Pending(pending)) => self.export_decided(span, &pending),
             Some(Correction::Marks(marks)) => {
                 marks.replace(&mut span.attributes);
                 self.read().export(span);
@@ -238,7 +240,7 @@ impl ConversationProcessor {
 
 impl Inner {
     fn export(&self, mut span: SpanData) {
-        self.mend(&mut span, None);
+        self.mend(&mut span);
         self.pass_on(span);
     }
 
@@ -258,11 +260,11 @@ impl Inner {
         Some(&**last)
     }
 
-    /// Mends what of a span cannot be exported. `bounds` are what all its attributes keep to, where that is certain.
+    /// Mends what of a span cannot be exported.
     #[inline]
-    fn mend(&self, span: &mut SpanData, bounds: Option<Bounds>) {
+    fn mend(&self, span: &mut SpanData) {
         span.end_time = span.end_time.max(span.start_time);
-        if !self.is_sound(span, bounds) {
+        if !self.is_sound(span) {
             mend_keys(span);
             self.content.apply(span);
         }
@@ -279,15 +281,14 @@ impl Inner {
     }
 
     /// Whether nothing of a span needs mending, as is nearly always so; where it is hard to tell, `false`.
-    fn is_sound(&self, span: &SpanData, bounds: Option<Bounds>) -> bool {
+    fn is_sound(&self, span: &SpanData) -> bool {
         span.events.events.is_empty()
             && span.links.links.is_empty()
             && !matches!(span.status, Status::Error { .. })
-            && (bounds.is_some_and(|bounds| self.content.passes_all(bounds))
-                || are_surely_different(&span.attributes)
-                    && span.attributes.iter().all(|attribute| {
-                        can_be_exported(&attribute.value) && self.content.passes(&attribute.value)
-                    }))
+            && are_surely_different(&span.attributes)
+            && span.attributes.iter().all(|attribute| {
+                can_be_exported(&attribute.value) && self.content.passes(&attribute.value)
+            })
     }
 }
 
@@ -338,7 +339,7 @@ impl SpanProcessor for ConversationProcessor {
             return self.end_special(span);
         }
         let inner = self.read();
-        inner.mend(&mut span, None);
+        inner.mend(&mut span);
         if let Some(last) = inner.pass_to_all_but_last(&span) {
             last.on_end(span);
         }

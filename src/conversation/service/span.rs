@@ -1,6 +1,7 @@
 //! A service span: the layer's own data from its start to its end.
 
 use super::{Effects, ServiceRecord, ServiceStart, remote};
+use crate::attribute_list::AttributeList;
 use crate::clock::{Time, lock};
 use crate::conversation::{ActiveConversation, Parent, Shared, Transition, Turn, child_of};
 use crate::field::FieldValue;
@@ -23,6 +24,24 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, Weak};
 use std::time::SystemTime;
 use tracing_core::span::Id;
 
+/// What a service span has recorded, at its end.
+struct Finished {
+    attributes: AttributeList,
+    extras: Option<Box<SpanExtras>>,
+    status: Status,
+    kind: SpanKind,
+    time: SystemTime,
+    /// Whether all attributes keep to the bounds of the content policy.
+    is_bounded: bool,
+}
+
+impl Finished {
+    /// Whether nothing but attributes was recorded, all of which the layer has bounded.
+    fn is_plain(&self) -> bool {
+        self.is_bounded && self.extras.is_none() && !matches!(self.status, Status::Error { .. })
+    }
+}
+
 /// What a service span is made of.
 pub(crate) struct NewService {
     pub(crate) shared: Arc<Shared>,
@@ -40,6 +59,8 @@ pub(crate) struct NewService {
     pub(crate) started: Time,
     pub(crate) does: ServiceKind,
     pub(crate) start: ServiceStart,
+    /// Whether the program may still give it another parent.
+    pub(crate) is_movable: bool,
 }
 
 pub(crate) struct ServiceSpan {
@@ -54,13 +75,19 @@ pub(crate) struct ServiceSpan {
     kind: Option<SpanKind>,
     start: SystemTime,
     parent: Parent,
+    span_id: SpanId,
+    /// Whether it is certain that it starts below `parent`, with `span_id`.
+    starts_as_planned: bool,
     above: Weak<Self>,
     pending_above: Option<Arc<PendingTurn>>,
     /// What waits for the turn of this transcription.
     pending: OnceLock<Arc<PendingTurn>>,
     /// Where it turned out to belong, if that is not where it started.
     moved_to: OnceLock<Box<Moved>>,
-    started: OnceLock<Started>,
+    /// How else it has started, unless that is as planned.
+    started: OnceLock<Option<Box<Elsewhere>>>,
+    /// Whether somebody may have sent its context along.
+    is_in_use: AtomicBool,
     /// Whether the wrapped layer keeps data of it.
     is_shown: AtomicBool,
     /// Held while its context is asked for, so that it does not close meanwhile.
@@ -76,13 +103,14 @@ struct Moved {
     was_started: bool,
 }
 
-struct Started {
+/// How a span has started that is a root, or that the program has given another parent.
+struct Elsewhere {
     span_context: SpanContext,
     parent_span_id: SpanId,
     parent_is_remote: bool,
     is_recording: bool,
     /// Where it has no parent.
-    root: Option<Box<RootSpan>>,
+    root: Option<RootSpan>,
     /// What its context carries besides the span, where a program has given it another parent.
     base: Option<Context>,
 }
@@ -97,6 +125,8 @@ impl ServiceSpan {
         };
         let is_recording = new.parent.is_recording;
         let mut span = Arc::new(Self {
+            span_id: new.shared.new_span_id(),
+            starts_as_planned: !new.is_movable && new.parent.span_context.is_valid(),
             shared: new.shared,
             key: new.key,
             conversation: new.conversation,
@@ -111,6 +141,7 @@ impl ServiceSpan {
             pending: OnceLock::new(),
             moved_to: OnceLock::new(),
             started: OnceLock::new(),
+            is_in_use: AtomicBool::new(false),
             is_shown: AtomicBool::new(false),
             starting: Mutex::default(),
             context: OnceLock::new(),
@@ -160,7 +191,10 @@ impl ServiceSpan {
 
     /// Has the wrapped layer start the span if that knows it, unless it is started. Returns its context if so.
     fn start_shown(&self) -> Option<Context> {
-        if self.started.get().is_some() || !self.is_shown.load(Ordering::Relaxed) {
+        if self.starts_as_planned
+            || self.started.get().is_some()
+            || !self.is_shown.load(Ordering::Relaxed)
+        {
             return None;
         }
         let _starting = lock(&self.starting);
@@ -171,46 +205,51 @@ impl ServiceSpan {
         self.shared.context_of(&Id::from_u64(self.key))
     }
 
-    fn started(&self) -> &Started {
+    /// Starts the span, unless it is started. Returns how, unless that is as planned.
+    #[inline]
+    fn elsewhere(&self) -> Option<&Elsewhere> {
+        if self.starts_as_planned {
+            return None;
+        }
         self.start_shown();
-        self.started.get_or_init(|| {
-            let parent = &self.parent;
-            self.new_start(
-                &parent.span_context,
-                parent.is_recording,
-                &parent.base,
-                None,
-            )
-        })
+        self.start_below(&self.parent.span_context, &self.parent.base, None)
     }
 
-    fn new_start(
+    fn start_below(
         &self,
         parent: &SpanContext,
-        is_recording: bool,
         parent_context: &Context,
         base: Option<Context>,
-    ) -> Started {
-        if parent.is_valid() {
-            return Started {
-                span_context: child_of(parent, self.shared.new_span_id()),
+    ) -> Option<&Elsewhere> {
+        let started = self.started.get_or_init(|| {
+            if !parent.is_valid() {
+                return Some(Box::new(self.start_root(parent_context, base)));
+            }
+            // Without a base of its own, it has the planned parent.
+            let base = Some(base?);
+            Some(Box::new(Elsewhere {
+                span_context: child_of(parent, self.span_id),
                 parent_span_id: parent.span_id(),
                 parent_is_remote: parent.is_remote(),
-                is_recording,
+                is_recording: parent.is_sampled(),
                 root: None,
                 base,
-            };
-        }
+            }))
+        });
+        started.as_deref()
+    }
+
+    fn start_root(&self, parent_context: &Context, base: Option<Context>) -> Elsewhere {
         let builder = SpanBuilder::from_name(self.name.clone())
             .with_kind(self.known_kind())
             .with_start_time(self.start);
         let root = self.shared.start_root(builder, parent_context);
-        Started {
+        Elsewhere {
             span_context: root.span_context.clone(),
             parent_span_id: SpanId::INVALID,
             parent_is_remote: false,
             is_recording: root.is_recording,
-            root: Some(Box::new(root)),
+            root: Some(root),
             base,
         }
     }
@@ -230,12 +269,31 @@ impl ServiceSpan {
         }
     }
 
+    /// The span's own context, for somebody who may send it along. The span is started if need be.
+    fn span_context(&self) -> SpanContext {
+        let elsewhere = self.elsewhere();
+        self.is_in_use.store(true, Ordering::Relaxed);
+        self.span_context_of(elsewhere)
+    }
+
+    fn span_context_of(&self, elsewhere: Option<&Elsewhere>) -> SpanContext {
+        match elsewhere {
+            None => child_of(&self.parent.span_context, self.span_id),
+            Some(elsewhere) => elsewhere.span_context.clone(),
+        }
+    }
+
+    /// The context that the program has given it for its parent's, if it has.
+    fn given_base(&self) -> Option<&Context> {
+        self.elsewhere()?.base.as_ref()
+    }
+
     /// The context of its span, which is started if need be.
     #[inline]
     pub(crate) fn context(self: &Arc<Self>) -> &Context {
         self.context.get_or_init(|| {
             // That of the wrapped layer is the same, unless the marks or the parent are others than it knows.
-            let is_as_planned = || self.started().base.is_none() && self.pending().is_none();
+            let is_as_planned = || self.given_base().is_none() && self.pending().is_none();
             match self.start_shown() {
                 Some(shown) if is_as_planned() => shown,
                 _ => self.base().with_span(self.context_span()),
@@ -245,17 +303,18 @@ impl ServiceSpan {
 
     /// The parent of a service span that is started in this one.
     pub(crate) fn as_parent(self: &Arc<Self>) -> Parent {
-        let started = self.started();
         Parent {
-            span_context: started.span_context.clone(),
+            span_context: self.span_context(),
             base: self.base(),
-            is_recording: started.is_recording,
+            is_recording: self
+                .elsewhere()
+                .map_or(self.parent.is_recording, |elsewhere| elsewhere.is_recording),
         }
     }
 
     /// What contexts below it carry besides the span.
     fn base(&self) -> Context {
-        let base = self.started().base.as_ref().unwrap_or(&self.parent.base);
+        let base = self.given_base().unwrap_or(&self.parent.base);
         let conversation = self.conversation.as_ref();
         match (conversation, self.pending()) {
             (Some(conversation), Some(pending)) => {
@@ -283,7 +342,7 @@ impl ServiceSpan {
 
     fn context_span(self: &Arc<Self>) -> ContextSpan {
         let target: Weak<Self> = Arc::downgrade(self);
-        ContextSpan::new(self.started().span_context.clone(), target)
+        ContextSpan::new(self.span_context(), target)
     }
 
     /// The context that it hangs under unless the program says otherwise.
@@ -301,17 +360,16 @@ impl ServiceSpan {
     ) -> ContextSpan {
         let span = parent.span();
         let parent_span = span.span_context();
-        self.started.get_or_init(|| {
-            if *parent_span == self.parent.span_context {
-                let planned = &self.parent;
-                return self.new_start(parent_span, planned.is_recording, &planned.base, None);
-            }
+        let planned = &self.parent;
+        if *parent_span == planned.span_context {
+            self.start_below(parent_span, &planned.base, None);
+        } else if !self.starts_as_planned && self.started.get().is_none() {
             let base = match self.marks() {
                 Some(marks) => parent.with_value(marks),
                 None => parent.clone(),
             };
-            self.new_start(parent_span, parent_span.is_sampled(), parent, Some(base))
-        });
+            self.start_below(parent_span, parent, Some(base));
+        }
         for attribute in builder.attributes.unwrap_or_default() {
             self.set_attribute(attribute);
         }
@@ -415,18 +473,17 @@ impl ServiceSpan {
         drop(record);
         let mut trace = None;
         // Where the program has given the span another parent, it stays there.
-        if has_moved
-            && self
-                .started
-                .get()
-                .is_none_or(|started| started.base.is_none())
-        {
+        let has_own_parent = || {
+            let started = self.started.get().and_then(Option::as_deref);
+            started.is_some_and(|elsewhere| elsewhere.base.is_some())
+        };
+        if has_moved && !has_own_parent() {
             let parent = conversation.parent_in(turn).span_context;
             if parent.trace_id() != self.parent.span_context.trace_id() {
                 trace = Some(parent.clone());
                 self.pending.get_or_init(Arc::default);
             }
-            let was_started = self.started.get().is_some();
+            let was_started = self.is_in_use.load(Ordering::Relaxed);
             let _ = self.moved_to.set(Box::new(Moved {
                 parent,
                 was_started,
@@ -453,40 +510,63 @@ impl ServiceSpan {
             return;
         }
         let now = self.shared.clock.now();
-        let started = self.started();
-        drop(lock(&self.starting));
-        if let Some(conversation) = &self.conversation {
-            let conversation_started = conversation.started();
-            let mut interruptions = None;
-            let waiting = self.transition(conversation, now, |transition, record| {
-                interruptions = Some(transition.state.interruptions);
-                transition.service_ended(record, conversation_started)
-            });
-            self.export_waiting(waiting);
-            let interruptions = interruptions.unwrap_or_else(|| conversation.interruptions());
-            if let Some(record) = &mut *lock(&self.record) {
-                record.is_interrupted |=
-                    record.kind.is_interruptible() && interruptions > record.interruptions;
-            }
+        let elsewhere = self.elsewhere();
+        if !self.starts_as_planned {
+            // Whoever has asked for its context has got it.
+            drop(lock(&self.starting));
         }
         let mut guard = lock(&self.record);
+        if let (Some(record), Some(conversation)) = (guard.as_mut(), &self.conversation) {
+            let started = conversation.started();
+            let ended = conversation.act(now, |transition| {
+                let decided = transition.service_ended(record, started);
+                (transition.state.interruptions, decided)
+            });
+            let (interruptions, decided) = match ended {
+                Some(ended) => ended,
+                None => (conversation.interruptions(), None),
+            };
+            record.is_interrupted |=
+                record.kind.is_interruptible() && interruptions > record.interruptions;
+            if let Some(turn) = decided {
+                let waiting = self.decide_turn(conversation, turn.as_ref(), guard);
+                self.export_waiting(waiting);
+                guard = lock(&self.record);
+            }
+        }
         let Some(record) = guard.as_mut() else {
             return;
         };
-        if !started.is_recording {
+        let is_recording =
+            elsewhere.map_or(self.parent.is_recording, |elsewhere| elsewhere.is_recording);
+        if !is_recording {
             return self.close(guard);
         }
-        let bounds = (!record.is_set_from_outside).then(|| self.shared.content.bounds());
-        let span = self.span_data(started, record, now);
+        let status = record.finish(&self.shared.content);
+        let finished = Finished {
+            kind: self.kind_with(record),
+            attributes: std::mem::take(&mut record.attributes),
+            extras: record.extras.take(),
+            is_bounded: !record.is_set_from_outside,
+            status,
+            time: match &self.conversation {
+                Some(conversation) => conversation.wall(now),
+                None => self.shared.clock.wall().max(self.start),
+            },
+        };
         self.close(guard);
         // Not under the lock: processors run.
         let _guarded = guard_thread();
-        match &started.root {
-            None => {
-                let pending = self.pending_above.as_deref();
-                self.shared.processor.export(span, bounds, pending);
-            }
-            Some(root) => self.end_root(root, span),
+        if let Some(root) = elsewhere.and_then(|elsewhere| elsewhere.root.as_ref()) {
+            return self.end_root(root, self.span_data(elsewhere, finished));
+        }
+        let processor = &self.shared.processor;
+        let pending = self.pending_above.as_deref();
+        if finished.is_plain() && pending.is_none() {
+            let bounds = self.shared.content.bounds();
+            processor.export_plain(bounds, || self.span_data(elsewhere, finished));
+        } else {
+            processor.export(self.span_data(elsewhere, finished), pending);
         }
     }
 
@@ -522,18 +602,18 @@ impl ServiceSpan {
     }
 
     /// The span as it is exported.
-    #[inline(never)]
-    fn span_data(&self, started: &Started, record: &mut ServiceRecord, now: Time) -> SpanData {
-        let content = &self.shared.content;
-        let status = record.finish(content);
-        let extras = record.extras.take();
-        let mut extras = extras.map_or_else(SpanExtras::default, |extras| *extras);
-        extras.set_status(status);
-        let span_kind = self.kind_with(record);
-        let (mut attributes, dropped_attributes) =
-            std::mem::take(&mut record.attributes).into_parts();
-        let mut span_context = started.span_context.clone();
-        let mut parent_span_id = started.parent_span_id;
+    #[inline]
+    fn span_data(&self, elsewhere: Option<&Elsewhere>, finished: Finished) -> SpanData {
+        let mut extras = finished
+            .extras
+            .map_or_else(SpanExtras::default, |extras| *extras);
+        extras.set_status(finished.status);
+        let (mut attributes, dropped_attributes) = finished.attributes.into_parts();
+        let mut span_context = self.span_context_of(elsewhere);
+        let mut parent_span_id = elsewhere
+            .map_or(self.parent.span_context.span_id(), |elsewhere| {
+                elsewhere.parent_span_id
+            });
         if let Some(moved_to) = self.moved_to.get() {
             let Moved {
                 parent,
@@ -553,14 +633,14 @@ impl ServiceSpan {
         SpanData {
             span_context,
             parent_span_id,
-            parent_span_is_remote: started.parent_is_remote,
-            span_kind,
+            parent_span_is_remote: elsewhere
+                .map_or(self.parent.span_context.is_remote(), |elsewhere| {
+                    elsewhere.parent_is_remote
+                }),
+            span_kind: finished.kind,
             name: extras.name.unwrap_or_else(|| self.name.clone()),
             start_time: self.start,
-            end_time: match &self.conversation {
-                Some(conversation) => conversation.wall(now),
-                None => self.shared.clock.wall(),
-            },
+            end_time: finished.time,
             dropped_attributes_count: dropped_attributes + truncate(&mut attributes, limit),
             attributes,
             events: extras.events,
