@@ -78,6 +78,7 @@ const KEYS: &[&str] = &[
     "turn.latency.measured_from",
     "turn.type",
     "url.scheme",
+    "url.template",
     "user_id",
     "voice_id",
 ];

@@ -1,5 +1,7 @@
 //! Whole conversations with the stand-ins, and what is exported of them, held against the trace contract.
 
+mod recorded;
+
 use crate::agent::Agent;
 use crate::pace::Pace;
 use crate::services::Patience;
@@ -14,7 +16,7 @@ use opentelemetry_sdk::trace::{
 use std::fmt::Write;
 use std::time::Duration;
 use tokio::sync::mpsc;
-use tracing_conversation::ConversationProcessor;
+use tracing_conversation::{ConversationExporter, ConversationProcessor};
 use tracing_subscriber::prelude::*;
 
 /// Everything that was exported.
@@ -30,7 +32,7 @@ impl Collected {
     /// is met first without a subscriber may stay switched off for a test that runs at the same time.
     pub(crate) fn install() -> (Self, tracing::subscriber::DefaultGuard) {
         let exporter = InMemorySpanExporter::default();
-        let simple = SimpleSpanProcessor::new(exporter.clone());
+        let simple = SimpleSpanProcessor::new(ConversationExporter::new(exporter.clone()));
         let processor = ConversationProcessor::new(simple);
         let provider = SdkTracerProvider::builder()
             .with_span_processor(processor.clone())
@@ -228,7 +230,7 @@ conversation
   turn 4 | user_spoke | user_silence
     stt Sorry to interrupt, just one place please.
     llm rate_limit_exceeded | ERROR
-      POST /chat/completions
+      POST /chat/completions 429 | ERROR
     llm Of course. Then take a walk along the river at sunset.
       POST /chat/completions
     tts Of course. Then take a walk along the river at sunset.
@@ -340,11 +342,11 @@ async fn bot_apologises_for_a_language_model_that_fails() {
         "2 | user_spoke | user_silence
     stt What is the weather like in Paris today?
     llm server_error | ERROR
-      POST /chat/completions
+      POST /chat/completions 500 | ERROR
     llm server_error | ERROR
-      POST /chat/completions
+      POST /chat/completions 500 | ERROR
     llm server_error | ERROR
-      POST /chat/completions
+      POST /chat/completions 500 | ERROR
     tts I am sorry, I cannot think straight right now. Please ask me again in a moment.
 "
     );

@@ -267,7 +267,7 @@ conversation
   turn 4
     stt Sorry to interrupt, just one place please.
     llm rate_limit_exceeded
-      POST /chat/completions
+      POST /chat/completions 429
     llm Of course. Then take a walk along the river at sunset.
       POST /chat/completions
     tts Of course. Then take a walk along the river at sunset.

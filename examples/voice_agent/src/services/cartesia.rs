@@ -6,7 +6,7 @@
 //! it. A context expires a second after its last audio; what the response has to say later goes into another one.
 
 use super::socket::{Incoming, Socket};
-use super::{Attempt, Patience, ServiceError};
+use super::{Attempt, Patience, ServiceError, server_of};
 use crate::audio::{self, RATE};
 use crate::frames::{Response, Sentence, Speech, cut_off};
 use crate::secret::Secret;
@@ -199,11 +199,14 @@ impl Synthesiser {
     }
 
     fn begin(&mut self, response: Response, tries: u32) -> Utterance {
+        let (address, port) = server_of(&self.config.url).unzip();
         let span = info_span!(
             "tts",
             gen_ai.operation.name = "tts",
             gen_ai.provider.name = "cartesia",
             gen_ai.request.model = %self.config.model,
+            server.address = address,
+            server.port = port,
             gen_ai.output.type = "speech",
             voice_id = %self.config.voice,
             text = Empty,

@@ -6,7 +6,7 @@
 //! sent right then instead of waiting for Deepgram's endpointing.
 
 use super::socket::{Incoming, Socket};
-use super::{Attempt, Patience, ServiceError};
+use super::{Attempt, Patience, ServiceError, server_of};
 use crate::audio::{self, RATE, Samples};
 use crate::frames::{Floor, Heard};
 use crate::secret::Secret;
@@ -220,11 +220,15 @@ impl Transcriber {
     }
 
     fn begin(&self, sent: VecDeque<Samples>, samples: usize, losses: u32) -> Utterance {
+        let (address, port) = server_of(&self.config.url).unzip();
         let span = info_span!(
             "stt",
             gen_ai.operation.name = "stt",
             gen_ai.provider.name = "deepgram",
             gen_ai.request.model = %self.config.model,
+            server.address = address,
+            server.port = port,
+            gen_ai.response.id = Empty,
             transcript = Empty,
             is_final = Empty,
             language = Empty,
@@ -389,6 +393,8 @@ impl Transcriber {
         let Some(utterance) = &mut self.utterance else {
             return;
         };
+        let id = results.metadata.and_then(|metadata| metadata.request_id);
+        utterance.attempt.span.record("gen_ai.response.id", id);
         if results.is_final != Some(true) {
             return;
         }
@@ -453,8 +459,14 @@ enum Answer {
 #[derive(Deserialize)]
 struct Results {
     channel: Channel,
+    metadata: Option<Metadata>,
     is_final: Option<bool>,
     from_finalize: Option<bool>,
+}
+
+#[derive(Deserialize)]
+struct Metadata {
+    request_id: Option<String>,
 }
 
 #[derive(Deserialize)]

@@ -2,14 +2,16 @@
 
 pub(crate) mod cartesia;
 pub(crate) mod deepgram;
+pub(crate) mod http;
 pub(crate) mod openai;
 pub(crate) mod realtime;
 mod socket;
 #[cfg(test)]
 mod tests;
 
+use crate::context::ToolCall;
 use crate::secret::Secret;
-use serde_json::Value;
+use serde_json::{Value, json};
 use std::fmt;
 use std::time::Duration;
 use tracing::Span;
@@ -140,6 +142,28 @@ impl fmt::Display for ServiceError {
 }
 
 impl std::error::Error for ServiceError {}
+
+/// Host and port of an address, for `server.address` and `server.port`.
+pub(crate) fn server_of(url: &str) -> Option<(String, u16)> {
+    let url = reqwest::Url::parse(url).ok()?;
+    // An address of version 6 without its brackets.
+    let host = url.host_str()?.trim_matches(['[', ']']).to_owned();
+    Some((host, url.port_or_known_default()?))
+}
+
+/// An answer that calls tools, as `gen_ai.output.messages` is to have it: a text alone is recorded as `output`.
+fn answer_with_calls(text: &str, calls: &[ToolCall]) -> String {
+    let text = (!text.is_empty()).then(|| json!({"type": "text", "content": text}));
+    let calls = calls.iter().map(|call| {
+        let function = &call.function;
+        // What is no JSON goes as the model wrote it.
+        let arguments = serde_json::from_str(&function.arguments)
+            .unwrap_or_else(|_| Value::from(function.arguments.as_str()));
+        json!({"type": "tool_call", "id": call.id, "name": function.name, "arguments": arguments})
+    });
+    let parts: Vec<_> = text.into_iter().chain(calls).collect();
+    json!([{"role": "assistant", "parts": parts, "finish_reason": "tool_call"}]).to_string()
+}
 
 /// A service span whose outcome is recorded. One that is dropped without an outcome was cut off, and says so.
 struct Attempt {

@@ -4,7 +4,7 @@
 //! chunk object" (`POST /chat/completions` answered by server-sent events, the last of which is `[DONE]`), and the guides
 //! "Function calling, Streaming" and "Error codes". Any server that speaks it will do.
 
-use super::{Attempt, Patience, ServiceError};
+use super::{Attempt, Patience, ServiceError, answer_with_calls, http, server_of};
 use crate::context::{Message, ToolCall};
 use crate::frames::{Response, Words};
 use crate::secret::Secret;
@@ -130,11 +130,15 @@ impl OpenAi {
             .filter_map(|message| message.content.as_deref())
             .collect();
         let described = Value::from(tools.to_vec()).to_string();
+        let (address, port) = server_of(&self.config.base_url).unzip();
         info_span!(
             "llm",
             gen_ai.operation.name = "chat",
             gen_ai.provider.name = PROVIDER,
             gen_ai.request.model = %self.config.model,
+            gen_ai.request.stream = true,
+            server.address = address,
+            server.port = port,
             gen_ai.output.type = "text",
             gen_ai.request.temperature = self.config.temperature,
             gen_ai.request.max_tokens = self.config.max_completion_tokens,
@@ -144,6 +148,10 @@ impl OpenAi {
             tool_count = tools.len(),
             tool_choice = "auto",
             output = Empty,
+            gen_ai.output.messages = Empty,
+            gen_ai.response.id = Empty,
+            gen_ai.response.model = Empty,
+            gen_ai.response.finish_reasons = Empty,
             gen_ai.usage.input_tokens = Empty,
             gen_ai.usage.output_tokens = Empty,
             gen_ai.usage.cache_read.input_tokens = Empty,
@@ -182,7 +190,7 @@ impl OpenAi {
         let mut events = pin!(Self::events(self.post(&body).await?));
         let mut answer = Answer::default();
         let mut calls = ToolCalls::default();
-        let (mut begun, mut finished) = (false, None);
+        let (mut begun, mut identified, mut finished) = (false, false, None);
         loop {
             let event = match timeout(self.patience.silence, events.next()).await {
                 Ok(event) => event.transpose()?,
@@ -202,6 +210,10 @@ impl OpenAi {
             let Some(data) = data else { continue };
             if data == DONE {
                 answer.tool_calls = calls.whole();
+                if !answer.tool_calls.is_empty() {
+                    let whole = answer_with_calls(&answer.text, &answer.tool_calls);
+                    span.record("gen_ai.output.messages", whole);
+                }
                 return self.checked(answer, finished.as_deref());
             }
             let chunk: Chunk = serde_json::from_str(&data).map_err(|error| {
@@ -210,13 +222,21 @@ impl OpenAi {
             if chunk.error.is_some() {
                 return Err(ServiceError::status(500, &data));
             }
+            if !identified {
+                identified = true;
+                span.record("gen_ai.response.id", chunk.id);
+                span.record("gen_ai.response.model", chunk.model);
+            }
             if let Some(usage) = &chunk.usage {
                 usage.record(span);
             }
             let Some(choice) = chunk.choices.into_iter().flatten().next() else {
                 continue;
             };
-            finished = choice.finish_reason.or(finished);
+            if let Some(reason) = choice.finish_reason {
+                span.record("gen_ai.response.finish_reasons", reason.as_str());
+                finished = Some(reason);
+            }
             let delta = choice.delta.unwrap_or_default();
             if let Some(text) = delta.content.filter(|text| !text.is_empty()) {
                 if !begun {
@@ -286,40 +306,32 @@ impl OpenAi {
             self.config.base_url.trim_end_matches('/')
         );
         let request = self.authorised(self.http.post(&url).json(body));
-        let span = info_span!(
-            "POST /chat/completions",
-            otel.kind = "client",
-            http.request.method = "POST",
-            http.response.status_code = Empty,
-        );
-        let exchange = async {
-            let answered = timeout(self.patience.silence, request.send())
-                .await
-                .map_err(|_| {
+        let answered = http::send(request, "/chat/completions", self.patience.silence)
+            .await
+            .map_err(|failure| match failure {
+                http::Failure::Timeout => {
                     ServiceError::timeout("the beginning of the answer", self.patience.silence)
-                })?
-                .map_err(|error| ServiceError::lost(plain(&error)))?;
-            let status = answered.status().as_u16();
-            Span::current().record("http.response.status_code", status);
-            if answered.status().is_success() {
-                return Ok(answered);
-            }
-            let retry_after = answered
-                .headers()
-                .get("retry-after")
-                .and_then(|value| value.to_str().ok()?.parse::<f64>().ok())
-                .filter(|secs| secs.is_finite() && *secs >= 0.0);
-            let explained = timeout(self.patience.silence, answered.text())
-                .await
-                .ok()
-                .and_then(Result::ok);
-            let error = ServiceError::status(status, &explained.unwrap_or_default());
-            Err(ServiceError {
-                retry_after,
-                ..error
-            })
-        };
-        exchange.instrument(span).await
+                }
+                http::Failure::Unsent(error) => ServiceError::lost(plain(&error)),
+            })?;
+        if answered.status().is_success() {
+            return Ok(answered);
+        }
+        let status = answered.status().as_u16();
+        let retry_after = answered
+            .headers()
+            .get("retry-after")
+            .and_then(|value| value.to_str().ok()?.parse::<f64>().ok())
+            .filter(|secs| secs.is_finite() && *secs >= 0.0);
+        let explained = timeout(self.patience.silence, answered.text())
+            .await
+            .ok()
+            .and_then(Result::ok);
+        let error = ServiceError::status(status, &explained.unwrap_or_default());
+        Err(ServiceError {
+            retry_after,
+            ..error
+        })
     }
 }
 
@@ -337,6 +349,8 @@ fn plain(error: &reqwest::Error) -> String {
 /// A part of an answer. What OpenAI leaves out, compatible servers send as null.
 #[derive(Deserialize)]
 struct Chunk {
+    id: Option<String>,
+    model: Option<String>,
     choices: Option<Vec<Choice>>,
     usage: Option<Usage>,
     error: Option<Value>,

@@ -8,7 +8,7 @@ mod events;
 
 use super::openai::PROVIDER;
 use super::socket::{Incoming, Socket};
-use super::{Attempt, Patience, ServiceError};
+use super::{Attempt, Patience, ServiceError, server_of};
 use crate::audio::{self, RATE, Samples, resample, seconds};
 use crate::frames::{Floor, Heard, Response, Speech};
 use crate::pace::Pace;
@@ -94,6 +94,8 @@ struct Session {
     /// What the user said, until there is a span to record it.
     transcript: Option<String>,
     tools: Option<Running>,
+    /// The results of tools that the answer under way goes on from.
+    results: Option<Value>,
     again: Option<Instant>,
     responses: u64,
     requests: u64,
@@ -115,6 +117,7 @@ impl Realtime {
             answer: None,
             transcript: None,
             tools: None,
+            results: None,
             again: None,
             responses: 0,
             requests: 0,
@@ -316,6 +319,7 @@ impl Session {
     /// Answers the conversation as it stands.
     async fn respond(&mut self) {
         self.responses += 1;
+        self.results = None;
         let response = Response::new(self.responses, &self.this.ended);
         self.answer = Some(Answer {
             response,
@@ -368,18 +372,31 @@ impl Session {
 
     fn span(&self) -> Span {
         let config = &self.this.config;
+        let described = self.this.tools.described();
+        let tools = Value::from(described.to_vec()).to_string();
+        let results = self.results.as_ref().map(Value::to_string);
+        let (address, port) = server_of(&config.url).unzip();
         info_span!(
             "realtime",
             gen_ai.operation.name = "realtime",
             gen_ai.provider.name = PROVIDER,
             gen_ai.request.model = %config.model,
+            gen_ai.request.stream = true,
+            server.address = address,
+            server.port = port,
             gen_ai.output.type = "speech",
             gen_ai.system_instructions = self.this.instructions,
             voice_id = %config.voice,
             language = config.language,
-            tool_count = self.this.tools.described().len(),
+            tools = tools,
+            tool_count = described.len(),
+            tool_choice = "auto",
+            input = results,
             transcript = Empty,
             output = Empty,
+            gen_ai.output.messages = Empty,
+            gen_ai.response.id = Empty,
+            gen_ai.response.finish_reasons = Empty,
             gen_ai.usage.input_tokens = Empty,
             gen_ai.usage.output_tokens = Empty,
             gen_ai.usage.cache_read.input_tokens = Empty,

@@ -3,11 +3,11 @@
 //! Wire format: Open-Meteo's documentation, "Geocoding API" (`GET /v1/search`) and "Weather Forecast API"
 //! (`GET /v1/forecast`, section "Current Conditions", and the table of WMO weather codes).
 
+use super::LIMIT;
+use crate::services::http;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
-use tracing::field::Empty;
-use tracing::{Instrument, Span, info_span};
 
 #[derive(Clone, Debug)]
 pub(crate) struct Weather {
@@ -26,25 +26,12 @@ impl Weather {
     }
 
     pub(crate) async fn now(&self, city: &str) -> Result<Value, String> {
-        let span = info_span!(
-            "GET /v1/search",
-            otel.kind = "client",
-            http.request.method = "GET",
-            http.response.status_code = Empty,
-        );
         let query = [("name", city), ("count", "1")];
         let places = self
             .get::<Places>(&self.geocoding, "/v1/search", &query)
-            .instrument(span)
             .await?;
         let place = places.results.into_iter().next();
         let place = place.ok_or_else(|| format!("there is no city `{city}`"))?;
-        let span = info_span!(
-            "GET /v1/forecast",
-            otel.kind = "client",
-            http.request.method = "GET",
-            http.response.status_code = Empty,
-        );
         let (latitude, longitude) = (place.latitude.to_string(), place.longitude.to_string());
         let query = [
             ("latitude", latitude.as_str()),
@@ -53,7 +40,6 @@ impl Weather {
         ];
         let current = self
             .get::<Forecast>(&self.forecast, "/v1/forecast", &query)
-            .instrument(span)
             .await?
             .current;
         Ok(json!({
@@ -66,22 +52,19 @@ impl Weather {
     async fn get<T: DeserializeOwned>(
         &self,
         base: &str,
-        path: &str,
+        path: &'static str,
         query: &[(&str, &str)],
     ) -> Result<T, String> {
-        let asked = self
-            .http
-            .get(format!("{base}{path}"))
-            .query(query)
-            .send()
-            .await;
-        let answered = asked.map_err(|error| {
-            format!(
-                "the weather service cannot be reached: {}",
-                error.without_url()
-            )
-        })?;
-        Span::current().record("http.response.status_code", answered.status().as_u16());
+        let request = self.http.get(format!("{base}{path}")).query(query);
+        let answered = http::send(request, path, LIMIT)
+            .await
+            .map_err(|failure| match failure {
+                http::Failure::Timeout => "the weather service does not answer".to_owned(),
+                http::Failure::Unsent(error) => {
+                    let error = error.without_url();
+                    format!("the weather service cannot be reached: {error}")
+                }
+            })?;
         if !answered.status().is_success() {
             return Err(format!(
                 "the weather service answered {}",

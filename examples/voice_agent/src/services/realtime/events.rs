@@ -4,8 +4,8 @@ use super::{ATTEMPTS, BACKOFF, ROUNDS, Running, Session, WIRE_RATE};
 use crate::audio::{self, RATE, resample, seconds};
 use crate::context::{Function, ToolCall};
 use crate::frames::Speech;
-use crate::services::ServiceError;
 use crate::services::socket::Incoming;
+use crate::services::{ServiceError, answer_with_calls};
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 use serde_json::{Value, json};
@@ -58,7 +58,11 @@ impl Session {
         if kind == "response.created" {
             let number = answer.number.to_string();
             if event["response"]["metadata"]["number"] == number.as_str() {
-                answer.id = Some(text(&event["response"]["id"]));
+                let id = text(&event["response"]["id"]);
+                if let Some(attempt) = &answer.attempt {
+                    attempt.span.record("gen_ai.response.id", id.as_str());
+                }
+                answer.id = Some(id);
             }
             return;
         }
@@ -136,8 +140,6 @@ impl Session {
             self.failed(error).await;
             return;
         }
-        attempt.done();
-        answer.tries = 0;
         let calls: Vec<ToolCall> = response["output"]
             .as_array()
             .into_iter()
@@ -155,6 +157,20 @@ impl Session {
                 }
             })
             .collect();
+        if !calls.is_empty() {
+            let whole = answer_with_calls(&answer.output, &calls);
+            attempt.span.record("gen_ai.output.messages", whole);
+        }
+        let reason = match response["status_details"]["reason"].as_str() {
+            Some(reason) => reason,
+            None if calls.is_empty() => "stop",
+            None => "tool_calls",
+        };
+        attempt
+            .span
+            .record("gen_ai.response.finish_reasons", reason);
+        attempt.done();
+        answer.tries = 0;
         if calls.is_empty() || answer.rounds == ROUNDS {
             let end = Speech::End(answer.response.clone());
             self.deliver(end).await;
@@ -176,8 +192,10 @@ impl Session {
     /// Sends the results, and asks for the rest of the answer.
     pub(super) async fn tools_finished(&mut self, results: Vec<(String, String)>) {
         self.tools = None;
-        for (call, result) in results {
-            let item = json!({"type": "function_call_output", "call_id": call, "output": result});
+        let items = results.into_iter().map(|(call, result)| json!({"type": "function_call_output", "call_id": call, "output": result}));
+        let items: Vec<Value> = items.collect();
+        self.results = Some(items.clone().into());
+        for item in items {
             let message = json!({"type": "conversation.item.create", "item": item});
             if let Err(error) = self.send(message).await {
                 warn!(%error, "speech-to-speech");
