@@ -8,6 +8,8 @@ mod forms;
 mod headers;
 mod langfuse;
 mod limits;
+#[cfg(feature = "metrics")]
+mod metrics;
 mod otlp;
 #[cfg(feature = "http")]
 mod proxy;
@@ -22,9 +24,13 @@ use crate::{
     profile::{Profile, Profiles},
 };
 
+#[cfg(feature = "metrics")]
+pub(crate) use forms::METRICS;
 pub use forms::Protocol;
-pub(crate) use forms::{ENDPOINT, HEADERS, PROTOCOL};
+pub(crate) use forms::{Forms, Signal, TRACES};
 pub(crate) use limits::Limits;
+#[cfg(feature = "metrics")]
+pub(crate) use metrics::MetricsSettings;
 #[cfg(any(feature = "grpc", feature = "http"))]
 pub(crate) use otlp::Connection;
 pub(crate) use otlp::Otlp;
@@ -132,6 +138,8 @@ impl Console {
     allow(dead_code, reason = "OTLP alone reads all of it")
 )]
 pub(crate) struct Settings {
+    /// Whether there is to be no telemetry at all.
+    pub(crate) is_disabled: bool,
     pub(crate) console: Option<Console>,
     pub(crate) otlp: Option<Otlp>,
     pub(crate) resource: Resource,
@@ -141,6 +149,8 @@ pub(crate) struct Settings {
     pub(crate) content: bool,
     pub(crate) trace_mode: TraceMode,
     pub(crate) profiles: Profiles,
+    #[cfg(feature = "metrics")]
+    pub(crate) metrics: Option<MetricsSettings>,
 }
 
 /// Variables by name: a program's explicit settings first, then the environment, then the program's defaults.
@@ -244,6 +254,7 @@ impl Settings {
     /// Telemetry is off; what else the environment says does not matter, not even if it is wrong.
     fn nothing() -> Self {
         Self {
+            is_disabled: true,
             console: None,
             otlp: None,
             resource: Resource::builder_empty().build(),
@@ -252,6 +263,8 @@ impl Settings {
             content: false,
             trace_mode: TraceMode::default(),
             profiles: Profiles::default(),
+            #[cfg(feature = "metrics")]
+            metrics: None,
         }
     }
 
@@ -279,9 +292,13 @@ impl Settings {
             ("conversation", TraceMode::Conversation),
             ("turn", TraceMode::Turn),
         ];
-        let exporters = Exporters::read(variables)?;
+        let exporters = Exporters::read(variables, TRACES.exporter)?.unwrap_or(Exporters {
+            otlp: true,
+            console: false,
+        });
         let console = console(variables)?.or(exporters.console.then_some(Console::Stdout));
-        let endpoint_is_set = variables.is_set(ENDPOINT[0])? || variables.is_set(ENDPOINT[1])?;
+        let endpoint_is_set =
+            variables.is_set(TRACES.endpoint[0])? || variables.is_set(TRACES.endpoint[1])?;
         let use_otlp = exporters.otlp && (console.is_none() || endpoint_is_set);
         if let Some(console) = console.filter(|_| !cfg!(feature = "console")) {
             return Err(SetupError::variable(
@@ -290,7 +307,9 @@ impl Settings {
                 "off, as long as this program is built without the feature `console` of tracing-conversation",
             ));
         }
-        let otlp = use_otlp.then(|| Otlp::read(variables)).transpose()?;
+        let otlp = use_otlp
+            .then(|| Otlp::read(variables, &TRACES))
+            .transpose()?;
         let trace_mode = variables
             .choice("CONVERSATION_TRACE", TRACE_MODES)?
             .unwrap_or_default();
@@ -301,7 +320,12 @@ impl Settings {
                     .map(|otlp| Profile::of_endpoint(&otlp.connection.url)),
             ),
         };
+        #[cfg(feature = "metrics")]
+        let metrics = metrics::read(variables)?;
+        #[cfg(not(feature = "metrics"))]
+        refuse_metrics(variables)?;
         Ok(Self {
+            is_disabled: false,
             console,
             otlp,
             resource: resource::read(variables)?,
@@ -310,26 +334,22 @@ impl Settings {
             content: content(variables)?,
             trace_mode,
             profiles: profiles.with_trace_mode(trace_mode),
+            #[cfg(feature = "metrics")]
+            metrics,
         })
     }
 }
 
-const TRACES_EXPORTER: &str = "OTEL_TRACES_EXPORTER";
-
-/// `OTEL_TRACES_EXPORTER`, a list.
+/// `OTEL_TRACES_EXPORTER` or `OTEL_METRICS_EXPORTER`, a list.
 struct Exporters {
     otlp: bool,
     console: bool,
 }
 
 impl Exporters {
-    fn read(variables: &Variables<'_>) -> Result<Self, SetupError> {
-        const NAME: &str = TRACES_EXPORTER;
-        let Some(value) = variables.get(NAME)? else {
-            return Ok(Self {
-                otlp: true,
-                console: false,
-            });
+    fn read(variables: &Variables<'_>, name: &str) -> Result<Option<Self>, SetupError> {
+        let Some(value) = variables.get(name)? else {
+            return Ok(None);
         };
         let mut chosen = Self {
             otlp: false,
@@ -342,14 +362,28 @@ impl Exporters {
                 "none" => {}
                 _ => {
                     return Err(SetupError::variable(
-                        NAME,
+                        name,
                         &value,
                         "otlp, console, none, or some of them with commas between",
                     ));
                 }
             }
         }
-        Ok(chosen)
+        Ok(Some(chosen))
+    }
+}
+
+/// Fails if metrics are asked for, in a build without them.
+#[cfg(not(feature = "metrics"))]
+fn refuse_metrics(variables: &Variables<'_>) -> Result<(), SetupError> {
+    const NAME: &str = "OTEL_METRICS_EXPORTER";
+    match variables.get(NAME)? {
+        Some(value) if !value.eq_ignore_ascii_case("none") => Err(SetupError::variable(
+            NAME,
+            &value,
+            "none, as long as this program is built without the feature `metrics` of tracing-conversation",
+        )),
+        _ => Ok(()),
     }
 }
 
@@ -382,7 +416,7 @@ fn profiles(variables: &Variables<'_>) -> Result<Option<Profiles>, SetupError> {
 /// `OTEL_CONSOLE_EXPORT`; the one variable that no text is wrong for.
 fn console(variables: &Variables<'_>) -> Result<Option<Console>, SetupError> {
     // Any other word on where spans go is one against a default.
-    let others = [TRACES_EXPORTER, ENDPOINT[0], ENDPOINT[1]];
+    let others = [TRACES.exporter, TRACES.endpoint[0], TRACES.endpoint[1]];
     let mut has_destination = false;
     for name in others {
         has_destination |= variables.without_defaults().is_set(name)?;

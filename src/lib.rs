@@ -121,6 +121,8 @@ mod interned;
 mod latency;
 mod layer;
 mod messages;
+#[cfg(feature = "metrics")]
+mod metrics;
 pub mod names;
 pub mod observe;
 #[cfg(any(feature = "console", feature = "http"))]

@@ -5,6 +5,8 @@ mod destinations;
 mod filter;
 mod log;
 mod log_fields;
+#[cfg(feature = "metrics")]
+mod metrics;
 mod signal;
 
 use std::{
@@ -14,6 +16,8 @@ use std::{
 };
 
 use opentelemetry::{InstrumentationScope, trace::TracerProvider as _};
+#[cfg(feature = "metrics")]
+use opentelemetry_sdk::metrics::SdkMeterProvider;
 use opentelemetry_sdk::trace::{SdkTracer, SdkTracerProvider};
 use tracing::{Dispatch, Subscriber};
 use tracing_subscriber::{Layer, registry::LookupSpan};
@@ -101,6 +105,8 @@ struct Inner {
     processor: ConversationProcessor,
     layer: LayerSettings,
     sinks: SummarySinks,
+    #[cfg(feature = "metrics")]
+    metrics: metrics::RunningMetrics,
     /// Those of every layer that was made.
     conversations: Mutex<Vec<Conversations>>,
     shutdown_timeout: Duration,
@@ -161,6 +167,13 @@ impl Telemetry {
         &self.inner.provider
     }
 
+    /// The provider that `OTEL_METRICS_EXPORTER` asks for, for metrics of the program's own. It is the global one only if
+    /// [`Builder::set_global_provider`] made it so.
+    #[cfg(feature = "metrics")]
+    pub fn meter_provider(&self) -> Option<&SdkMeterProvider> {
+        self.inner.metrics.provider()
+    }
+
     /// What became of the spans, for each destination.
     pub fn delivered(&self) -> Vec<Delivered> {
         self.inner.delivery.counts()
@@ -172,10 +185,7 @@ impl Telemetry {
     ///
     /// Spans were lost on the way, or still wait when the time is up.
     pub fn flush(&self, patience: Duration) -> Result<(), DeliveryError> {
-        self.inner
-            .delivery
-            .flush_within(patience)
-            .map_err(DeliveryError)
+        self.inner.flush(patience)
     }
 
     /// Ends open conversations, sends what is queued and stops export, within the shutdown timeout (5 s unless
@@ -216,6 +226,24 @@ impl Inner {
             .unwrap_or_else(PoisonError::into_inner)
     }
 
+    fn flush(&self, patience: Duration) -> Result<(), DeliveryError> {
+        if self.delivery.is_forked_copy() {
+            return Ok(());
+        }
+        // All are asked before any is waited for: a slow one must not use up the time of the others.
+        #[cfg(feature = "metrics")]
+        let (deadline, wait_for_metrics) = (
+            deadline(Instant::now(), patience),
+            self.metrics.start_flush(),
+        );
+        let spans = self.delivery.flush_within(patience);
+        verdict([
+            spans,
+            #[cfg(feature = "metrics")]
+            wait_for_metrics(deadline),
+        ])
+    }
+
     fn shutdown(&self) -> Result<(), DeliveryError> {
         self.outcome
             .get_or_init(|| {
@@ -227,7 +255,14 @@ impl Inner {
                 }
                 // The provider stays up: after its shutdown, spans would end without being counted.
                 let deadline = deadline(Instant::now(), self.shutdown_timeout);
-                self.delivery.close_by(deadline).map_err(DeliveryError)
+                #[cfg(feature = "metrics")]
+                let wait_for_metrics = self.metrics.start_close(deadline);
+                let spans = self.delivery.close_by(deadline);
+                verdict([
+                    spans,
+                    #[cfg(feature = "metrics")]
+                    wait_for_metrics(deadline),
+                ])
             })
             .clone()
     }
@@ -252,7 +287,16 @@ impl fmt::Debug for Telemetry {
     }
 }
 
-/// Spans were lost, or could not be sent in time. Says how many, where to, and what stood in the way.
+fn verdict<const N: usize>(results: [Result<(), String>; N]) -> Result<(), DeliveryError> {
+    let problems: Vec<String> = results.into_iter().filter_map(Result::err).collect();
+    if problems.is_empty() {
+        Ok(())
+    } else {
+        Err(DeliveryError(problems.join("; ")))
+    }
+}
+
+/// Spans were lost, or they or metrics could not be sent in time. Says how many, where to, and what stood in the way.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DeliveryError(String);
 

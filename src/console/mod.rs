@@ -11,9 +11,14 @@
 
 mod json;
 mod output;
+mod printing;
 mod stdout;
+#[cfg(feature = "metrics")]
+mod stdout_metrics;
 mod tree;
 
 pub use json::JsonLinesExporter;
 pub use stdout::StdoutExporter;
+#[cfg(feature = "metrics")]
+pub(crate) use stdout_metrics::StdoutMetricExporter;
 pub use tree::TreeExporter;

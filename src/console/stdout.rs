@@ -1,24 +1,16 @@
 //! Spans through opentelemetry-stdout, without its panics.
 
-use std::any::Any;
 use std::borrow::Cow;
-use std::cell::Cell;
 use std::fmt::Write as _;
-use std::future::Future;
-use std::io::ErrorKind;
-use std::panic::{AssertUnwindSafe, catch_unwind, set_hook, take_hook};
-use std::pin::pin;
-use std::sync::Once;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use opentelemetry::trace::Status;
 use opentelemetry::{Array, KeyValue, StringValue, Value};
 use opentelemetry_sdk::Resource;
-use opentelemetry_sdk::error::{OTelSdkError, OTelSdkResult};
+use opentelemetry_sdk::error::OTelSdkResult;
 use opentelemetry_sdk::trace::{SpanData, SpanExporter};
 
+use super::printing::Printing;
 use crate::terminal::{Escaping, needs_escaping};
 
 /// Writes every span and its attributes to standard output, as [`opentelemetry_stdout`] lays them out. Characters that a
@@ -38,40 +30,28 @@ pub struct StdoutExporter {
     inner: opentelemetry_stdout::SpanExporter,
     #[cfg(not(panic = "unwind"))]
     inner: super::JsonLinesExporter,
-    reader_gone: AtomicBool,
+    printing: Printing,
 }
 
 impl StdoutExporter {
     /// Writes to standard output.
     pub fn stdout() -> Self {
-        keep_quiet_about_closed_pipes();
         Self {
             #[cfg(panic = "unwind")]
             inner: opentelemetry_stdout::SpanExporter::default(),
             #[cfg(not(panic = "unwind"))]
             inner: super::JsonLinesExporter::stdout(),
-            reader_gone: AtomicBool::new(false),
+            printing: Printing::new("spans"),
         }
     }
 }
 
 impl SpanExporter for StdoutExporter {
     async fn export(&self, batch: Vec<SpanData>) -> OTelSdkResult {
-        if self.reader_gone.load(Ordering::Relaxed) {
-            return Ok(());
-        }
-        let batch = batch.into_iter().map(escape_span).collect();
-        let panic = match catch_quietly(|| finish(self.inner.export(batch))) {
-            Ok(result) => return result,
-            Err(panic) => message(&*panic),
-        };
-        if tells_of_a_closed_pipe(&panic) {
-            self.reader_gone.store(true, Ordering::Relaxed);
-            return Ok(());
-        }
-        Err(OTelSdkError::InternalFailure(format!(
-            "opentelemetry-stdout cannot print these spans: {panic}"
-        )))
+        self.printing.print(|| {
+            self.inner
+                .export(batch.into_iter().map(escape_span).collect())
+        })
     }
 
     fn shutdown_with_timeout(&self, timeout: Duration) -> OTelSdkResult {
@@ -128,65 +108,4 @@ fn escape(text: &str) -> String {
     // Writing to a string cannot fail.
     let _ = Escaping(&mut escaped).write_str(text);
     escaped
-}
-
-thread_local! {
-    static PRINTING: Cell<bool> = const { Cell::new(false) };
-}
-
-fn keep_quiet_about_closed_pipes() {
-    static ONCE: Once = Once::new();
-    // A thread that is panicking may not touch the hook.
-    if std::thread::panicking() {
-        return;
-    }
-    ONCE.call_once(|| {
-        let told = take_hook();
-        set_hook(Box::new(move |panic| {
-            if !PRINTING.get() {
-                told(panic);
-            }
-        }));
-    });
-}
-
-fn catch_quietly<T>(print: impl FnOnce() -> T) -> Result<T, Box<dyn Any + Send>> {
-    PRINTING.set(true);
-    // Nothing of ours is left half done by a panic: the batch is gone, and opentelemetry-stdout holds only flags.
-    let result = catch_unwind(AssertUnwindSafe(print));
-    PRINTING.set(false);
-    result
-}
-
-/// Printing waits for nothing, so its future is ready at the first poll, inside the reach of [`catch_quietly`].
-fn finish(export: impl Future<Output = OTelSdkResult>) -> OTelSdkResult {
-    match pin!(export).poll(&mut Context::from_waker(Waker::noop())) {
-        Poll::Ready(result) => result,
-        Poll::Pending => Err(OTelSdkError::InternalFailure(
-            "printing to standard output did not finish".to_owned(),
-        )),
-    }
-}
-
-fn message(panic: &(dyn Any + Send)) -> String {
-    match (panic.downcast_ref::<String>(), panic.downcast_ref::<&str>()) {
-        (Some(message), _) => message.clone(),
-        (None, Some(message)) => (*message).to_owned(),
-        (None, None) => "a panic without a message".to_owned(),
-    }
-}
-
-/// `println!` says `failed printing to stdout: Broken pipe (os error 32)`; wording and number depend on the system.
-fn tells_of_a_closed_pipe(panic: &str) -> bool {
-    panic
-        .strip_prefix("failed printing to stdout: ")
-        .and_then(|error| {
-            error
-                .rsplit_once("(os error ")?
-                .1
-                .strip_suffix(')')?
-                .parse()
-                .ok()
-        })
-        .is_some_and(|code| std::io::Error::from_raw_os_error(code).kind() == ErrorKind::BrokenPipe)
 }

@@ -1,4 +1,4 @@
-//! The URL that spans go to.
+//! The URL that telemetry goes to.
 
 use std::{
     net::{Ipv4Addr, Ipv6Addr},
@@ -9,7 +9,7 @@ use http::Uri;
 
 use super::{
     SetupError, Variables,
-    forms::{ENDPOINT, Protocol, form},
+    forms::{Protocol, Signal, form},
 };
 
 /// Reads the endpoint: what to show and to choose a profile by, and the same parsed.
@@ -17,9 +17,10 @@ use super::{
 /// Over HTTP it is the very URL to post to, over gRPC scheme, host and port.
 pub(super) fn read(
     variables: &Variables<'_>,
+    signal: &Signal,
     protocol: Protocol,
 ) -> Result<(String, Uri), SetupError> {
-    let name = form(variables, ENDPOINT)?;
+    let name = form(variables, signal.endpoint)?;
     let value = variables.get(name)?.unwrap_or_else(|| {
         if protocol == Protocol::Grpc {
             "http://localhost:4317".into()
@@ -48,10 +49,10 @@ pub(super) fn read(
     }
     let url = match protocol {
         Protocol::Grpc => format!("{scheme}://{authority}"),
-        // The general form is a base for all signals; the form for traces is taken at its word.
-        _ if name == ENDPOINT[1] => {
+        // The general form is a base for all signals; the form for one is taken at its word.
+        _ if name == signal.endpoint[1] => {
             let base = path.trim_end_matches('/');
-            format!("{scheme}://{authority}{base}/v1/traces{query}")
+            format!("{scheme}://{authority}{base}{}{query}", signal.path)
         }
         _ => format!("{scheme}://{authority}{path}{query}"),
     };

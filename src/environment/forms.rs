@@ -1,42 +1,56 @@
-//! The variables of OTLP that have two forms: for all signals, and for traces, which wins.
+//! The variables of OTLP that have two forms: for all signals, and for one of them, which wins.
 
 use super::{SetupError, Variables};
 
 /// The two forms of a variable, the stronger first.
-pub(super) type Forms = [&'static str; 2];
+pub(crate) type Forms = [&'static str; 2];
 
-pub(crate) const ENDPOINT: Forms = [
-    "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT",
-    "OTEL_EXPORTER_OTLP_ENDPOINT",
-];
-pub(crate) const PROTOCOL: Forms = [
-    "OTEL_EXPORTER_OTLP_TRACES_PROTOCOL",
-    "OTEL_EXPORTER_OTLP_PROTOCOL",
-];
-pub(crate) const HEADERS: Forms = [
-    "OTEL_EXPORTER_OTLP_TRACES_HEADERS",
-    "OTEL_EXPORTER_OTLP_HEADERS",
-];
-pub(super) const TIMEOUTS: Forms = [
-    "OTEL_EXPORTER_OTLP_TRACES_TIMEOUT",
-    "OTEL_EXPORTER_OTLP_TIMEOUT",
-];
-pub(super) const COMPRESSION: Forms = [
-    "OTEL_EXPORTER_OTLP_TRACES_COMPRESSION",
-    "OTEL_EXPORTER_OTLP_COMPRESSION",
-];
-pub(super) const CERTIFICATE: Forms = [
-    "OTEL_EXPORTER_OTLP_TRACES_CERTIFICATE",
-    "OTEL_EXPORTER_OTLP_CERTIFICATE",
-];
-pub(super) const CLIENT_CERTIFICATE: Forms = [
-    "OTEL_EXPORTER_OTLP_TRACES_CLIENT_CERTIFICATE",
-    "OTEL_EXPORTER_OTLP_CLIENT_CERTIFICATE",
-];
-pub(super) const CLIENT_KEY: Forms = [
-    "OTEL_EXPORTER_OTLP_TRACES_CLIENT_KEY",
-    "OTEL_EXPORTER_OTLP_CLIENT_KEY",
-];
+/// What OTLP carries a kind of, and the names of its variables.
+#[derive(Debug)]
+pub(crate) struct Signal {
+    /// `OTEL_…_EXPORTER`.
+    pub(crate) exporter: &'static str,
+    /// What is appended to a base URL.
+    pub(super) path: &'static str,
+    pub(crate) endpoint: Forms,
+    pub(crate) protocol: Forms,
+    pub(crate) headers: Forms,
+    pub(super) timeout: Forms,
+    pub(super) compression: Forms,
+    pub(super) certificate: Forms,
+    pub(super) client_certificate: Forms,
+    pub(super) client_key: Forms,
+}
+
+macro_rules! signal {
+    ($name:literal, $path:literal) => {
+        Signal {
+            exporter: concat!("OTEL_", $name, "_EXPORTER"),
+            path: $path,
+            endpoint: forms!($name, "ENDPOINT"),
+            protocol: forms!($name, "PROTOCOL"),
+            headers: forms!($name, "HEADERS"),
+            timeout: forms!($name, "TIMEOUT"),
+            compression: forms!($name, "COMPRESSION"),
+            certificate: forms!($name, "CERTIFICATE"),
+            client_certificate: forms!($name, "CLIENT_CERTIFICATE"),
+            client_key: forms!($name, "CLIENT_KEY"),
+        }
+    };
+}
+
+macro_rules! forms {
+    ($name:literal, $end:literal) => {
+        [
+            concat!("OTEL_EXPORTER_OTLP_", $name, "_", $end),
+            concat!("OTEL_EXPORTER_OTLP_", $end),
+        ]
+    };
+}
+
+pub(crate) const TRACES: Signal = signal!("TRACES", "/v1/traces");
+#[cfg(feature = "metrics")]
+pub(crate) const METRICS: Signal = signal!("METRICS", "/v1/metrics");
 
 /// How OTLP is spoken.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -72,8 +86,8 @@ impl Protocol {
         }
     }
 
-    pub(super) fn read(variables: &Variables<'_>) -> Result<Self, SetupError> {
-        let name = form(variables, PROTOCOL)?;
+    pub(super) fn read(variables: &Variables<'_>, signal: &Signal) -> Result<Self, SetupError> {
+        let name = form(variables, signal.protocol)?;
         let built: Vec<&str> = Self::NAMES
             .iter()
             .filter(|(_, protocol)| protocol.is_built())
@@ -85,7 +99,7 @@ impl Protocol {
             None if cfg!(feature = "grpc") => Self::Grpc,
             None => {
                 return Err(SetupError::variable(
-                    "OTEL_TRACES_EXPORTER",
+                    signal.exporter,
                     "otlp",
                     "none or console, as long as this program is built without the features `http` and `grpc` \
                      of tracing-conversation",
@@ -103,11 +117,7 @@ impl Protocol {
 /// The name of the form that counts.
 pub(super) fn form(
     variables: &Variables<'_>,
-    [traces, general]: Forms,
+    [own, general]: Forms,
 ) -> Result<&'static str, SetupError> {
-    Ok(if variables.is_set(traces)? {
-        traces
-    } else {
-        general
-    })
+    Ok(if variables.is_set(own)? { own } else { general })
 }

@@ -4,7 +4,7 @@ use http::{HeaderMap, HeaderName, HeaderValue};
 
 use super::{
     SetupError, Variables,
-    forms::{HEADERS, Protocol, form},
+    forms::{Forms, Protocol, form},
     resource::key_and_value,
 };
 
@@ -26,8 +26,12 @@ const RESERVED: &[&str] = &[
 ];
 
 /// Reads them; all are marked as sensitive.
-pub(super) fn read(variables: &Variables<'_>, protocol: Protocol) -> Result<HeaderMap, SetupError> {
-    let name = form(variables, HEADERS)?;
+pub(super) fn read(
+    variables: &Variables<'_>,
+    forms: Forms,
+    protocol: Protocol,
+) -> Result<HeaderMap, SetupError> {
+    let name = form(variables, forms)?;
     let mut headers = HeaderMap::new();
     let Some(list) = variables.get(name)? else {
         return Ok(headers);

@@ -3,7 +3,7 @@
 
 use std::collections::HashMap;
 
-use super::{ENDPOINT, HEADERS, PROTOCOL, SetupError, Variables};
+use super::{SetupError, TRACES, Variables};
 
 const HOST: &str = "LANGFUSE_HOST";
 const PUBLIC_KEY: &str = "LANGFUSE_PUBLIC_KEY";
@@ -26,7 +26,7 @@ pub(super) fn settings(
         variables.get(HOST)?,
         variables.get(PUBLIC_KEY)?,
         variables.get(SECRET_KEY)?,
-        set(ENDPOINT)?,
+        set(TRACES.endpoint)?,
     ) else {
         return Ok(None);
     };
@@ -37,15 +37,16 @@ pub(super) fn settings(
             "unset, as long as this program is built without the feature `http` of tracing-conversation",
         ));
     }
-    if let Some(protocol) = set(PROTOCOL)?.filter(|protocol| protocol.eq_ignore_ascii_case("grpc"))
+    if let Some(protocol) =
+        set(TRACES.protocol)?.filter(|protocol| protocol.eq_ignore_ascii_case("grpc"))
     {
         return Err(SetupError::variable(
-            PROTOCOL[1],
+            TRACES.protocol[1],
             &protocol,
             "http/protobuf or http/json together with LANGFUSE_HOST: Langfuse takes no gRPC",
         ));
     }
-    let mut headers = set(HEADERS)?.into_iter().collect::<Vec<_>>();
+    let mut headers = set(TRACES.headers)?.into_iter().collect::<Vec<_>>();
     let is_authorized = headers
         .iter()
         .flat_map(|headers| headers.split(','))
@@ -62,15 +63,15 @@ pub(super) fn settings(
     headers.push("x-langfuse-ingestion-version=4".to_owned());
     let mut explicit = variables.explicit.clone();
     let endpoint = format!("{}/api/public/otel/v1/traces", host.trim_end_matches('/'));
-    explicit.insert(ENDPOINT[0].to_owned(), endpoint);
-    explicit.insert(HEADERS[0].to_owned(), headers.join(","));
+    explicit.insert(TRACES.endpoint[0].to_owned(), endpoint);
+    explicit.insert(TRACES.headers[0].to_owned(), headers.join(","));
     Ok(Some(explicit))
 }
 
 /// Makes an error about the derived endpoint name `LANGFUSE_HOST`.
 pub(super) fn name_host(variables: &Variables<'_>, error: SetupError) -> SetupError {
     match error {
-        SetupError::Variable { name, .. } if name == ENDPOINT[0] => SetupError::variable(
+        SetupError::Variable { name, .. } if name == TRACES.endpoint[0] => SetupError::variable(
             HOST,
             &super::endpoint::without_secrets(&host(variables)),
             "a URL such as https://cloud.langfuse.com (http or https, a host, no user or password)",

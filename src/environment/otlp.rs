@@ -1,4 +1,4 @@
-//! `OTEL_EXPORTER_OTLP_*`: the general form of each variable, and the form for traces, which wins.
+//! `OTEL_EXPORTER_OTLP_*`: the general form of each variable, and the form for a signal, which wins.
 
 use std::time::Duration;
 
@@ -6,9 +6,7 @@ use http::{HeaderMap, Uri};
 
 #[cfg(feature = "http")]
 use super::Proxy;
-use super::forms::{
-    CERTIFICATE, CLIENT_CERTIFICATE, CLIENT_KEY, COMPRESSION, Forms, Protocol, TIMEOUTS, form,
-};
+use super::forms::{Forms, Protocol, Signal, form};
 use super::{SetupError, Variables, endpoint, headers};
 
 const TIMEOUT: Duration = Duration::from_secs(10);
@@ -73,6 +71,13 @@ pub(crate) struct Identity {
     pub(crate) key: PemFile,
 }
 
+/// What a PEM file has to hold.
+#[derive(Clone, Copy)]
+enum Pem {
+    Certificates,
+    Key,
+}
+
 /// A file that a variable names, and what is in it.
 #[derive(Clone, PartialEq, Eq)]
 pub(crate) struct PemFile {
@@ -83,7 +88,11 @@ pub(crate) struct PemFile {
 
 impl PemFile {
     /// The content of the file that a variable names.
-    fn read(variables: &Variables<'_>, forms: Forms) -> Result<Option<Self>, SetupError> {
+    fn read(
+        variables: &Variables<'_>,
+        forms: Forms,
+        holds: Pem,
+    ) -> Result<Option<Self>, SetupError> {
         let variable = form(variables, forms)?;
         let Some(path) = variables.get(variable)? else {
             return Ok(None);
@@ -103,7 +112,7 @@ impl PemFile {
                     path,
                     content,
                 };
-                file.check(forms)?;
+                file.check(holds)?;
                 Ok(Some(file))
             }
             Err(error) => Err(SetupError::variable(
@@ -115,11 +124,10 @@ impl PemFile {
     }
 
     /// Catches another kind of file in builds without TLS too, which understand no more of it.
-    fn check(&self, forms: Forms) -> Result<(), SetupError> {
-        let (wanted, marker): (_, &[u8]) = if forms == CLIENT_KEY {
-            ("a private key", b"PRIVATE KEY-----")
-        } else {
-            ("certificates", b"-----BEGIN CERTIFICATE-----")
+    fn check(&self, holds: Pem) -> Result<(), SetupError> {
+        let (wanted, marker): (_, &[u8]) = match holds {
+            Pem::Key => ("a private key", b"PRIVATE KEY-----"),
+            Pem::Certificates => ("certificates", b"-----BEGIN CERTIFICATE-----"),
         };
         if self
             .content
@@ -147,22 +155,23 @@ impl std::fmt::Debug for PemFile {
 }
 
 impl Otlp {
-    pub(super) fn read(variables: &Variables<'_>) -> Result<Self, SetupError> {
-        let protocol = Protocol::read(variables)?;
+    /// How a signal is to be sent.
+    pub(super) fn read(variables: &Variables<'_>, signal: &Signal) -> Result<Self, SetupError> {
+        let protocol = Protocol::read(variables, signal)?;
         let gzip = variables.choice(
-            form(variables, COMPRESSION)?,
+            form(variables, signal.compression)?,
             &[("gzip", true), ("none", false)],
         )?;
-        let (url, uri) = endpoint::read(variables, protocol)?;
+        let (url, uri) = endpoint::read(variables, signal, protocol)?;
         let connection = Connection {
-            headers: headers::read(variables, protocol)?,
+            headers: headers::read(variables, signal.headers, protocol)?,
             timeout: variables
-                .milliseconds(form(variables, TIMEOUTS)?, 1)?
+                .milliseconds(form(variables, signal.timeout)?, 1)?
                 .unwrap_or(TIMEOUT),
             gzip: gzip.unwrap_or(false),
             tls: TlsSettings {
-                authorities: PemFile::read(variables, CERTIFICATE)?,
-                identity: Identity::read(variables)?,
+                authorities: PemFile::read(variables, signal.certificate, Pem::Certificates)?,
+                identity: Identity::read(variables, signal)?,
             },
             #[cfg(feature = "http")]
             proxy: match protocol {
@@ -180,14 +189,14 @@ impl Otlp {
 }
 
 impl Identity {
-    fn read(variables: &Variables<'_>) -> Result<Option<Self>, SetupError> {
-        let chain = PemFile::read(variables, CLIENT_CERTIFICATE)?;
-        let key = PemFile::read(variables, CLIENT_KEY)?;
+    fn read(variables: &Variables<'_>, signal: &Signal) -> Result<Option<Self>, SetupError> {
+        let chain = PemFile::read(variables, signal.client_certificate, Pem::Certificates)?;
+        let key = PemFile::read(variables, signal.client_key, Pem::Key)?;
         let missing = match (chain, key) {
             (Some(chain), Some(key)) => return Ok(Some(Self { chain, key })),
             (None, None) => return Ok(None),
-            (Some(_), None) => CLIENT_KEY,
-            (None, Some(_)) => CLIENT_CERTIFICATE,
+            (Some(_), None) => signal.client_key,
+            (None, Some(_)) => signal.client_certificate,
         };
         Err(SetupError::variable(
             form(variables, missing)?,

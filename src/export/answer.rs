@@ -50,14 +50,14 @@ pub(crate) fn retry_after(value: &str, now: SystemTime) -> Option<Duration> {
     Some(date.duration_since(now).unwrap_or_default())
 }
 
-/// What a partial success says: spans rejected, and a remark if there is one.
-pub(crate) fn partial(rejected: i64, message: &str) -> super::Answer {
+/// What a partial success says: how many `items` were rejected, and a remark if there is one.
+pub(crate) fn partial(rejected: i64, items: &str, message: &str) -> super::Answer {
     let rejected = u64::try_from(rejected).unwrap_or(0);
     super::Answer::Taken {
         rejected,
         remark: (rejected > 0 || !message.is_empty()).then(|| {
             format!(
-                "partial success, {rejected} spans rejected: {}",
+                "partial success, {rejected} {items} rejected: {}",
                 words(message.as_bytes())
             )
         }),

@@ -12,8 +12,18 @@ mod deadline;
 mod exporter;
 #[cfg(feature = "grpc")]
 mod grpc;
+#[cfg(feature = "grpc")]
+mod grpc_client;
 #[cfg(feature = "http")]
 mod http;
+#[cfg(feature = "http")]
+mod http_client;
+#[cfg(feature = "metrics")]
+#[cfg_attr(
+    not(any(feature = "console", feature = "grpc", feature = "http")),
+    allow(dead_code, reason = "there is nowhere to export to")
+)]
+mod metrics;
 mod processor;
 mod queue;
 mod report;
@@ -30,6 +40,14 @@ pub(crate) use exporter::ExporterSink;
 pub(crate) use grpc::GrpcSink;
 #[cfg(feature = "http")]
 pub(crate) use http::HttpSink;
+#[cfg(all(feature = "metrics", feature = "grpc"))]
+pub(crate) use metrics::GrpcMetricsSink;
+#[cfg(all(feature = "metrics", feature = "http"))]
+pub(crate) use metrics::HttpMetricsSink;
+#[cfg(all(feature = "metrics", feature = "console"))]
+pub(crate) use metrics::PushSink;
+#[cfg(feature = "metrics")]
+pub(crate) use metrics::{MetricsExport, MetricsExportBuilder, View};
 pub(crate) use processor::Delivery;
 pub use queue::Delivered;
 pub(crate) use report::Reporter;

@@ -1,4 +1,4 @@
-//! Says, through `tracing` and at most once a period, that spans are held up or were lost.
+//! Says, through `tracing` and at most once a period, that spans are held up or were lost, or that metrics were not sent.
 
 use std::{
     sync::{Arc, OnceLock},
@@ -56,6 +56,21 @@ impl Reporter {
                 &queue.counts(),
                 "the export thread panicked and was restarted",
             );
+        }
+    }
+
+    /// Says that metrics could not be sent. With cumulative ones nothing is lost as long as a later export succeeds.
+    #[cfg(feature = "metrics")]
+    pub(crate) fn report_metrics(&mut self, destination: &str, problem: &str) {
+        if !self.due(self.said_at) {
+            return;
+        }
+        if let Some(subscriber) = self.subscriber.get().and_then(WeakDispatch::upgrade) {
+            // Before the subscriber runs, which may panic.
+            self.said_at = Some(Instant::now());
+            tracing::dispatcher::with_default(&subscriber, || {
+                warn!(destination, problem, "metrics cannot be delivered");
+            });
         }
     }
 

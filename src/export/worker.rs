@@ -89,7 +89,7 @@ impl Worker {
 }
 
 /// A runtime for one export thread, whose helper threads (the resolver's) are silent too.
-fn silent_runtime() -> io::Result<Runtime> {
+pub(super) fn silent_runtime() -> io::Result<Runtime> {
     tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .on_thread_start(silence_for_life)

@@ -140,6 +140,21 @@ where
         self
     }
 
+    /// Feeds the [metrics](crate#metrics) of its conversations to `provider`, whether their traces are sampled or not. Called
+    /// again, it feeds a further one.
+    ///
+    /// Flush or shut the provider down after the last conversation has ended.
+    #[cfg(feature = "metrics")]
+    pub fn with_meter_provider(
+        mut self,
+        provider: &impl opentelemetry::metrics::MeterProvider,
+    ) -> Self {
+        let metrics = crate::metrics::Metrics::new(provider);
+        let sink = crate::metrics::MetricsSink(metrics);
+        self.sinks.push(std::sync::Arc::new(sink));
+        self
+    }
+
     /// Whether [`OpenTelemetrySpanExt`](tracing_opentelemetry::OpenTelemetrySpanExt) and
     /// [`get_otel_context`](tracing_opentelemetry::get_otel_context) reach service spans. Default: yes.
     ///

@@ -400,6 +400,7 @@ fn lists_of_the_conventions_are_lists_though_tracing_has_none() {
     );
 }
 
+#[cfg(feature = "setup")]
 #[test]
 fn endpoint_chooses_the_profile() {
     for (url, profile) in [

@@ -13,24 +13,37 @@ use opentelemetry_sdk::trace::{SdkTracerProvider, SpanExporter};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, PercentEncode, utf8_percent_encode};
 use tracing_subscriber::{filter::LevelFilter, layer::SubscriberExt};
 
+#[cfg(feature = "metrics")]
+use super::metrics::{MetricsSetup, RunningMetrics};
 use super::{
     Inner, Telemetry,
     destinations::{self, start_exporter},
     filter::ConversationFilter,
     log::Log,
 };
+#[cfg(feature = "metrics")]
+use crate::environment::METRICS;
 use crate::{
     ContentPolicy, ConversationProcessor, ManualClock, TraceMode,
-    environment::{
-        Console, ENDPOINT, HEADERS, PROTOCOL, Protocol, Settings, SetupError, Variables,
-    },
+    environment::{Console, Forms, Protocol, Settings, SetupError, Signal, TRACES, Variables},
     export::{Delivery, Reporter, Worker},
     observe::SummarySinks,
     profile::Profile,
     settings::LayerSettings,
 };
+#[cfg(feature = "metrics")]
+use opentelemetry::metrics::MeterProvider;
+#[cfg(feature = "metrics")]
+use opentelemetry_sdk::metrics::{Instrument, Stream};
 
 const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// What is sent over OTLP.
+const SIGNALS: &[Signal] = &[
+    TRACES,
+    #[cfg(feature = "metrics")]
+    METRICS,
+];
 
 /// Explicit settings. Each stands in front of its environment variable; what is not set comes from there, else from the
 /// [defaults](Self::default_variable) of the program.
@@ -44,6 +57,8 @@ pub struct Builder {
     layer: LayerSettings,
     content: ContentPolicy,
     exporters: Vec<StartExporter>,
+    #[cfg(feature = "metrics")]
+    metrics: MetricsSetup,
 }
 
 /// Starts the worker of an exporter that the program brings.
@@ -60,6 +75,8 @@ impl Default for Builder {
             layer: LayerSettings::default(),
             content: ContentPolicy::default(),
             exporters: Vec::new(),
+            #[cfg(feature = "metrics")]
+            metrics: MetricsSetup::default(),
         }
     }
 }
@@ -100,9 +117,13 @@ impl Builder {
         Variables::new(&self.variables, environment).with_defaults(&self.defaults)
     }
 
-    /// Sets the stronger form of a variable that has two.
-    fn traces_variable(self, [traces, _]: [&'static str; 2], value: impl Into<String>) -> Self {
-        self.variable(traces, value)
+    /// Sets a variable of OTLP for every signal: the form that wins.
+    fn otlp_variable(self, forms: fn(&Signal) -> Forms, value: impl Into<String>) -> Self {
+        let value = value.into();
+        SIGNALS.iter().fold(self, |builder, signal| {
+            let [own, _] = forms(signal);
+            builder.variable(own, value.clone())
+        })
     }
 
     /// The service's name, `OTEL_SERVICE_NAME`.
@@ -110,15 +131,16 @@ impl Builder {
         self.variable("OTEL_SERVICE_NAME", name)
     }
 
-    /// The base URL for OTLP, `OTEL_EXPORTER_OTLP_ENDPOINT`: over HTTP, `/v1/traces` is appended.
+    /// The base URL for OTLP, `OTEL_EXPORTER_OTLP_ENDPOINT`: over HTTP, `/v1/traces` or `/v1/metrics` is appended.
     pub fn endpoint(self, url: impl Into<String>) -> Self {
-        let [traces, general] = ENDPOINT;
-        self.variable(general, url).variable(traces, "")
+        let [_, general] = TRACES.endpoint;
+        self.otlp_variable(|signal| signal.endpoint, "")
+            .variable(general, url)
     }
 
     /// How OTLP is spoken, `OTEL_EXPORTER_OTLP_PROTOCOL`.
     pub fn protocol(self, protocol: Protocol) -> Self {
-        self.traces_variable(PROTOCOL, protocol.name())
+        self.otlp_variable(|signal| signal.protocol, protocol.name())
     }
 
     /// Headers of every OTLP request, `OTEL_EXPORTER_OTLP_HEADERS`; values as they are, not encoded.
@@ -127,7 +149,7 @@ impl Builder {
             .into_iter()
             .map(|(name, value)| format!("{}={}", encode(name), encode(value)))
             .collect();
-        self.traces_variable(HEADERS, encoded.join(","))
+        self.otlp_variable(|signal| signal.headers, encoded.join(","))
     }
 
     /// What the console shows, `OTEL_CONSOLE_EXPORT`; `None` turns it off.
@@ -211,7 +233,8 @@ impl Builder {
         self
     }
 
-    /// Whether the provider becomes OpenTelemetry's global one, for libraries that use that. Default: no.
+    /// Whether the tracer provider becomes OpenTelemetry's global one, and with it the meter provider that
+    /// `OTEL_METRICS_EXPORTER` asks for, for libraries that use those. Default: no.
     pub fn set_global_provider(mut self, set: bool) -> Self {
         self.set_global_provider = set;
         self
@@ -225,6 +248,45 @@ impl Builder {
         self.exporters.push(Box::new(|settings, reporter| {
             start_exporter(exporter, settings, reporter)
         }));
+        self
+    }
+
+    /// Feeds the [metrics](crate#metrics) to a provider of the program's, in place of the one that `OTEL_METRICS_EXPORTER` asks
+    /// for; that variable is not read.
+    ///
+    /// The provider stays the program's to flush and to shut down, after [`Telemetry::shutdown`].
+    #[cfg(feature = "metrics")]
+    pub fn with_meter_provider(mut self, provider: &impl MeterProvider) -> Self {
+        self.metrics.add_provider(provider);
+        self.variable(METRICS.exporter, "none")
+    }
+
+    /// A view for the metrics that `OTEL_METRICS_EXPORTER` asks for: other histogram boundaries, say. Of several that match an
+    /// instrument, the first counts.
+    ///
+    /// ```no_run
+    /// use tracing_conversation::opentelemetry_sdk::metrics::{Aggregation, Instrument, Stream};
+    ///
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let _telemetry = tracing_conversation::Telemetry::builder()
+    ///     .with_metric_view(|instrument: &Instrument| {
+    ///         (instrument.name() == "conversation.turn.user_bot_latency").then_some(())?;
+    ///         let boundaries = vec![0.5, 1.0, 2.0];
+    ///         Stream::builder()
+    ///             .with_aggregation(Aggregation::ExplicitBucketHistogram { boundaries, record_min_max: true })
+    ///             .build()
+    ///             .ok()
+    ///     })
+    ///     .init()?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    #[cfg(feature = "metrics")]
+    pub fn with_metric_view(
+        mut self,
+        view: impl Fn(&Instrument) -> Option<Stream> + Send + Sync + 'static,
+    ) -> Self {
+        self.metrics.add_view(Box::new(view));
         self
     }
 
@@ -266,7 +328,14 @@ impl Builder {
         for start in self.exporters {
             workers.push(start(&settings, &reporter).map_err(SetupError::Thread)?);
         }
-        let filter = ConversationFilter::new(self.level, !workers.is_empty());
+        #[allow(unused_mut, reason = "not every combination of features adds any")]
+        let mut sinks = SummarySinks::default();
+        #[cfg(feature = "metrics")]
+        let metrics = RunningMetrics::start(self.metrics, &settings, &reporter)?;
+        #[cfg(feature = "metrics")]
+        metrics.add_to(&mut sinks);
+        let has_destination = !workers.is_empty() || !sinks.is_empty();
+        let filter = ConversationFilter::new(self.level, has_destination);
         let delivery = Delivery::new(workers, self.shutdown_timeout);
         let mut layer = self.layer;
         layer.trace_mode = settings.trace_mode;
@@ -280,6 +349,8 @@ impl Builder {
             .build();
         if self.set_global_provider {
             global::set_tracer_provider(provider.clone());
+            #[cfg(feature = "metrics")]
+            metrics.set_global_provider();
         }
         Ok(Telemetry {
             inner: Arc::new(Inner {
@@ -289,7 +360,9 @@ impl Builder {
                 filter,
                 processor,
                 layer,
-                sinks: SummarySinks::default(),
+                sinks,
+                #[cfg(feature = "metrics")]
+                metrics,
                 conversations: Mutex::default(),
                 shutdown_timeout: self.shutdown_timeout,
                 outcome: OnceLock::new(),

@@ -13,6 +13,8 @@ use std::{
     time::{Duration, Instant},
 };
 
+#[cfg(feature = "metrics")]
+use opentelemetry_proto::tonic::collector::metrics::v1::ExportMetricsServiceRequest;
 use opentelemetry_proto::tonic::{
     collector::trace::v1::{
         ExportTracePartialSuccess, ExportTraceServiceRequest, ExportTraceServiceResponse,
@@ -45,8 +47,11 @@ pub struct Request {
     pub headers: BTreeMap<String, String>,
     /// As it came over the wire.
     pub length: usize,
-    /// Decompressed and decoded.
+    /// Decompressed and decoded; empty if it is metrics.
     pub body: ExportTraceServiceRequest,
+    /// Decompressed and decoded; empty if it is spans.
+    #[cfg(feature = "metrics")]
+    pub metrics: ExportMetricsServiceRequest,
     pub taken: bool,
 }
 
@@ -194,10 +199,13 @@ fn serve(stream: impl Read + Write, log: &(Mutex<Log>, Condvar)) {
         let reply = reply
             .or_else(|| guard.default.clone())
             .unwrap_or(Reply::Take);
+        let is_metrics = path.ends_with("/v1/metrics");
         guard.requests.push(Request {
             at: Instant::now(),
             length: bytes.len(),
-            body: decode(&headers, &bytes),
+            body: decode_if(!is_metrics, &headers, &bytes),
+            #[cfg(feature = "metrics")]
+            metrics: decode_if(is_metrics, &headers, &bytes),
             path,
             headers,
             taken: matches!(
@@ -275,7 +283,14 @@ fn read(reader: &mut impl BufRead) -> Option<(String, BTreeMap<String, String>, 
     Some((path, headers, body))
 }
 
-fn decode(headers: &BTreeMap<String, String>, bytes: &[u8]) -> ExportTraceServiceRequest {
+fn decode_if<M: Message + Default + serde::de::DeserializeOwned>(
+    is_of_this_kind: bool,
+    headers: &BTreeMap<String, String>,
+    bytes: &[u8],
+) -> M {
+    if !is_of_this_kind {
+        return M::default();
+    }
     let mut plain = Vec::new();
     if headers
         .get("content-encoding")
@@ -289,7 +304,7 @@ fn decode(headers: &BTreeMap<String, String>, bytes: &[u8]) -> ExportTraceServic
     }
     match headers["content-type"].as_str() {
         "application/json" => serde_json::from_slice(&plain).expect("OTLP/JSON"),
-        _ => ExportTraceServiceRequest::decode(plain.as_slice()).expect("OTLP protobuf"),
+        _ => M::decode(plain.as_slice()).expect("OTLP protobuf"),
     }
 }
 

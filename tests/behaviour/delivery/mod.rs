@@ -4,6 +4,8 @@
 mod grpc;
 #[cfg(feature = "http")]
 mod http;
+#[cfg(all(feature = "grpc", feature = "http", feature = "metrics"))]
+mod metrics;
 #[cfg(feature = "http")]
 mod outages;
 #[cfg(feature = "http")]
