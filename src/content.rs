@@ -45,7 +45,7 @@ type Redaction = Arc<dyn Fn(&str, &str) -> Option<String> + Send + Sync>;
 /// With capture off, the following never leaves the process, and this crate does not even read it:
 ///
 /// - content attributes: `input`, `output`, `text`, `transcript`, `tools`,
-///   `turn.input`, `turn.output`, `gen_ai.system_instructions`, `gen_ai.input.messages`,
+///   `turn.input`, `turn.output`, `turn.heard_output`, `gen_ai.system_instructions`, `gen_ai.input.messages`,
 ///   `gen_ai.output.messages`, `gen_ai.tool.call.arguments`, `gen_ai.tool.call.result`,
 ///   `exception.message`, `exception.stacktrace` and their equivalents in other conventions;
 /// - any other text under a key that is not known to carry none (such as names of models, methods, hosts, ids) and that
@@ -332,6 +332,7 @@ pub(crate) fn is_content(key: &str) -> bool {
                 | "tools"
                 | "turn.input"
                 | "turn.output"
+                | "turn.heard_output"
                 | "tool.parameters"
                 | "traceloop.entity.input"
                 | "traceloop.entity.output"

@@ -26,7 +26,7 @@ use crate::names::event as names;
 
 /// Sets which conversation or span an event belongs to, and when it happened.
 ///
-/// Created by [`in_conversation`], [`in_span`], [`ago`] and [`because`], or by
+/// Created by [`in_conversation`], [`in_span`], [`ago`], [`because`], [`heard`] and [`played`], or by
 /// [`EventBuilder::default`], which means the current span, now.
 #[derive(Clone, Copy, Debug, Default)]
 #[must_use = "a builder emits nothing by itself; call one of its events"]
@@ -35,6 +35,8 @@ pub struct EventBuilder<'a> {
     span: Option<&'a Span>,
     ago: Option<Duration>,
     reason: Option<&'a str>,
+    heard: Option<&'a str>,
+    played: Option<Duration>,
 }
 
 /// Emits an event of the conversation with this id, independent of the current scope.
@@ -78,6 +80,31 @@ pub fn because(reason: &str) -> EventBuilder<'_> {
     EventBuilder::default().because(reason)
 }
 
+/// Emits an event with what was heard of the bot's words in the open turn, for `user_started_speaking`, `interruption` and
+/// `bot_stopped_speaking`.
+///
+/// It becomes `turn.heard_output` of that turn. Once the turn has ended, it is too late.
+///
+/// ```
+/// tracing_conversation::event::heard("Once upon a").user_started_speaking();
+/// ```
+pub fn heard(text: &str) -> EventBuilder<'_> {
+    EventBuilder::default().heard(text)
+}
+
+/// Emits an event with how much of the bot's speech in the open turn was played, for the same events as [`heard`].
+///
+/// It becomes `turn.played_seconds` of that turn. Once the turn has ended, it is too late.
+///
+/// ```
+/// use std::time::Duration;
+///
+/// tracing_conversation::event::played(Duration::from_millis(900)).bot_stopped_speaking();
+/// ```
+pub fn played(played: Duration) -> EventBuilder<'static> {
+    EventBuilder::default().played(played)
+}
+
 impl<'a> EventBuilder<'a> {
     /// Sets the id of the conversation.
     pub fn in_conversation(mut self, id: &'a str) -> Self {
@@ -102,6 +129,18 @@ impl<'a> EventBuilder<'a> {
         self.reason = Some(reason);
         self
     }
+
+    /// Sets what was heard of the bot's words in the open turn; see [`heard`].
+    pub fn heard(mut self, text: &'a str) -> Self {
+        self.heard = Some(text);
+        self
+    }
+
+    /// Sets how much of the bot's speech in the open turn was played; see [`played`].
+    pub fn played(mut self, played: Duration) -> Self {
+        self.played = Some(played);
+        self
+    }
 }
 
 /// Returns whether an event could reach a subscriber.
@@ -117,7 +156,7 @@ fn has_subscriber() -> bool {
 macro_rules! events {
     ($d:tt $(
         $(#[$doc:meta])*
-        $event:ident ( $($arg:ident : $type:ty),* ) $name:ident { $($field:ident = $value:expr)? };
+        $event:ident ( $($arg:ident : $type:ty),* ) $name:ident { $($field:ident = $value:expr)? $(; $heard:ident, $played:ident)? };
     )*) => {
         $(
             $(#[$doc])*
@@ -147,6 +186,10 @@ macro_rules! events {
                                     ago_secs,
                                     reason = self.reason,
                                     $($field = $value,)?
+                                    $(
+                                        text_heard = self.$heard,
+                                        played_secs = self.$played.map(|played| played.as_secs_f64()),
+                                    )?
                                 }
                             )
                         };
@@ -195,7 +238,7 @@ events! { $
     /// ```
     /// tracing_conversation::event::user_started_speaking();
     /// ```
-    user_started_speaking() USER_STARTED_SPEAKING {};
+    user_started_speaking() USER_STARTED_SPEAKING { ; heard, played };
 
     /// The user releases the turn.
     ///
@@ -230,14 +273,14 @@ events! { $
     /// ```
     /// tracing_conversation::event::bot_stopped_speaking();
     /// ```
-    bot_stopped_speaking() BOT_STOPPED_SPEAKING {};
+    bot_stopped_speaking() BOT_STOPPED_SPEAKING { ; heard, played };
 
     /// The pipeline discards what the bot was saying; by itself this neither starts nor ends a turn.
     ///
     /// ```
     /// tracing_conversation::event::interruption();
     /// ```
-    interruption() INTERRUPTION {};
+    interruption() INTERRUPTION { ; heard, played };
 
     /// The current service span produces its first output.
     ///

@@ -32,6 +32,8 @@
 //! | a span with `gen_ai.operation.name` | a service span, of the kind that the value names: `stt`, `speech_to_text`, `transcription`; `chat`, `text_completion`, `generate_content`; `tts`, `text_to_speech`, `audio_generation`; `execute_tool`; `realtime`; any other keeps its own name |
 //!
 //! Fields of boundary events: `stop_secs`, `start_secs` (seconds that voice activity took to be confirmed), `reason`,
+//! `text_heard` and `played_secs` (of `user_started_speaking`, `interruption` and `bot_stopped_speaking`: what was heard of the
+//! bot's words in the open turn),
 //! `text` (of `first_byte`: `false` at the start of a tool call), `ago_secs` (seconds before now that it happened).
 //!
 //! Code belongs to the conversation of the innermost `tracing` span or [`Conversation`] handle that is entered on its
@@ -57,6 +59,10 @@
 //! `llm_inference`, `llm_tool_call`, `function_handler`, `sentence_aggregation`, `speech_synthesis`, `output_transport`,
 //! and `pipeline` for the rest. They need the voice activity events; without those, `user_stopped_speaking` gives
 //! `turn.user_bot_latency_seconds` alone.
+//!
+//! Turns and conversations carry sums: how long each side spoke, dead air (what an answer takes beyond two seconds), how soon
+//! the bot stopped when it was interrupted, counts, mean and maximum latency, tokens, characters and audio of all services.
+//! Constants in [`names`] have them all.
 //!
 //! # Set-up
 //!
@@ -137,13 +143,14 @@ mod service_kind;
 mod settings;
 mod silence;
 mod spans;
+mod speech;
+mod sums;
 #[cfg(feature = "setup")]
 mod telemetry;
 #[cfg(feature = "setup")]
 mod terminal;
 mod timer;
 mod turns;
-#[allow(dead_code, reason = "not fed yet")]
 mod usage;
 
 #[cfg(feature = "attributes")]

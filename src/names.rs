@@ -14,6 +14,32 @@ pub const CONVERSATION_TYPE: &str = "conversation.type";
 pub const CONVERSATION_INPUT: &str = "conversation.input";
 /// Attribute of a conversation: the bot's last words.
 pub const CONVERSATION_OUTPUT: &str = "conversation.output";
+/// Attribute of a conversation: its length in seconds.
+pub const CONVERSATION_DURATION_SECONDS: &str = "conversation.duration_seconds";
+/// Attribute of a conversation: how many turns it had.
+pub const CONVERSATION_TURN_COUNT: &str = "conversation.turn_count";
+/// Attribute of a conversation: how many turns ended by an interruption.
+pub const CONVERSATION_INTERRUPTION_COUNT: &str = "conversation.interruption_count";
+/// Attribute of a conversation: how many of its services failed.
+pub const CONVERSATION_ERROR_COUNT: &str = "conversation.error_count";
+/// Attribute of a conversation: the mean of its turns' [`TURN_USER_BOT_LATENCY_SECONDS`].
+pub const CONVERSATION_USER_BOT_LATENCY_MEAN: &str = "conversation.user_bot_latency.mean";
+/// Attribute of a conversation: the highest of its turns' [`TURN_USER_BOT_LATENCY_SECONDS`].
+pub const CONVERSATION_USER_BOT_LATENCY_MAX: &str = "conversation.user_bot_latency.max";
+/// Attribute of a conversation: seconds that the user spoke.
+pub const CONVERSATION_USER_SPEECH_SECONDS: &str = "conversation.user_speech_seconds";
+/// Attribute of a conversation: seconds that the bot spoke.
+pub const CONVERSATION_BOT_SPEECH_SECONDS: &str = "conversation.bot_speech_seconds";
+/// Attribute of a conversation: seconds that the user waited for an answer beyond the first two of each wait.
+pub const CONVERSATION_DEAD_AIR_SECONDS: &str = "conversation.dead_air_seconds";
+/// Attribute of a conversation: input tokens of its services.
+pub const CONVERSATION_USAGE_INPUT_TOKENS: &str = "conversation.usage.input_tokens";
+/// Attribute of a conversation: output tokens of its services.
+pub const CONVERSATION_USAGE_OUTPUT_TOKENS: &str = "conversation.usage.output_tokens";
+/// Attribute of a conversation: characters that its services synthesized.
+pub const CONVERSATION_USAGE_CHARACTERS: &str = "conversation.usage.characters";
+/// Attribute of a conversation: seconds of audio that its services transcribed.
+pub const CONVERSATION_USAGE_AUDIO_SECONDS: &str = "conversation.usage.audio_seconds";
 /// Field that addresses an event to the layer; its value is one of [`event`].
 pub const CONVERSATION_EVENT: &str = "conversation.event";
 /// Attribute: the conversation's id under OpenTelemetry's GenAI conventions.
@@ -39,6 +65,20 @@ pub const TURN_LATENCY_MEASURED_FROM: &str = "turn.latency.measured_from";
 pub const TURN_INPUT: &str = "turn.input";
 /// What the bot said in the turn.
 pub const TURN_OUTPUT: &str = "turn.output";
+/// What of the bot's words in the turn was heard, as far as the program reports it.
+pub const TURN_HEARD_OUTPUT: &str = "turn.heard_output";
+/// How many seconds of the bot's speech in the turn were played, as far as the program reports it.
+pub const TURN_PLAYED_SECONDS: &str = "turn.played_seconds";
+/// Seconds that the user spoke.
+pub const TURN_USER_SPEECH_SECONDS: &str = "turn.user_speech_seconds";
+/// Seconds that the bot spoke.
+pub const TURN_BOT_SPEECH_SECONDS: &str = "turn.bot_speech_seconds";
+/// Seconds that the user waited for an answer beyond the first two.
+pub const TURN_DEAD_AIR_SECONDS: &str = "turn.dead_air_seconds";
+/// Of an interrupted turn: seconds from the start of the bot's speech to the interruption.
+pub const TURN_INTERRUPTION_AFTER_SECONDS: &str = "turn.interruption.after_seconds";
+/// Of a turn that began by interrupting the bot: seconds until the bot had stopped.
+pub const TURN_BARGE_IN_STOP_SECONDS: &str = "turn.barge_in.stop_seconds";
 
 /// What a service span does; declares that it is one.
 pub const GEN_AI_OPERATION_NAME: &str = "gen_ai.operation.name";
@@ -91,6 +131,13 @@ pub const VOICE_ID: &str = "voice_id";
 pub const CONVERSATION_END_REASON: &str = "conversation.end_reason";
 /// Field of the events that end a conversation: why.
 pub const REASON: &str = "reason";
+/// Field of `vad_user_started_speaking`: for how many seconds the user had been speaking.
+pub const START_SECS: &str = "start_secs";
+/// Field of `user_started_speaking`, `interruption` and `bot_stopped_speaking`: what was heard of the bot's words in the open
+/// turn.
+pub const TEXT_HEARD: &str = "text_heard";
+/// Field of the same events: how many seconds of the bot's speech in the open turn were played.
+pub const PLAYED_SECS: &str = "played_secs";
 /// Field of `vad_user_stopped_speaking`: for how many seconds the user had been silent.
 pub const STOP_SECS: &str = "stop_secs";
 /// Field of any event: how many seconds before now it happened.

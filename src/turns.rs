@@ -167,6 +167,12 @@ impl Turns {
         at
     }
 
+    /// Returns whether the bot has spoken in the open turn.
+    #[inline]
+    pub(crate) fn bot_has_spoken(&self) -> bool {
+        self.open.as_ref().is_some_and(|turn| turn.bot_has_spoken)
+    }
+
     /// Returns when the open turn ends, unless there is another event.
     #[inline]
     pub(crate) fn deadline(&self) -> Option<Duration> {

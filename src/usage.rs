@@ -48,6 +48,10 @@ impl Figures {
         self.0 & other.0 == other.0
     }
 
+    fn others(self) -> Self {
+        Self(!self.0)
+    }
+
     pub(crate) fn is_empty(self) -> bool {
         self.0 == 0
     }
@@ -122,6 +126,11 @@ impl Usage {
         let seconds = &mut self.audio_seconds;
         seconds.take_if(|_| figures.contains(Figures::AUDIO_SECONDS));
         self
+    }
+
+    /// Returns some of its figures.
+    pub(crate) fn only(self, figures: Figures) -> Self {
+        self.without(figures.others())
     }
 
     /// Takes back what was added.

@@ -3,9 +3,11 @@
 //! The state is behind one lock, held for arithmetic only. Whatever runs code of the program, such as starting or ending a
 //! span (samplers, processors), happens after the lock is released.
 
+pub(crate) mod counted;
 pub(crate) mod service;
 mod shared;
 mod state;
+mod totals;
 mod turn;
 
 use crate::attribute_list::AttributeList;
@@ -31,8 +33,8 @@ use tracing_core::span;
 pub(crate) use shared::{Shared, child_of};
 use state::State;
 pub(crate) use state::Transition;
-pub(crate) use turn::Turn;
-use turn::{EndedTurn, OpenTurn, TurnSpan, TurnWords};
+use turn::{EndedTurn, OpenTurn, TurnSpan, TurnWords, add_speech};
+pub(crate) use turn::{Heard, Turn};
 
 pub(crate) struct ActiveConversation {
     this: Weak<Self>,
@@ -198,16 +200,36 @@ impl ActiveConversation {
         })
     }
 
-    fn end_with(&self, reason: EndReason, time: impl FnOnce(Duration) -> Option<Duration>) -> bool {
+    /// `time` says when it ends, if it does, by when something happened last.
+    fn end_with(&self, reason: EndReason, time: impl Fn(Duration) -> Option<Duration>) -> bool {
+        let end = |state: &State| (!state.ended).then(|| time(state.last_event)).flatten();
+        let open_services = {
+            let state = lock(&self.state);
+            if end(&state).is_none() {
+                return false;
+            }
+            state.open_services.clone()
+        };
+        // Not under the lock: a service takes it while its own is held.
+        let open_services: Vec<_> = open_services
+            .into_iter()
+            .filter_map(|key| self.shared.open_service(key))
+            .collect();
         let mut ended_turn = None;
-        let (at, attributes) = {
+        let (totals, attributes) = {
             let mut state = lock(&self.state);
-            let Some(at) = (!state.ended).then(|| time(state.last_event)).flatten() else {
+            let Some(at) = end(&state) else {
                 return false;
             };
             let mut now = Transition::new(&self.shared, &mut state, &mut ended_turn, at);
+            for open in &open_services {
+                now.count_open_service(open);
+            }
             let ended_at = now.finish(reason);
-            (ended_at, std::mem::take(&mut state.attributes))
+            (
+                state.totals(ended_at),
+                std::mem::take(&mut state.attributes),
+            )
         };
         // Before its turns, should none of them have started it.
         let root = self.root();
@@ -219,6 +241,7 @@ impl ActiveConversation {
             self.identity.for_each_mark(None, |mark| all.insert(mark));
             let kind = self.shared.settings.conversation_type.clone();
             all.set(names::CONVERSATION_TYPE, kind);
+            totals.add_to(&mut all);
             let (input, output) = {
                 let mut state = lock(&self.state);
                 (state.first_input.take(), state.last_output.take())
@@ -236,7 +259,7 @@ impl ActiveConversation {
             let ended = Ended {
                 attributes: all.into_parts().0,
                 status: Status::Unset,
-                time: self.wall + at,
+                time: self.wall + totals.duration,
             };
             self.end_root(&root.span, ended);
         }
@@ -446,6 +469,7 @@ impl ActiveConversation {
         if reason.is_conversation_end() {
             attributes.set(names::TURN_ENDED_BY_CONVERSATION_END, true);
         }
+        add_speech(&ended.speech, &mut attributes);
         // What the program annotated may be anything.
         let is_bounded = facts.attributes.is_empty();
         let words = facts.take_words(content);

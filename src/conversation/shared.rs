@@ -1,5 +1,6 @@
 //! What the conversations of one layer share.
 
+use super::counted::{OpenService, OpenServices};
 use crate::clock::Clock;
 use crate::content::ContentPolicy;
 use crate::observe::SummarySinks;
@@ -10,7 +11,7 @@ use crate::timer::Timer;
 use opentelemetry::trace::{SpanBuilder, SpanContext, SpanId};
 use opentelemetry::{Context, InstrumentationScope};
 use opentelemetry_sdk::trace::{IdGenerator, RandomIdGenerator, SdkTracer, SpanLimits};
-use std::sync::OnceLock;
+use std::sync::{OnceLock, Weak};
 use tracing_core::dispatcher::WeakDispatch;
 use tracing_core::{Dispatch, span};
 
@@ -25,6 +26,7 @@ pub(crate) struct Shared {
     /// What is told of turns, services and conversations besides.
     #[allow(dead_code, reason = "not fed yet")]
     pub(crate) sinks: SummarySinks,
+    services: Weak<dyn OpenServices>,
     ids: RandomIdGenerator,
     instrumentation_scope: OnceLock<InstrumentationScope>,
     /// The subscriber that the layer is part of: the way to a scope's span from outside the layer's hooks.
@@ -37,6 +39,7 @@ impl Shared {
         processor: ConversationProcessor,
         settings: LayerSettings,
         sinks: SummarySinks,
+        services: Weak<dyn OpenServices>,
     ) -> Self {
         let clock = settings
             .clock
@@ -50,11 +53,17 @@ impl Shared {
             tracer,
             processor,
             sinks,
+            services,
             ids: RandomIdGenerator::default(),
             instrumentation_scope: OnceLock::new(),
             subscriber: OnceLock::new(),
             settings,
         }
+    }
+
+    /// An open service span of any conversation.
+    pub(super) fn open_service(&self, key: u64) -> Option<OpenService> {
+        self.services.upgrade()?.open_service(key)
     }
 
     pub(crate) fn new_span_id(&self) -> SpanId {

@@ -1,13 +1,17 @@
 //! The state of a conversation, and the transitions that it takes under its lock: arithmetic only, no code of the program.
 
+use super::counted::{CountedService, OpenService, ServiceFigures};
 use super::service::{Effects, ServiceRecord, ServiceStart};
 use super::shared::Shared;
-use super::turn::{EndedTurn, OpenTurn, PastTurn, Turn, TurnFacts, TurnSpan, is_derived};
+use super::totals::Totals;
+use super::turn::{EndedTurn, Heard, OpenTurn, PastTurn, Turn, TurnFacts, TurnSpan, is_derived};
 use crate::attribute_list::AttributeList;
-use crate::clock::Time;
+use crate::clock::{Time, lock};
 use crate::latency::{FirstByte, Latency, MeasuredFrom};
 use crate::service_kind::ServiceKind;
 use crate::settings::TraceMode;
+use crate::speech::Speech;
+use crate::sums::Sums;
 use crate::turns::{Change, EndReason, SpeechEvent, Turns};
 use opentelemetry::{Key, KeyValue, StringValue, Value};
 use std::collections::VecDeque;
@@ -20,6 +24,10 @@ const MAX_PAST_TURNS: usize = 256;
 pub(super) struct State {
     turns: Turns,
     latency: Latency,
+    speech: Speech,
+    pub(super) sums: Sums,
+    /// The keys of the service spans that have not ended.
+    pub(super) open_services: Vec<u64>,
     pub(super) open: Option<OpenTurn>,
     past: VecDeque<PastTurn>,
     pub(super) interruptions: u64,
@@ -46,6 +54,9 @@ impl State {
         Self {
             turns,
             latency: Latency::default(),
+            speech: Speech::default(),
+            sums: Sums::default(),
+            open_services: Vec::new(),
             open,
             past: VecDeque::new(),
             interruptions: 0,
@@ -55,6 +66,19 @@ impl State {
             last_event: Duration::ZERO,
             deadline_is_set: false,
             ended: false,
+        }
+    }
+
+    /// What the conversation sums up to, if it ends at `duration`.
+    pub(super) fn totals(&self, duration: Duration) -> Totals {
+        Totals {
+            duration,
+            turns: self.sums.turns,
+            interruptions: self.sums.interruptions,
+            errors: self.sums.errors,
+            latency: self.sums.latency(),
+            speech: self.speech.total(),
+            usage: self.sums.usage(),
         }
     }
 
@@ -121,6 +145,9 @@ impl<'a> Transition<'a> {
     /// Ends the conversation. Returns the time of its end.
     pub(super) fn finish(&mut self, reason: EndReason) -> Duration {
         let mut ended_at = self.at;
+        // First a turn that has ended by silence: what is being said now does not count for it.
+        self.with_turns(|turns, at, changes| ended_at = turns.advance(at, changes));
+        self.state.speech.finish(ended_at);
         self.with_turns(|turns, at, changes| ended_at = turns.finish(at, reason, changes));
         self.state.ended = true;
         self.state.past = VecDeque::new();
@@ -129,19 +156,39 @@ impl<'a> Transition<'a> {
 
     fn with_turns(&mut self, act: impl FnOnce(&mut Turns, Duration, &mut dyn FnMut(Change))) {
         let State {
-            turns, open, past, ..
+            turns,
+            open,
+            past,
+            speech,
+            sums,
+            ..
         } = &mut *self.state;
         let (shared, ended) = (self.shared, &mut *self.ended);
+        let mut is_interrupted = false;
         act(turns, self.at, &mut |change| match change {
-            Change::Started { number, at } => *open = Some(open_turn(shared, number, at)),
+            Change::Started { number, at } => {
+                speech.turn_started(at, is_interrupted);
+                *open = Some(open_turn(shared, number, at));
+            }
             Change::Ended { at, reason } => {
+                is_interrupted = reason == EndReason::Interrupted;
+                if is_interrupted {
+                    speech.interrupted(at);
+                }
+                let speech = speech.turn_ended();
                 if let Some(turn) = open.take() {
+                    sums.add_turn(is_interrupted, turn.facts.user_bot_latency());
                     if past.len() >= MAX_PAST_TURNS {
                         past.pop_front();
                     }
                     past.push_back(PastTurn::new(&turn.turn));
                     // No transition ends two turns: one that starts in it is still open after it.
-                    *ended = Some(EndedTurn { turn, at, reason });
+                    *ended = Some(EndedTurn {
+                        turn,
+                        at,
+                        reason,
+                        speech,
+                    });
                 }
             }
         });
@@ -151,8 +198,11 @@ impl<'a> Transition<'a> {
         self.state.latency.client_connected(self.at);
     }
 
-    pub(crate) fn user_started(&mut self) {
+    pub(crate) fn user_started(&mut self, heard: &Heard) {
+        self.set_heard(heard);
         self.state.latency.user_started();
+        // Before a turn ends or starts: the silence that it ends belongs to the turn that was open.
+        self.state.speech.user_started(self.at, Duration::ZERO);
         let number = self.state.open.as_ref().map(|open| open.turn.number);
         self.with_turns(|turns, at, changes| turns.apply(at, SpeechEvent::UserStarted, changes));
         if self.ended.as_ref().is_some_and(|ended| {
@@ -164,17 +214,21 @@ impl<'a> Transition<'a> {
 
     pub(crate) fn user_stopped(&mut self) {
         self.state.latency.user_stopped(self.at);
+        self.state.speech.user_stopped(self.at, Duration::ZERO);
     }
 
-    pub(crate) fn vad_started(&mut self) {
+    pub(crate) fn vad_started(&mut self, after: Duration) {
         self.state.latency.vad_started();
+        self.state.speech.user_started(self.at, after);
     }
 
     pub(crate) fn vad_stopped(&mut self, after: Duration) {
         self.state.latency.vad_stopped(self.at, after);
+        self.state.speech.user_stopped(self.at, after);
     }
 
     pub(crate) fn bot_started(&mut self) {
+        self.state.speech.bot_started(self.at);
         self.with_turns(|turns, at, changes| turns.apply(at, SpeechEvent::BotStarted, changes));
         let measured = self.state.latency.bot_started(self.at);
         if let (Some(open), Some(measured)) = (&mut self.state.open, measured) {
@@ -186,12 +240,32 @@ impl<'a> Transition<'a> {
         }
     }
 
-    pub(crate) fn bot_stopped(&mut self) {
+    pub(crate) fn bot_stopped(&mut self, heard: &Heard) {
+        self.set_heard(heard);
+        self.state.speech.bot_stopped(self.at);
         self.with_turns(|turns, at, changes| turns.apply(at, SpeechEvent::BotStopped, changes));
     }
 
+    /// The pipeline drops what it was saying.
+    pub(crate) fn interruption(&mut self, heard: &Heard) {
+        self.set_heard(heard);
+        self.interrupted();
+    }
+
+    /// Takes in what was heard of the bot's words in the open turn. Before the bot has spoken in it, this is a late report
+    /// about an earlier turn.
+    #[inline]
+    fn set_heard(&mut self, heard: &Heard) {
+        if heard.is_empty() || !self.state.turns.bot_has_spoken() {
+            return;
+        }
+        if let Some(open) = &mut self.state.open {
+            open.facts.set_heard(heard, &self.shared.content);
+        }
+    }
+
     /// What is being answered or spoken is cut off.
-    pub(crate) fn interrupted(&mut self) {
+    fn interrupted(&mut self) {
         self.state.interruptions += 1;
     }
 
@@ -232,6 +306,7 @@ impl<'a> Transition<'a> {
         if kind.is_timed() {
             state.latency.service_started(key, kind, self.at);
         }
+        state.open_services.push(key);
         ServiceStart {
             turn_is_explicit: explicit.is_some(),
             turn: explicit.or_else(|| state.open.as_ref().map(|open| open.turn.clone())),
@@ -332,5 +407,32 @@ impl<'a> Transition<'a> {
             record.transcription_lag = lag.map(|lag| lag.as_secs_f64());
         }
         decided
+    }
+
+    /// Counts a service that has ended, once. `above` are the services that it is below.
+    pub(crate) fn count_service(
+        &mut self,
+        key: u64,
+        figures: ServiceFigures,
+        service: &dyn CountedService,
+        above: &[Arc<dyn CountedService>],
+    ) {
+        let open = &mut self.state.open_services;
+        let Some(at) = open.iter().position(|open| *open == key) else {
+            return;
+        };
+        open.swap_remove(at);
+        let sums = &mut self.state.sums;
+        sums.add_service(figures.has_failed);
+        if !figures.usage.is_empty() {
+            let mut above: Vec<_> = above.iter().map(|service| lock(service.usage())).collect();
+            let above = above.iter_mut().map(|usage| &mut **usage);
+            sums.add_usage(figures.usage, &mut lock(service.usage()), above);
+        }
+    }
+
+    /// Counts a service with what it has recorded so far, unless it has ended meanwhile.
+    pub(super) fn count_open_service(&mut self, open: &OpenService) {
+        self.count_service(open.key, open.figures, &*open.service, &open.above);
     }
 }

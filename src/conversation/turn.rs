@@ -7,6 +7,7 @@ use crate::latency::{Measured, MeasuredFrom};
 use crate::names;
 use crate::recording::{RootSpan, SpanExtras};
 use crate::sentences::Sentences;
+use crate::speech::TurnSpeech;
 use crate::turns::EndReason;
 use opentelemetry::trace::{SpanContext, SpanId, TraceFlags, TraceId, TraceState};
 use opentelemetry::{Context, Key, KeyValue, StringValue, Value};
@@ -123,6 +124,21 @@ pub(super) struct EndedTurn {
     pub(super) turn: OpenTurn,
     pub(super) at: Time,
     pub(super) reason: EndReason,
+    pub(super) speech: TurnSpeech,
+}
+
+/// What of the bot's words in the open turn was heard, as an event reports it.
+#[derive(Clone, Default)]
+pub(crate) struct Heard {
+    pub(crate) text: Option<Arc<str>>,
+    pub(crate) seconds: Option<f64>,
+}
+
+impl Heard {
+    #[inline]
+    pub(super) fn is_empty(&self) -> bool {
+        self.text.is_none() && self.seconds.is_none()
+    }
 }
 
 /// What is known of a turn, beside when it began.
@@ -133,6 +149,7 @@ pub(super) struct TurnFacts {
     pub(super) output: Speech,
     /// The last answer of a language model: the output of a turn in which nothing was spoken.
     pub(super) answer: Option<Arc<str>>,
+    pub(super) heard: Heard,
     pub(super) attributes: AttributeList,
     pub(super) extras: Option<Box<SpanExtras>>,
 }
@@ -154,6 +171,20 @@ impl TurnFacts {
         }
     }
 
+    /// From the end of the user's speech to the start of the bot's.
+    pub(super) fn user_bot_latency(&self) -> Option<Duration> {
+        let measured = self.measured?;
+        (measured.from == MeasuredFrom::UserSilence).then_some(measured.total)
+    }
+
+    /// Takes in what of the bot's words was heard. The last report counts.
+    pub(super) fn set_heard(&mut self, heard: &Heard, policy: &ContentPolicy) {
+        if let Some(text) = heard.text.as_ref().filter(|_| policy.captures()) {
+            self.heard.text = Some(policy.bound_shared(text.clone()));
+        }
+        self.heard.seconds = heard.seconds.or(self.heard.seconds);
+    }
+
     /// What was said, as it is exported.
     pub(super) fn take_words(&mut self, policy: &ContentPolicy) -> TurnWords {
         let answer = self.answer.take().filter(|answer| !answer.is_empty());
@@ -166,17 +197,18 @@ impl TurnFacts {
 
     /// Adds what is known to the attributes of the turn's span.
     pub(super) fn add_to(&mut self, attributes: &mut AttributeList, words: TurnWords) {
-        if let Some(measured) = self.measured {
-            if measured.from == MeasuredFrom::UserSilence {
-                let seconds = measured.total.as_secs_f64();
-                attributes.set(names::TURN_USER_BOT_LATENCY_SECONDS, seconds);
-            }
-            if let Some(parts) = measured.parts {
-                attributes.set(names::TURN_LATENCY_MEASURED_FROM, measured.from.as_str());
-                attributes.extend(parts.iter().map(|(part, duration)| {
+        if let Some(latency) = self.user_bot_latency() {
+            attributes.set(names::TURN_USER_BOT_LATENCY_SECONDS, latency.as_secs_f64());
+        }
+        if let Some(measured) = self.measured
+            && let Some(parts) = measured.parts
+        {
+            attributes.set(names::TURN_LATENCY_MEASURED_FROM, measured.from.as_str());
+            attributes.extend(
+                parts.iter().map(|(part, duration)| {
                     KeyValue::new(part.attribute(), duration.as_secs_f64())
-                }));
-            }
+                }),
+            );
         }
         if let Some(input) = words.input {
             attributes.set(names::TURN_INPUT, input);
@@ -184,7 +216,34 @@ impl TurnFacts {
         if let Some(output) = words.output {
             attributes.set(names::TURN_OUTPUT, output);
         }
+        if let Some(heard) = self.heard.text.take() {
+            attributes.set(names::TURN_HEARD_OUTPUT, StringValue::from(heard));
+        }
+        if let Some(seconds) = self.heard.seconds {
+            attributes.set(names::TURN_PLAYED_SECONDS, seconds);
+        }
         attributes.extend(std::mem::take(&mut self.attributes));
+    }
+}
+
+/// Adds what a turn sums up to the attributes of its span.
+pub(super) fn add_speech(speech: &TurnSpeech, attributes: &mut AttributeList) {
+    let sums = &speech.sums;
+    for (key, lasted) in [
+        (names::TURN_USER_SPEECH_SECONDS, sums.user),
+        (names::TURN_BOT_SPEECH_SECONDS, sums.bot),
+        (names::TURN_DEAD_AIR_SECONDS, sums.dead_air),
+        (
+            names::TURN_INTERRUPTION_AFTER_SECONDS,
+            speech.interrupted_after.unwrap_or_default(),
+        ),
+    ] {
+        if !lasted.is_zero() {
+            attributes.set(key, lasted.as_secs_f64());
+        }
+    }
+    if let Some(lasted) = speech.barge_in_stop {
+        attributes.set(names::TURN_BARGE_IN_STOP_SECONDS, lasted.as_secs_f64());
     }
 }
 

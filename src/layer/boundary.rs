@@ -5,8 +5,8 @@ use super::standing::Standing;
 use super::table::{Found, Opening};
 use super::tracked::TrackedSpan;
 use super::{ConversationLayer, LayerState, stack};
-use crate::conversation::ActiveConversation;
 use crate::conversation::service::{ServiceSpan, exported_value};
+use crate::conversation::{ActiveConversation, Heard};
 use crate::field::FieldValue;
 use crate::latency::FirstByte;
 use crate::names;
@@ -80,7 +80,9 @@ pub(super) struct BoundaryFields {
     pub(super) boundary: Option<Boundary>,
     unknown_name: Option<String>,
     pub(super) conversation: Option<Arc<str>>,
-    stop: Duration,
+    /// For how long it had been so when voice activity was confirmed.
+    since: Duration,
+    heard: Heard,
     ago: Duration,
     is_tool_call: bool,
     reason: Option<String>,
@@ -91,7 +93,10 @@ impl BoundaryFields {
     pub(super) const NAMES: &[&str] = &[
         names::CONVERSATION_EVENT,
         names::CONVERSATION_ID,
+        names::START_SECS,
         names::STOP_SECS,
+        names::TEXT_HEARD,
+        names::PLAYED_SECS,
         names::AGO_SECS,
         names::TEXT,
         names::REASON,
@@ -115,10 +120,14 @@ impl BoundaryFields {
                 }
             }
             names::CONVERSATION_ID => self.conversation = value.conversation_id(),
-            names::STOP_SECS => self.stop = duration(value),
+            names::START_SECS | names::STOP_SECS => self.since = duration(value),
             names::AGO_SECS => self.ago = duration(value),
             names::TEXT => self.is_tool_call = value.boolean() == Some(false),
             names::REASON => self.reason = Some(value.text().into_owned()),
+            names::TEXT_HEARD => self.heard.text = Some(value.text().into()),
+            names::PLAYED_SECS => {
+                self.heard.seconds = value.number().filter(|seconds| *seconds >= 0.0);
+            }
             _ => {}
         }
     }
@@ -251,13 +260,13 @@ where
         let at = self.state.now().saturating_sub(fields.ago);
         let applied = conversation.act(at, |transition| match boundary {
             Boundary::ClientConnected => transition.client_connected(),
-            Boundary::UserStarted => transition.user_started(),
+            Boundary::UserStarted => transition.user_started(&fields.heard),
             Boundary::UserStopped => transition.user_stopped(),
-            Boundary::VadStarted => transition.vad_started(),
-            Boundary::VadStopped => transition.vad_stopped(fields.stop),
+            Boundary::VadStarted => transition.vad_started(fields.since),
+            Boundary::VadStopped => transition.vad_stopped(fields.since),
             Boundary::BotStarted => transition.bot_started(),
-            Boundary::BotStopped => transition.bot_stopped(),
-            Boundary::Interruption => transition.interrupted(),
+            Boundary::BotStopped => transition.bot_stopped(&fields.heard),
+            Boundary::Interruption => transition.interruption(&fields.heard),
             Boundary::ConversationEnded | Boundary::ClientDisconnected => {
                 if let Some(reason) = &fields.reason {
                     let reason = reason.clone();

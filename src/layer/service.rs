@@ -170,6 +170,9 @@ where
                 _ => false,
             });
         let nearest = || self.context_at(origin.parent, origin.is_contextual, ctx);
+        if let Some(above) = &above {
+            above.expect_service_below();
+        }
         let parent = match (&above, &conversation) {
             (Some(above), _) => parent_below(above, nearest()),
             (None, Some(conversation)) => conversation.parent_in(start.turn.as_ref()),

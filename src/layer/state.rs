@@ -33,11 +33,14 @@ impl LayerState {
         settings: LayerSettings,
         sinks: SummarySinks,
     ) -> Arc<Self> {
-        let shared = Arc::new(Shared::new(tracer, processor, settings, sinks));
+        let tracked: Arc<TrackedSpans> = Arc::default();
+        let services: Weak<TrackedSpans> = Arc::downgrade(&tracked);
+        let shared = Shared::new(tracer, processor, settings, sinks, services);
+        let shared = Arc::new(shared);
         Arc::new_cyclic(|this| Self {
             shared,
             table: Table::default(),
-            tracked: Arc::default(),
+            tracked,
             unknown_events: Mutex::default(),
             this: this.clone(),
         })

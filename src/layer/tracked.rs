@@ -3,6 +3,7 @@
 use super::standing::Standing;
 use crate::clock::lock;
 use crate::conversation::ActiveConversation;
+use crate::conversation::counted::{OpenService, OpenServices};
 use crate::conversation::service::ServiceSpan;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
@@ -181,6 +182,15 @@ impl TrackedSpans {
         self.0
             .iter()
             .all(|slot| slot.count.load(Ordering::Relaxed) == 0)
+    }
+}
+
+impl OpenServices for TrackedSpans {
+    fn open_service(&self, key: u64) -> Option<OpenService> {
+        match self.get(&span::Id::from_u64(key))? {
+            TrackedSpan::Service { service, .. } => service.as_open(),
+            _ => None,
+        }
     }
 }
 

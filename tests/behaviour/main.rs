@@ -51,6 +51,7 @@ mod services;
 mod side_by_side;
 mod span_ext;
 mod stream_adapter;
+mod sums;
 mod transcriptions;
 mod values;
 mod words;

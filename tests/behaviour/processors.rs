@@ -78,8 +78,11 @@ fn expected() -> Vec<String> {
         turn(2, "user_spoke", false),
         llm(3),
         post,
-        turn(3, "conversation_ended", true) + " turn.ended_by_conversation_end=true",
-        "conversation conversation.id=c1 conversation.output=Yes. conversation.type=voice gen_ai.conversation.id=c1 tier=premium"
+        turn(3, "conversation_ended", true)
+            + " turn.ended_by_conversation_end=true turn.user_speech_seconds=0.3",
+        "conversation conversation.duration_seconds=0.3 conversation.error_count=0 conversation.id=c1 \
+         conversation.interruption_count=0 conversation.output=Yes. conversation.turn_count=3 conversation.type=voice \
+         conversation.usage.output_tokens=6 conversation.user_speech_seconds=0.3 gen_ai.conversation.id=c1 tier=premium"
             .to_owned(),
     ]
 }

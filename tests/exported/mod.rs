@@ -104,14 +104,10 @@ fn is_shown(span: &str, line: &str) -> bool {
     let shown = ["turn.input", "turn.output", "turn.was_interrupted=true"];
     match span {
         "turn" => shown.iter().any(|shown| line.starts_with(shown)),
-        "conversation" => ![
-            "conversation.type",
-            "conversation.input",
-            "conversation.output",
-            "gen_ai.",
-        ]
-        .iter()
-        .any(|derived| line.starts_with(derived)),
+        "conversation" => {
+            let is_derived = line.starts_with("conversation.") || line.starts_with("gen_ai.");
+            !is_derived || line.starts_with("conversation.id=")
+        }
         _ => ![
             "conversation.id",
             "gen_ai.conversation.id",

@@ -8,11 +8,13 @@ use crate::attribute_list::AttributeList;
 use crate::clock::Time;
 use crate::content::ContentPolicy;
 use crate::conversation::Turn;
+use crate::conversation::counted::ServiceFigures;
 use crate::field::FieldValue;
 use crate::interned::intern;
 use crate::names;
 use crate::recording::{Identity, SpanExtras};
 use crate::service_kind::ServiceKind;
+use crate::usage::Usage;
 use opentelemetry::trace::Status;
 use opentelemetry::{StringValue, Value};
 use std::borrow::Cow;
@@ -95,6 +97,27 @@ pub(crate) fn exported_value(
     (is_exported(field) && policy.admits(field))
         .then(|| value.attribute_value(policy))
         .flatten()
+}
+
+/// A recorded number of tokens or characters.
+fn count(value: &Value) -> Option<u64> {
+    match value {
+        Value::I64(count) => u64::try_from(*count).ok(),
+        Value::F64(count) if count.fract() == 0.0 && (0.0..9e15).contains(count) => {
+            Some(*count as u64)
+        }
+        _ => None,
+    }
+}
+
+/// A recorded length of time.
+fn seconds(value: &Value) -> Option<f64> {
+    match value {
+        Value::I64(seconds) => Some(*seconds as f64),
+        Value::F64(seconds) => Some(*seconds),
+        _ => None,
+    }
+    .filter(|seconds| seconds.is_finite() && *seconds >= 0.0)
 }
 
 impl ServiceRecord {
@@ -250,6 +273,33 @@ impl ServiceRecord {
 
     pub(crate) fn final_transcript(&self) -> Option<&Arc<str>> {
         self.transcription.final_transcript()
+    }
+
+    /// What it adds to the sums of its conversation, so far.
+    pub(super) fn figures(&self) -> ServiceFigures {
+        let attributes = &self.attributes;
+        let mut usage = Usage::read(
+            |key| count(attributes.get(key)?),
+            |key| seconds(attributes.get(key)?),
+        );
+        if self.kind == ServiceKind::Tts
+            && let Some(characters) = self.synthesis.character_count()
+        {
+            usage.characters = u64::try_from(characters).ok();
+        }
+        ServiceFigures {
+            has_failed: self.has_failed(),
+            usage,
+        }
+    }
+
+    /// Whether its span is going to have the status of an error. `Ok` outranks it, as with the SDK.
+    fn has_failed(&self) -> bool {
+        match self.extras.as_deref().map(|extras| &extras.status) {
+            Some(Status::Ok) => false,
+            Some(Status::Error { .. }) => self.status.failed || !self.status.ok,
+            Some(Status::Unset) | None => self.status.failed,
+        }
     }
 
     /// Derives what is known only at the end. Returns the status.

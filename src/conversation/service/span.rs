@@ -3,6 +3,7 @@
 use super::{Effects, ServiceRecord, ServiceStart, remote};
 use crate::attribute_list::AttributeList;
 use crate::clock::{Time, lock};
+use crate::conversation::counted::{CountedService, OpenService};
 use crate::conversation::{ActiveConversation, Parent, Shared, Transition, Turn, child_of};
 use crate::field::FieldValue;
 use crate::latency::FirstByte;
@@ -13,6 +14,7 @@ use crate::recording::{
 };
 use crate::reentrancy::{guard_thread, guarded};
 use crate::service_kind::ServiceKind;
+use crate::sums::ServiceUsage;
 use opentelemetry::trace::{
     Link, SpanBuilder, SpanContext, SpanId, SpanKind, Status, TraceContextExt,
 };
@@ -93,6 +95,7 @@ pub(crate) struct ServiceSpan {
     /// Held while its context is asked for, so that it does not close meanwhile.
     starting: Mutex<()>,
     context: OnceLock<Context>,
+    usage: Mutex<ServiceUsage>,
     /// Until it is finished.
     record: Mutex<Option<ServiceRecord>>,
 }
@@ -145,6 +148,7 @@ impl ServiceSpan {
             is_shown: AtomicBool::new(false),
             starting: Mutex::default(),
             context: OnceLock::new(),
+            usage: Mutex::default(),
             record: Mutex::new(Some(ServiceRecord::new(
                 new.key,
                 new.does,
@@ -177,6 +181,11 @@ impl ServiceSpan {
     #[inline]
     pub(crate) fn is_finished(&self) -> bool {
         self.is_finished.load(Ordering::Relaxed)
+    }
+
+    /// Takes note that a service span starts in it.
+    pub(crate) fn expect_service_below(&self) {
+        lock(&self.usage).expect_below();
     }
 
     /// The service span that it was started in, if that is still open.
@@ -286,6 +295,12 @@ impl ServiceSpan {
     /// The context that the program has given it for its parent's, if it has.
     fn given_base(&self) -> Option<&Context> {
         self.elsewhere()?.base.as_ref()
+    }
+
+    /// Whether it has started below another parent than planned, which the program has given it.
+    fn has_own_parent(&self) -> bool {
+        let started = self.started.get().and_then(Option::as_deref);
+        started.is_some_and(|elsewhere| elsewhere.base.is_some())
     }
 
     /// The context of its span, which is started if need be.
@@ -473,11 +488,7 @@ impl ServiceSpan {
         drop(record);
         let mut trace = None;
         // Where the program has given the span another parent, it stays there.
-        let has_own_parent = || {
-            let started = self.started.get().and_then(Option::as_deref);
-            started.is_some_and(|elsewhere| elsewhere.base.is_some())
-        };
-        if has_moved && !has_own_parent() {
+        if has_moved && !self.has_own_parent() {
             let parent = conversation.parent_in(turn).span_context;
             if parent.trace_id() != self.parent.span_context.trace_id() {
                 trace = Some(parent.clone());
@@ -515,11 +526,16 @@ impl ServiceSpan {
             // Whoever has asked for its context has got it.
             drop(lock(&self.starting));
         }
+        let above = self.services_above();
         let mut guard = lock(&self.record);
         if let (Some(record), Some(conversation)) = (guard.as_mut(), &self.conversation) {
             let started = conversation.started();
             let ended = conversation.act(now, |transition| {
                 let decided = transition.service_ended(record, started);
+                // In another turn it is not exported below them.
+                let stays = decided.is_none() || record.turn == self.turn();
+                let above = if stays { &*above } else { &[] };
+                transition.count_service(self.key, record.figures(), self, above);
                 (transition.state.interruptions, decided)
             });
             let (interruptions, decided) = match ended {
@@ -568,6 +584,30 @@ impl ServiceSpan {
         } else {
             processor.export(self.span_data(elsewhere, finished), pending);
         }
+    }
+
+    /// The service spans that it is exported below.
+    fn services_above(&self) -> Vec<Arc<dyn CountedService>> {
+        let mut found: Vec<Arc<dyn CountedService>> = Vec::new();
+        if self.moved_to.get().is_none() && !self.has_own_parent() {
+            let mut next = self.above.upgrade();
+            while let Some(above) = next {
+                next = above.above.upgrade();
+                found.push(above);
+            }
+        }
+        found
+    }
+
+    /// What it adds to the sums of its conversation so far, unless it is finished.
+    pub(crate) fn as_open(self: &Arc<Self>) -> Option<OpenService> {
+        let figures = lock(&self.record).as_ref()?.figures();
+        Some(OpenService {
+            key: self.key,
+            service: self.clone(),
+            above: self.services_above(),
+            figures,
+        })
     }
 
     /// Forgets the record.
@@ -655,6 +695,12 @@ impl ServiceSpan {
         if let Some(record) = &mut *lock(&self.record) {
             act(record.extras.get_or_insert_default());
         }
+    }
+}
+
+impl CountedService for ServiceSpan {
+    fn usage(&self) -> &Mutex<ServiceUsage> {
+        &self.usage
     }
 }
 

@@ -46,6 +46,13 @@ impl Synthesis {
         true
     }
 
+    /// How many characters are to be spoken: as recorded, else as counted.
+    pub(super) fn character_count(&self) -> Option<i64> {
+        let counted = i64::try_from(self.characters_counted);
+        let counted = counted.ok().filter(|count| *count > 0);
+        self.characters_recorded.or(counted)
+    }
+
     pub(super) fn finish(
         &mut self,
         attributes: &mut AttributeList,
@@ -55,10 +62,7 @@ impl Synthesis {
         if !attributes.contains(names::GEN_AI_OUTPUT_TYPE) {
             attributes.set(names::GEN_AI_OUTPUT_TYPE, "speech");
         }
-        let counted = i64::try_from(self.characters_counted)
-            .ok()
-            .filter(|count| *count > 0);
-        if let Some(count) = self.characters_recorded.or(counted) {
+        if let Some(count) = self.character_count() {
             attributes.set(names::METRICS_CHARACTER_COUNT, count);
         }
         if let Some(text) = self.text.take(policy) {

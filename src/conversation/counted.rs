@@ -1,0 +1,32 @@
+//! Service spans as the sums of their conversation see them.
+
+use crate::sums::ServiceUsage;
+use crate::usage::Usage;
+use std::sync::{Arc, Mutex};
+
+/// A service span that counts in the sums of its conversation.
+pub(crate) trait CountedService: Send + Sync {
+    /// How its usage counts. Locked after the conversation.
+    fn usage(&self) -> &Mutex<ServiceUsage>;
+}
+
+/// What a service adds to the sums.
+#[derive(Clone, Copy)]
+pub(crate) struct ServiceFigures {
+    pub(crate) has_failed: bool,
+    pub(crate) usage: Usage,
+}
+
+/// A service span that has not ended, with what it adds so far.
+pub(crate) struct OpenService {
+    pub(crate) key: u64,
+    pub(crate) service: Arc<dyn CountedService>,
+    /// The service spans that it is below.
+    pub(crate) above: Vec<Arc<dyn CountedService>>,
+    pub(crate) figures: ServiceFigures,
+}
+
+/// The service spans of a layer that have not ended.
+pub(crate) trait OpenServices: Send + Sync {
+    fn open_service(&self, key: u64) -> Option<OpenService>;
+}

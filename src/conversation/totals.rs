@@ -1,0 +1,73 @@
+//! What a conversation sums up to at its end, as its span says it.
+
+use crate::attribute_list::AttributeList;
+use crate::names;
+use crate::speech::SpeechSums;
+use crate::usage::Usage;
+use std::time::Duration;
+
+pub(super) struct Totals {
+    pub(super) duration: Duration,
+    pub(super) turns: u32,
+    pub(super) interruptions: u32,
+    pub(super) errors: u32,
+    /// The mean and the maximum of its turns' latencies, in seconds.
+    pub(super) latency: Option<(f64, f64)>,
+    pub(super) speech: SpeechSums,
+    pub(super) usage: Usage,
+}
+
+impl Totals {
+    /// Adds them to the attributes of the conversation's span: counts always, the rest where there is any.
+    pub(super) fn add_to(&self, attributes: &mut AttributeList) {
+        let duration = self.duration.as_secs_f64();
+        attributes.set(names::CONVERSATION_DURATION_SECONDS, duration);
+        for (key, count) in [
+            (names::CONVERSATION_TURN_COUNT, self.turns),
+            (names::CONVERSATION_INTERRUPTION_COUNT, self.interruptions),
+            (names::CONVERSATION_ERROR_COUNT, self.errors),
+        ] {
+            attributes.set(key, i64::from(count));
+        }
+        let (mean, max) = self.latency.unwrap_or_default();
+        for (key, seconds) in [
+            (names::CONVERSATION_USER_BOT_LATENCY_MEAN, mean),
+            (names::CONVERSATION_USER_BOT_LATENCY_MAX, max),
+            (
+                names::CONVERSATION_USER_SPEECH_SECONDS,
+                self.speech.user.as_secs_f64(),
+            ),
+            (
+                names::CONVERSATION_BOT_SPEECH_SECONDS,
+                self.speech.bot.as_secs_f64(),
+            ),
+            (
+                names::CONVERSATION_DEAD_AIR_SECONDS,
+                self.speech.dead_air.as_secs_f64(),
+            ),
+            (
+                names::CONVERSATION_USAGE_AUDIO_SECONDS,
+                self.usage.audio_seconds.unwrap_or_default(),
+            ),
+        ] {
+            if seconds > 0.0 {
+                attributes.set(key, seconds);
+            }
+        }
+        for (key, count) in [
+            (
+                names::CONVERSATION_USAGE_INPUT_TOKENS,
+                self.usage.input_tokens,
+            ),
+            (
+                names::CONVERSATION_USAGE_OUTPUT_TOKENS,
+                self.usage.output_tokens,
+            ),
+            (names::CONVERSATION_USAGE_CHARACTERS, self.usage.characters),
+        ] {
+            if let Some(count) = count.filter(|count| *count > 0) {
+                attributes.set(key, i64::try_from(count).unwrap_or(i64::MAX));
+            }
+        }
+    }
+}

@@ -1,0 +1,101 @@
+//! The sums of random trees of services against a computation that looks at the finished trees.
+
+use super::*;
+use proptest::prelude::*;
+
+/// A service: the one that it is in, by its number, and what it recorded.
+type Service = (Option<usize>, Usage);
+
+fn usage() -> impl Strategy<Value = Usage> {
+    let count = || prop::option::of(0..1_000_u64);
+    (count(), count(), count()).prop_map(|(input_tokens, output_tokens, characters)| Usage {
+        input_tokens,
+        output_tokens,
+        characters,
+        audio_seconds: characters.map(|count| count as f64 / 4.0),
+        ..Usage::default()
+    })
+}
+
+/// Services, each in one of those before it or in none, and the order in which they end.
+fn services() -> impl Strategy<Value = (Vec<Service>, Vec<usize>)> {
+    let service = (any::<prop::sample::Index>(), any::<bool>(), usage());
+    prop::collection::vec(service, 1..12)
+        .prop_map(|services| {
+            let services = services.into_iter().enumerate();
+            services
+                .map(|(number, (above, is_nested, usage))| {
+                    let above = (is_nested && number > 0).then(|| above.index(number));
+                    (above, usage)
+                })
+                .collect::<Vec<_>>()
+        })
+        .prop_flat_map(|services| {
+            let order = Just((0..services.len()).collect::<Vec<_>>()).prop_shuffle();
+            (Just(services), order)
+        })
+}
+
+/// The numbers of the services that a service is in.
+fn above(services: &[Service], number: usize) -> Vec<usize> {
+    std::iter::successors(services[number].0, |above| services[*above].0).collect()
+}
+
+fn expected(services: &[Service], figure: impl Fn(&Usage) -> Option<f64>) -> f64 {
+    let counts = |number: usize| {
+        !(0..services.len()).any(|other| {
+            above(services, other).contains(&number) && figure(&services[other].1).is_some()
+        })
+    };
+    let figures = services.iter().enumerate();
+    figures
+        .filter(|(number, _)| counts(*number))
+        .filter_map(|(_, (_, usage))| figure(usage))
+        .sum()
+}
+
+proptest! {
+    #[test]
+    fn figure_counts_once_whatever_the_order_in_which_services_end(
+        (services, order) in services()
+    ) {
+        let mut sums = Sums::default();
+        let mut usages: Vec<ServiceUsage> = Vec::new();
+        for (above, _) in &services {
+            usages.push(ServiceUsage::default());
+            if let Some(above) = above {
+                usages[*above].expect_below();
+            }
+        }
+        for number in order {
+            let mut own = std::mem::take(&mut usages[number]);
+            let above = above(&services, number);
+            let mut others: Vec<_> = above.iter().map(|at| std::mem::take(&mut usages[*at])).collect();
+            sums.add_usage(services[number].1, &mut own, &mut others);
+            usages[number] = own;
+            for (at, other) in above.into_iter().zip(others) {
+                usages[at] = other;
+            }
+        }
+        let total = sums.usage();
+        for figure in [
+            |usage: &Usage| usage.input_tokens.map(|count| count as f64),
+            |usage: &Usage| usage.output_tokens.map(|count| count as f64),
+            |usage: &Usage| usage.characters.map(|count| count as f64),
+            |usage: &Usage| usage.audio_seconds,
+        ] {
+            prop_assert_eq!(figure(&total).unwrap_or(0.0), expected(&services, figure));
+        }
+    }
+}
+
+#[test]
+fn latencies_have_a_mean_and_a_maximum_over_the_turns_that_have_one() {
+    let mut sums = Sums::default();
+    assert_eq!(sums.latency(), None);
+    sums.add_turn(true, Some(Duration::from_millis(500)));
+    sums.add_turn(false, None);
+    sums.add_turn(false, Some(Duration::from_millis(1_500)));
+    assert_eq!(sums.latency(), Some((1.0, 1.5)));
+    assert_eq!((sums.turns, sums.interruptions), (3, 1));
+}
