@@ -6,6 +6,7 @@ mod collect;
 mod figures;
 mod record;
 mod rows;
+mod speech;
 mod style;
 mod summary;
 mod text;
@@ -34,7 +35,8 @@ use super::output::Output;
 /// A turn's first line shows why it ended, the time from the end of the user's speech to the bot's first audio, and
 /// the turn's duration. Below it is who said what, then a row for each service span: provider, model, voice or tool,
 /// a bar on the turn's time axis (light until the first output, heavy from then on), the time to the first byte, the
-/// total time, and usage. `✗` marks failed services, `~` interrupted ones. Ordinary spans are nested below their
+/// total time, and usage. `✗` marks failed services, `~` interrupted ones. Of an interrupted turn, words that were not heard
+/// (`turn.heard_output` says what was) are struck through, or without colour in brackets. Ordinary spans are nested below their
 /// parents, two below each and a count of the rest. The last bar divides the latency into its `turn.latency.*` parts.
 ///
 /// # Late spans

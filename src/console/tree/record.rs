@@ -44,6 +44,10 @@ pub(super) struct TurnFacts {
     pub(super) reply_seconds: Option<f64>,
     pub(super) input: Option<String>,
     pub(super) output: Option<String>,
+    /// Of an interrupted turn, what of `output` was heard.
+    pub(super) heard: Option<String>,
+    /// Of an interrupted turn, how many seconds of the bot's speech were heard.
+    pub(super) played_seconds: Option<f64>,
     /// The latency parts in seconds, in the order in which they occur.
     pub(super) latency: Vec<(String, f64)>,
     pub(super) measured_from: Option<String>,
@@ -237,13 +241,20 @@ impl Attributes<'_> {
                 .unwrap_or(Part::ALL.len() - 2)
         };
         latency.sort_by_key(|(part, _)| position(part));
+        let is_cut_short = self.flag(names::TURN_WAS_INTERRUPTED);
         TurnFacts {
             end_reason: self.name(names::TURN_END_REASON),
-            interrupted: self.flag(names::TURN_WAS_INTERRUPTED)
-                && !self.flag(names::TURN_ENDED_BY_CONVERSATION_END),
+            interrupted: is_cut_short && !self.flag(names::TURN_ENDED_BY_CONVERSATION_END),
             reply_seconds: self.number(names::TURN_USER_BOT_LATENCY_SECONDS),
             input: self.text(names::TURN_INPUT),
             output: self.text(names::TURN_OUTPUT),
+            heard: self
+                .value(names::TURN_HEARD_OUTPUT)
+                .filter(|_| is_cut_short)
+                .map(|heard| clean(&heard.as_str())),
+            played_seconds: self
+                .number(names::TURN_PLAYED_SECONDS)
+                .filter(|_| is_cut_short),
             latency,
             measured_from: self.name(names::TURN_LATENCY_MEASURED_FROM),
         }

@@ -14,6 +14,8 @@ pub(super) enum Role {
     Strong,
     /// Secondary information.
     Dimmed,
+    /// Words that were cut off before anybody heard them.
+    Unheard,
     Failure,
     Interruption,
     /// Endpointing and turn detection.
@@ -40,6 +42,7 @@ impl Role {
             Self::Plain => Style::new(),
             Self::Strong => Style::new().bold(),
             Self::Dimmed => Style::new().dimmed(),
+            Self::Unheard => Style::new().dimmed().strikethrough(),
             Self::Failure => colour(AnsiColor::Red),
             Self::Interruption => colour(AnsiColor::Yellow),
             Self::Waiting => colour(AnsiColor::Blue),

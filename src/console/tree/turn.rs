@@ -5,12 +5,10 @@ use super::collect::Frame;
 use super::figures::{of, seconds};
 use super::record::{Kind, Record, TurnFacts};
 use super::rows::{View, rows};
+use super::speech::speech;
 use super::style::{Line, Role};
-use super::text::{cut, width, wrap};
+use super::text::{cut, width};
 use crate::service_kind::ServiceKind;
-
-/// Maximum number of lines of one speaker's text.
-const SPEECH_LINES: usize = 3;
 
 /// Lays out a block's first line: title and conversation id, and facts at the right. Facts that do not fit are omitted,
 /// starting with the first.
@@ -69,6 +67,9 @@ pub(super) fn turn(conversation: &str, turn: &Record, spans: &[Record], view: Vi
     } else if facts.interrupted {
         ends.push((Role::Interruption, "interrupted".to_owned()));
     }
+    if let Some(played) = facts.played_seconds {
+        ends.push((Role::Plain, format!("{} heard", seconds(played))));
+    }
     if let Some(reply) = facts.reply_seconds {
         ends.push((Role::Strong, format!("reply {}", seconds(reply))));
     }
@@ -89,9 +90,9 @@ pub(super) fn turn(conversation: &str, turn: &Record, spans: &[Record], view: Vi
         .clone()
         .or_else(|| joined(spans, ServiceKind::Tts))
         .or_else(|| joined(spans, ServiceKind::Llm));
-    for (who, text) in [("user", input), ("bot", output)] {
-        speech(who, text.as_deref(), view, &mut lines);
-    }
+    let heard = facts.heard.as_deref();
+    speech("user", input.as_deref(), None, view, &mut lines);
+    speech("bot", output.as_deref(), heard, view, &mut lines);
     if !spans.is_empty() {
         lines.extend(rows(
             spans,
@@ -121,24 +122,6 @@ fn joined(spans: &[Record], kind: ServiceKind) -> Option<String> {
         })
         .collect();
     (!texts.is_empty()).then(|| texts.join(" "))
-}
-
-fn speech(who: &str, text: Option<&str>, view: View, lines: &mut Vec<Line>) {
-    let Some(text) = text else {
-        return;
-    };
-    let left = view.left + 5;
-    for (at, piece) in wrap(text, view.width - left, SPEECH_LINES)
-        .into_iter()
-        .enumerate()
-    {
-        let mut line = Line::default();
-        line.pad(view.left)
-            .put(Role::Strong, if at == 0 { who } else { "" })
-            .pad(left)
-            .put(Role::Plain, piece);
-        lines.push(line);
-    }
 }
 
 /// Draws the latency parts as one bar with a legend below.

@@ -155,6 +155,8 @@ pub(crate) fn interruption() -> Vec<Builder> {
             .with("turn.user_bot_latency_seconds", 0.84)
             .with("turn.input", QUESTION)
             .with("turn.output", ANSWER)
+            .with("turn.heard_output", "On Saturday morning there will be")
+            .with("turn.played_seconds", 0.96)
             .with("turn.latency.measured_from", "user_silence")
             .with("turn.latency.endpointing_wait", 0.2)
             .with("turn.latency.llm_inference", 0.35)
