@@ -83,6 +83,7 @@
 //! | `setup` | with any of these | [`init`], [`Telemetry`], delivery to exporters of your own |
 //! | `serde` | no | `Serialize` and `Deserialize` for the data of [`observe`] |
 //! | `attributes` | no | `#[traced_stt]`, `#[traced_llm]`, `#[traced_tts]`, `#[traced_tool]` |
+//! | `testing` | no | `testing`: a recorder for a program's own tests |
 //!
 //! Without any of them, the layer is there alone.
 //!
@@ -149,6 +150,8 @@ mod sums;
 mod telemetry;
 #[cfg(feature = "setup")]
 mod terminal;
+#[cfg(feature = "testing")]
+pub mod testing;
 mod timer;
 mod turns;
 mod usage;

@@ -184,6 +184,8 @@ pub const SERVICE_ENDED: &str = "service.ended";
 pub const OTEL_STATUS_CODE: &str = "otel.status_code";
 /// Field (tracing-opentelemetry): the text of a failed status.
 pub const OTEL_STATUS_DESCRIPTION: &str = "otel.status_description";
+/// What a tool was called with.
+pub const GEN_AI_TOOL_CALL_ARGUMENTS: &str = "gen_ai.tool.call.arguments";
 /// What a tool returned.
 pub const GEN_AI_TOOL_CALL_RESULT: &str = "gen_ai.tool.call.result";
 /// Tokens of the prompt, cached ones included.
@@ -204,3 +206,6 @@ pub const GEN_AI_USAGE_AUDIO_CACHE_READ_INPUT_TOKENS: &str =
     "gen_ai.usage.audio.cache_read.input_tokens";
 /// Tokens of audio that was spoken.
 pub const GEN_AI_USAGE_AUDIO_OUTPUT_TOKENS: &str = "gen_ai.usage.audio.output_tokens";
+
+/// What a service, turn or conversation cost, in US dollars.
+pub const USAGE_COST_USD: &str = "usage.cost_usd";

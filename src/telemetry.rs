@@ -2,7 +2,6 @@
 
 mod builder;
 mod destinations;
-mod filter;
 mod log;
 mod log_fields;
 #[cfg(feature = "metrics")]
@@ -26,13 +25,12 @@ use crate::{
     Conversations,
     environment::SetupError,
     export::{Delivered, Delivery, Reporter, deadline},
-    layer::ConversationLayer,
+    layer::{ConversationFilter, ConversationLayer},
     observe::SummarySinks,
     recording::ConversationProcessor,
     settings::LayerSettings,
 };
 pub use builder::Builder;
-use filter::ConversationFilter;
 
 /// Installs a whole `tracing` registry from the environment: log lines to standard error under `RUST_LOG` (if it
 /// is not set, `info` without the boundary events), and conversations to where the variables say.

@@ -134,7 +134,8 @@ where
         self
     }
 
-    /// Goes by `clock` in place of the machine's, for tests and replays.
+    /// Goes by `clock` in place of the machine's, for tests and replays. Ordinary spans then start when they are first
+    /// entered.
     pub fn clock(mut self, clock: ManualClock) -> Self {
         self.settings.clock = Some(clock);
         self
@@ -184,7 +185,8 @@ where
             self.settings,
             self.sinks,
         );
-        let tracer = LayerTracer::new(self.tracer, state.tracked.clone());
+        let clock = state.shared.settings.clock.clone();
+        let tracer = LayerTracer::new(self.tracer, state.tracked.clone(), clock);
         let wrapped = match self.otel_layer {
             Some(otel) => otel.with_tracer(tracer),
             // What these add to every span costs more than it tells of a voice agent.

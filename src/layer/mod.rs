@@ -3,6 +3,8 @@
 mod boundary;
 mod builder;
 mod callsite;
+#[cfg(any(feature = "setup", feature = "testing"))]
+mod filter;
 mod neighbour;
 mod ordinary;
 mod recorded;
@@ -34,6 +36,8 @@ use tracing_subscriber::layer::Context;
 use tracing_subscriber::registry::LookupSpan;
 
 pub use builder::{LayerBuilder, layer};
+#[cfg(any(feature = "setup", feature = "testing"))]
+pub(crate) use filter::ConversationFilter;
 pub(crate) use state::LayerState;
 pub(crate) use table::Opening;
 use tracked::TrackedSpan;

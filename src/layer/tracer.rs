@@ -7,6 +7,7 @@
 //! starts that, this tracer finds the owned span by the id and passes on what was collected.
 
 use super::tracked::{TrackedSpan, TrackedSpans};
+use crate::clock::ManualClock;
 use crate::recording::ContextSpan;
 use opentelemetry::trace::{Span, SpanBuilder, SpanContext, Status, Tracer};
 use opentelemetry::{Context, KeyValue, Value};
@@ -62,11 +63,35 @@ pub(super) fn with_proxy(id: &Id, act: impl FnOnce(&Attributes<'_>)) {
 pub(crate) struct LayerTracer {
     sdk: SdkTracer,
     tracked: Arc<TrackedSpans>,
+    /// The wrapped layer goes by the machine's clock. Where the layer does not, nor do the spans that it starts.
+    clock: Option<ManualClock>,
 }
 
 impl LayerTracer {
-    pub(super) fn new(sdk: SdkTracer, tracked: Arc<TrackedSpans>) -> Self {
-        Self { sdk, tracked }
+    pub(super) fn new(
+        sdk: SdkTracer,
+        tracked: Arc<TrackedSpans>,
+        clock: Option<ManualClock>,
+    ) -> Self {
+        Self {
+            sdk,
+            tracked,
+            clock,
+        }
+    }
+
+    #[cold]
+    fn on_clock(
+        &self,
+        clock: &ManualClock,
+        mut builder: SpanBuilder,
+        parent: &Context,
+    ) -> LayerSpan {
+        builder.start_time = Some(clock.wall());
+        for event in builder.events.iter_mut().flatten() {
+            event.timestamp = clock.wall();
+        }
+        LayerSpan::OnClock(self.sdk.build_with_context(builder, parent), clock.clone())
     }
 
     #[inline(never)]
@@ -99,6 +124,8 @@ impl Tracer for LayerTracer {
     fn build_with_context(&self, builder: SpanBuilder, parent: &Context) -> LayerSpan {
         if builder.name == PROXY {
             self.owned_span(builder, parent)
+        } else if let Some(clock) = &self.clock {
+            self.on_clock(clock, builder, parent)
         } else {
             LayerSpan::Sdk(self.sdk.build_with_context(builder, parent))
         }
@@ -109,6 +136,8 @@ impl Tracer for LayerTracer {
 #[allow(clippy::large_enum_variant, reason = "nearly all are of the large one")]
 pub(crate) enum LayerSpan {
     Sdk(SdkSpan),
+    /// One of the SDK with the times of this clock.
+    OnClock(SdkSpan, ManualClock),
     Owned(ContextSpan),
 }
 
@@ -129,48 +158,51 @@ impl Span for LayerSpan {
     ) {
         match self {
             Self::Sdk(span) => span.add_event_with_timestamp(name, timestamp, attributes),
+            Self::OnClock(span, clock) => {
+                span.add_event_with_timestamp(name, clock.wall(), attributes);
+            }
             Self::Owned(span) => span.add_event_with_timestamp(name, timestamp, attributes),
         }
     }
 
     fn span_context(&self) -> &SpanContext {
         match self {
-            Self::Sdk(span) => span.span_context(),
+            Self::Sdk(span) | Self::OnClock(span, _) => span.span_context(),
             Self::Owned(span) => span.span_context(),
         }
     }
 
     fn is_recording(&self) -> bool {
         match self {
-            Self::Sdk(span) => span.is_recording(),
+            Self::Sdk(span) | Self::OnClock(span, _) => span.is_recording(),
             Self::Owned(span) => span.is_recording(),
         }
     }
 
     fn set_attribute(&mut self, attribute: KeyValue) {
         match self {
-            Self::Sdk(span) => span.set_attribute(attribute),
+            Self::Sdk(span) | Self::OnClock(span, _) => span.set_attribute(attribute),
             Self::Owned(span) => span.set_attribute(attribute),
         }
     }
 
     fn set_status(&mut self, status: Status) {
         match self {
-            Self::Sdk(span) => span.set_status(status),
+            Self::Sdk(span) | Self::OnClock(span, _) => span.set_status(status),
             Self::Owned(span) => span.set_status(status),
         }
     }
 
     fn update_name<T: Into<Cow<'static, str>>>(&mut self, name: T) {
         match self {
-            Self::Sdk(span) => span.update_name(name),
+            Self::Sdk(span) | Self::OnClock(span, _) => span.update_name(name),
             Self::Owned(span) => span.update_name(name),
         }
     }
 
     fn add_link(&mut self, span_context: SpanContext, attributes: Vec<KeyValue>) {
         match self {
-            Self::Sdk(span) => span.add_link(span_context, attributes),
+            Self::Sdk(span) | Self::OnClock(span, _) => span.add_link(span_context, attributes),
             Self::Owned(span) => span.add_link(span_context, attributes),
         }
     }
@@ -178,6 +210,7 @@ impl Span for LayerSpan {
     fn end_with_timestamp(&mut self, timestamp: SystemTime) {
         match self {
             Self::Sdk(span) => span.end_with_timestamp(timestamp),
+            Self::OnClock(span, clock) => span.end_with_timestamp(clock.wall()),
             Self::Owned(span) => span.end_with_timestamp(timestamp),
         }
     }

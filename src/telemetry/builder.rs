@@ -18,7 +18,6 @@ use super::metrics::{MetricsSetup, RunningMetrics};
 use super::{
     Inner, Telemetry,
     destinations::{self, start_exporter},
-    filter::ConversationFilter,
     log::Log,
 };
 #[cfg(feature = "metrics")]
@@ -27,6 +26,7 @@ use crate::{
     ContentPolicy, ConversationProcessor, ManualClock, TraceMode,
     environment::{Console, Forms, Protocol, Settings, SetupError, Signal, TRACES, Variables},
     export::{Delivery, Reporter, Worker},
+    layer::ConversationFilter,
     observe::SummarySinks,
     profile::Profile,
     settings::LayerSettings,

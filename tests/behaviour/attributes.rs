@@ -10,17 +10,19 @@ use futures_util::{FutureExt, Stream, StreamExt, stream};
 use tracing_conversation::instrument::Recorder;
 use tracing_conversation::{conversation_span, traced_llm, traced_stt, traced_tool, traced_tts};
 
-use crate::exported::Exported;
+use tracing_conversation::testing::ConversationRecorder;
 
-/// Returns the exported tree of `calls` below the first turn.
+use crate::exported::tree;
+
+/// Returns the exported tree of `calls` below the conversation and its turn.
 fn exported(calls: impl FnOnce()) -> String {
-    let exported = Exported::new();
-    conversation_span!(conversation.id = "c1").in_scope(calls);
-    let tree = exported.tree();
-    let header = "\nconversation\n  · conversation.id=c1\n  turn\n";
-    let services: Vec<_> = tree.strip_prefix(header).unwrap().lines().collect();
+    let recorder = ConversationRecorder::new();
+    recorder.run(|| conversation_span!(conversation.id = "c1").in_scope(calls));
+    let tree = tree(&recorder);
+    let header = "\nconversation\n  · conversation.id=c1\n";
+    let services = tree.strip_prefix(header).unwrap().lines();
     services
-        .iter()
+        .filter(|line| *line != "  turn")
         .filter(|line| !line.trim().starts_with("· turn."))
         .filter(|line| !line.contains("gen_ai.operation.name") && !line.contains("output.type"))
         .map(|line| format!("{}\n", line.strip_prefix("    ").unwrap_or(line)))
@@ -123,7 +125,7 @@ fn span_lasts_as_long_as_returned_stream() {
     });
     assert_eq!(
         tree,
-        "\
+        "  between
 tts
   · metrics.character_count=2
   · text=hi
@@ -143,7 +145,6 @@ tts
   · text=cut
   · tts.interrupted=true
   · voice_id=lady
-  between
 "
     );
 }

@@ -157,9 +157,9 @@ fn children_and_links_resolve_without_context_request() {
             "conversation",
             "  turn turn.number=1",
             "    llm turn.number=1",
-            "      tool turn.number=1",
             "      explicit turn.number=1",
             "      joins",
+            "      tool turn.number=1",
             "    tts turn.number=1",
         ]
     );

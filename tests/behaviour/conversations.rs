@@ -513,9 +513,9 @@ fn turn_mode_links_each_turn_to_its_conversation() {
     assert_eq!(
         stage.tree(&["conversation.id", "turn.number", "trace"]),
         [
-            "turn conversation.id=c1 turn.number=1 trace=1",
-            "  llm conversation.id=c1 turn.number=1 trace=1",
-            "conversation conversation.id=c1 trace=2",
+            "conversation conversation.id=c1 trace=1",
+            "turn conversation.id=c1 turn.number=1 trace=2",
+            "  llm conversation.id=c1 turn.number=1 trace=2",
             "turn conversation.id=c1 turn.number=2 trace=3",
             "  tts conversation.id=c1 turn.number=2 trace=3",
         ]

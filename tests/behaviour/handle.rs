@@ -75,12 +75,11 @@ fn code_run_by_handle_belongs_to_conversation_on_any_thread() {
         stage.tree(&["conversation.id", "turn.number"]),
         [
             "conversation conversation.id=c1",
+            "  weather conversation.id=c1",
             "  turn conversation.id=c1 turn.number=1",
             "    llm conversation.id=c1 turn.number=1",
             "  turn conversation.id=c1 turn.number=2",
             "    tts conversation.id=c1 turn.number=2",
-            // An ordinary span is timed by the system clock, so it is last by far.
-            "  weather conversation.id=c1",
         ]
     );
 }

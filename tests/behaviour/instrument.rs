@@ -11,15 +11,17 @@ use tracing_conversation::{
     tool_span, tts_span,
 };
 
-use crate::exported::Exported;
+use tracing_conversation::testing::ConversationRecorder;
+
+use crate::exported::tree;
 
 /// A stream whose items take 100 ms each.
 fn slow<T>(
-    exported: &Exported,
+    recorder: &ConversationRecorder,
     items: impl IntoIterator<Item = T>,
 ) -> impl Stream<Item = T> + Unpin {
     stream::iter(items).map(|item| {
-        exported.pass(100);
+        recorder.advance(Duration::from_millis(100));
         item
     })
 }
@@ -30,7 +32,8 @@ fn drain<T>(stream: impl Stream<Item = T>) {
 
 #[test]
 fn span_macros_declare_late_fields_and_accept_extra_fields() {
-    let exported = Exported::new();
+    let recorder = ConversationRecorder::new();
+    let _default = recorder.enter();
     let conversation = conversation_span!(conversation.id = "c1", customer.tier = "premium");
     conversation.in_scope(|| {
         let stt = stt_span!(gen_ai.provider.name = "deepgram", attempt = 2);
@@ -48,7 +51,7 @@ fn span_macros_declare_late_fields_and_accept_extra_fields() {
     });
     drop(conversation);
     assert_eq!(
-        exported.tree(),
+        tree(&recorder),
         "
 conversation
   · conversation.id=c1
@@ -92,7 +95,8 @@ conversation
 
 #[test]
 fn span_macros_declare_each_field_once() {
-    let exported = Exported::new();
+    let recorder = ConversationRecorder::new();
+    let _default = recorder.enter();
     let gen_ai_provider = "x";
     for span in [
         conversation_span!(conversation.id = "c1", conversation.id2 = 1),
@@ -109,37 +113,37 @@ fn span_macros_declare_each_field_once() {
         names.dedup();
         assert_eq!(names.len(), count, "{names:?}");
     }
-    drop(exported);
 }
 
 #[test]
 fn event_functions_create_turns() {
-    let exported = Exported::new();
+    let recorder = ConversationRecorder::new();
+    let _default = recorder.enter();
     let conversation = conversation_span!(conversation.id = "c1");
     conversation.in_scope(|| {
         event::client_connected();
         event::user_started_speaking();
         event::vad_user_started_speaking(0.2);
-        exported.pass(1000);
+        recorder.advance(Duration::from_millis(1000));
         event::vad_user_stopped_speaking(0.2);
         event::user_stopped_speaking();
-        exported.pass(500);
+        recorder.advance(Duration::from_millis(500));
         event::bot_started_speaking();
-        exported.pass(500);
+        recorder.advance(Duration::from_millis(500));
         // Detected 100 ms late.
         event::ago(Duration::from_millis(100)).bot_stopped_speaking();
         annotate!(sentiment = "cheerful");
     });
     // From outside the scope.
-    exported.pass(300);
+    recorder.advance(Duration::from_millis(300));
     event::in_conversation("c1").user_started_speaking();
     event::in_conversation("c1").interruption();
     annotate!(conversation.id = "c1", language = "de");
-    exported.pass(700);
+    recorder.advance(Duration::from_millis(700));
     event::in_conversation("c1")
         .because("hung up")
         .conversation_ended();
-    let turns: Vec<String> = exported
+    let turns: Vec<String> = recorder
         .spans()
         .iter()
         .map(|span| {
@@ -166,17 +170,18 @@ fn event_functions_create_turns() {
         [
             "turn turn.duration_seconds=2.3 turn.end_reason=user_spoke \
              turn.user_bot_latency_seconds=0.7 sentiment=cheerful",
-            "conversation conversation.end_reason=hung up",
             "turn turn.duration_seconds=0.7 turn.end_reason=conversation_ended language=de",
+            "conversation conversation.end_reason=hung up",
         ]
     );
 }
 
 #[test]
 fn stream_records_first_byte_content_and_usage() {
-    let exported = Exported::new();
+    let recorder = ConversationRecorder::new();
+    let _default = recorder.enter();
     conversation_span!(conversation.id = "c1").in_scope(|| {
-        let chunks = slow(&exported, [("", 0), ("It is", 0), (" sunny.", 0), ("", 4)]);
+        let chunks = slow(&recorder, [("", 0), ("It is", 0), (" sunny.", 0), ("", 4)]);
         drain(
             chunks.traced_with(llm_span!(), |(piece, tokens), recorder| {
                 recorder.output(piece);
@@ -185,7 +190,7 @@ fn stream_records_first_byte_content_and_usage() {
                 }
             }),
         );
-        let sentences = slow(&exported, ["It is", "sunny."]);
+        let sentences = slow(&recorder, ["It is", "sunny."]);
         drain(
             sentences.traced_with(tts_span!(voice_id = "lady"), |sentence, recorder| {
                 recorder.text(sentence).audio_seconds(0.5);
@@ -193,7 +198,7 @@ fn stream_records_first_byte_content_and_usage() {
         );
     });
     assert_eq!(
-        exported.tree(),
+        tree(&recorder),
         "
 conversation
   · conversation.id=c1
@@ -221,7 +226,8 @@ conversation
 
 #[test]
 fn transcripts_are_recorded_as_they_arrive() {
-    let exported = Exported::new();
+    let recorder = ConversationRecorder::new();
+    let _default = recorder.enter();
     conversation_span!(conversation.id = "c1").in_scope(|| {
         event::user_started_speaking();
         let transcripts = [
@@ -231,7 +237,7 @@ fn transcripts_are_recorded_as_they_arrive() {
             ("the weather", true),
         ];
         let mut transcripts =
-            slow(&exported, transcripts).traced_with(stt_span!(), |(words, is_final), recorder| {
+            slow(&recorder, transcripts).traced_with(stt_span!(), |(words, is_final), recorder| {
                 recorder.transcript(words, *is_final);
             });
         event::vad_user_stopped_speaking(0.0);
@@ -244,7 +250,7 @@ fn transcripts_are_recorded_as_they_arrive() {
         drain(transcripts);
     });
     assert_eq!(
-        exported.tree(),
+        tree(&recorder),
         "
 conversation
   · conversation.id=c1
@@ -264,7 +270,8 @@ conversation
 
 #[test]
 fn error_item_fails_span_and_later_drop_is_not_interruption() {
-    let exported = Exported::new();
+    let recorder = ConversationRecorder::new();
+    let _default = recorder.enter();
     conversation_span!(conversation.id = "c1").in_scope(|| {
         let audio = [Ok(1), Err(std::io::Error::other("connection lost")), Ok(2)];
         let mut audio = stream::iter(audio).try_traced(tts_span!(voice_id = "lady"));
@@ -272,7 +279,7 @@ fn error_item_fails_span_and_later_drop_is_not_interruption() {
         audio.next().now_or_never().unwrap();
     });
     assert_eq!(
-        exported.tree(),
+        tree(&recorder),
         "
 conversation
   · conversation.id=c1
@@ -290,10 +297,11 @@ conversation
 
 #[test]
 fn dropped_stream_is_interrupted_unless_complete() {
-    let exported = Exported::new();
+    let recorder = ConversationRecorder::new();
+    let _default = recorder.enter();
     conversation_span!(conversation.id = "c1").in_scope(|| {
         for last in ["more", "stop"] {
-            let items = slow(&exported, ["It", last, "unheard"]);
+            let items = slow(&recorder, ["It", last, "unheard"]);
             let mut items = items.traced_with(llm_span!(last), |item: &&str, recorder| {
                 if *item == "stop" {
                     recorder.complete();
@@ -307,7 +315,7 @@ fn dropped_stream_is_interrupted_unless_complete() {
         drop(stream::pending::<()>().traced(tts_span!()));
     });
     assert_eq!(
-        exported.tree(),
+        tree(&recorder),
         "
 conversation
   · conversation.id=c1
@@ -338,10 +346,11 @@ conversation
 
 #[test]
 fn future_completes_fails_is_interrupted_or_panics() {
-    let exported = Exported::new();
+    let recorder = ConversationRecorder::new();
+    let _default = recorder.enter();
     conversation_span!(conversation.id = "c1").in_scope(|| {
         let answer = async {
-            exported.pass(200);
+            recorder.advance(Duration::from_millis(200));
             "sunny"
         };
         let answer = answer.traced_with(llm_span!(), |answer, recorder| {
@@ -369,7 +378,7 @@ fn future_completes_fails_is_interrupted_or_panics() {
             .unwrap_err();
     });
     assert_eq!(
-        exported.tree(),
+        tree(&recorder),
         "
 conversation
   · conversation.id=c1
@@ -405,12 +414,14 @@ conversation
 
 #[test]
 fn stream_request_is_one_span_until_stream_ends() {
-    let exported = Exported::new();
+    let recorder = ConversationRecorder::new();
+    let _default = recorder.enter();
     conversation_span!(conversation.id = "c1").in_scope(|| {
         let request = async {
-            exported.pass(100);
-            tracing::info_span!("POST /v1/chat").in_scope(|| exported.pass(50));
-            Ok::<_, String>(slow(&exported, ["It is", " sunny."]))
+            recorder.advance(Duration::from_millis(100));
+            tracing::info_span!("POST /v1/chat")
+                .in_scope(|| recorder.advance(Duration::from_millis(50)));
+            Ok::<_, String>(slow(&recorder, ["It is", " sunny."]))
         };
         let answer = request.traced_stream(llm_span!(), |piece, recorder| {
             recorder.output(piece);
@@ -422,7 +433,7 @@ fn stream_request_is_one_span_until_stream_ends() {
         assert!(refused.now_or_never().unwrap().is_err());
     });
     assert_eq!(
-        exported.tree(),
+        tree(&recorder),
         "
 conversation
   · conversation.id=c1
@@ -446,12 +457,13 @@ conversation
 
 #[test]
 fn interrupted_turn_has_output_of_realtime_service() {
-    let exported = Exported::new();
+    let recorder = ConversationRecorder::new();
+    let _default = recorder.enter();
     conversation_span!(conversation.id = "c1").in_scope(|| {
         event::user_started_speaking();
         // Transcripts of the user may arrive outside any span.
         annotate!(turn.input = "tell me a story");
-        let pieces = slow(&exported, ["Once ", "upon a time.", " There", " was."]);
+        let pieces = slow(&recorder, ["Once ", "upon a time.", " There", " was."]);
         let mut story = pieces.traced_with(realtime_span!(), |piece, recorder| {
             let usage = Usage::default().audio_output_tokens(10);
             recorder.output(piece).add_usage(usage);
@@ -464,7 +476,7 @@ fn interrupted_turn_has_output_of_realtime_service() {
         drop(story);
     });
     assert_eq!(
-        exported.tree(),
+        tree(&recorder),
         "
 conversation
   · conversation.id=c1
@@ -494,7 +506,10 @@ fn capture_off_records_no_content_and_formats_no_result() {
         }
     }
 
-    let exported = Exported::with_content(ContentPolicy::default().with_capture(false));
+    let recorder = ConversationRecorder::builder()
+        .content(ContentPolicy::default().with_capture(false))
+        .build();
+    let _default = recorder.enter();
     conversation_span!(conversation.id = "c1").in_scope(|| {
         let transcripts = stream::iter([("secret", false), ("secret", true)]);
         drain(
@@ -522,9 +537,9 @@ fn capture_off_records_no_content_and_formats_no_result() {
         }));
         annotate!(turn.input = "secret");
     });
-    assert!(!format!("{:?}", exported.spans()).contains("secret"));
+    assert!(!format!("{:?}", recorder.spans()).contains("secret"));
     assert_eq!(
-        exported.tree(),
+        tree(&recorder),
         "
 conversation
   · conversation.id=c1
@@ -554,7 +569,10 @@ conversation
 
 #[test]
 fn capture_off_keeps_text_of_exactly_these_fields() {
-    let exported = Exported::with_content(ContentPolicy::default().with_capture(false));
+    let recorder = ConversationRecorder::builder()
+        .content(ContentPolicy::default().with_capture(false))
+        .build();
+    let _default = recorder.enter();
     conversation_span!(conversation.id = "c1").in_scope(|| {
         let spans = [
             stt_span!(),
@@ -573,7 +591,7 @@ fn capture_off_keeps_text_of_exactly_these_fields() {
             span.record("service.ended", true);
         }
     });
-    let spans = exported.spans();
+    let spans = recorder.spans();
     let keys: BTreeSet<&str> = spans
         .iter()
         .flat_map(|span| &span.attributes)

@@ -43,6 +43,7 @@ mod processors;
 mod profiles;
 #[cfg(all(feature = "console", feature = "http"))]
 mod quickstart;
+mod recorder;
 #[cfg(all(feature = "console", feature = "http"))]
 mod replay;
 #[cfg(feature = "http")]

@@ -62,8 +62,8 @@ fn span_made_under_a_handle_keeps_its_conversation_as_explicit_parent() {
             "conversation conversation.id=c1",
             "  turn conversation.id=c1 turn.end_reason=interrupted",
             "    llm conversation.id=c1",
-            "  turn conversation.id=c1 turn.end_reason=conversation_ended",
             "  task conversation.id=c1",
+            "  turn conversation.id=c1 turn.end_reason=conversation_ended",
         ]
     );
 }
@@ -88,13 +88,13 @@ fn root_spans_of_libraries_belong_to_the_active_handle() {
     assert_eq!(
         stage.tree(&["conversation.id", "turn.number"]),
         [
-            "chat",
             "conversation conversation.id=c1",
             "  turn conversation.id=c1 turn.number=1",
             "    invoke_agent conversation.id=c1 turn.number=1",
             "      llm conversation.id=c1 turn.number=1",
             "    invoke_agent conversation.id=c1 turn.number=1",
             "      llm conversation.id=c1 turn.number=1",
+            "chat",
         ]
     );
 }
@@ -199,11 +199,11 @@ fn ordinary_children_of_conversation_with_remote_parent_have_conversation_attrib
         stage.tree(&["conversation.id", "gen_ai.conversation.id", "turn.number"]),
         [
             "? conversation conversation.id=c1 gen_ai.conversation.id=c1",
+            "  explicit conversation.id=c1 gen_ai.conversation.id=c1",
             "  turn conversation.id=c1 gen_ai.conversation.id=c1 turn.number=1",
             "    llm conversation.id=c1 gen_ai.conversation.id=c1 turn.number=1",
             "      below conversation.id=c1 gen_ai.conversation.id=c1 turn.number=1",
             "      contextual conversation.id=c1 gen_ai.conversation.id=c1 turn.number=1",
-            "  explicit conversation.id=c1 gen_ai.conversation.id=c1",
         ]
     );
     assert_each_key_once(&stage.spans());
@@ -293,8 +293,8 @@ fn descendants_of_stt_span_move_with_it_to_its_turn() {
             "  turn turn.number=1 trace=1",
             "  turn turn.number=2 trace=1",
             "    stt turn.number=2 trace=1",
-            "      chat turn.number=2 trace=1",
             "      connect turn.number=2 trace=1",
+            "      chat turn.number=2 trace=1",
             "      stream turn.number=2 trace=1",
         ]
     );
@@ -316,8 +316,8 @@ fn descendants_of_stt_span_move_with_it_to_another_trace() {
     let lines = [
         "turn turn.number=2",
         "  stt turn.number=2",
-        "    chat turn.number=2",
         "    connect turn.number=2",
+        "    chat turn.number=2",
         "    stream turn.number=2",
     ];
     let expected: Vec<_> = lines

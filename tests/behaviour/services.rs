@@ -61,11 +61,11 @@ fn session_long_task_spans_do_not_determine_turn_of_service() {
             "conversation",
             "  turn turn.number=1",
             "    tts turn.number=1",
+            "  tts_task",
+            "    writer",
             "  turn turn.number=2",
             "    tts turn.number=2",
             "      POST turn.number=2",
-            "  tts_task",
-            "    writer",
         ]
     );
 }

@@ -46,10 +46,10 @@ fn context_of_every_span_matches_exported_span() {
         stage.tree(&["trace"]),
         [
             "conversation trace=1",
+            "  task trace=1",
             "  turn trace=1",
             "    llm trace=1",
             "      POST trace=1",
-            "  task trace=1",
         ]
     );
 }
@@ -72,12 +72,12 @@ fn conversation_can_continue_remote_trace() {
         stage.tree(&["conversation.id", "turn.number", "tier"]),
         [
             "? conversation conversation.id=c1 tier=premium",
-            "  turn conversation.id=c1 turn.number=1",
-            "    llm conversation.id=c1 turn.number=1",
-            "      POST conversation.id=c1 turn.number=1",
             "  ordinary conversation.id=c1",
             "    below conversation.id=c1",
             "  explicit conversation.id=c1",
+            "  turn conversation.id=c1 turn.number=1",
+            "    llm conversation.id=c1 turn.number=1",
+            "      POST conversation.id=c1 turn.number=1",
             "elsewhere",
         ]
     );

@@ -1,73 +1,23 @@
-//! Renders what the layer and the processor export as text.
-
-#![allow(dead_code)] // Not every test binary uses all of it.
+//! Renders what was recorded as text, with every attribute that the instrumentation sets.
 
 use std::fmt::Write as _;
-use std::time::Duration;
 
-use opentelemetry::trace::{Status, TracerProvider as _};
-use opentelemetry_sdk::trace::{
-    InMemorySpanExporter, SdkTracerProvider, SimpleSpanProcessor, SpanData,
-};
-use tracing::subscriber::DefaultGuard;
-use tracing_conversation::{ContentPolicy, ConversationLayer, ConversationProcessor, ManualClock};
-use tracing_subscriber::prelude::*;
+use opentelemetry::trace::Status;
+use opentelemetry_sdk::trace::SpanData;
+use tracing_conversation::testing::ConversationRecorder;
 
-/// The layer with a manual clock, installed on this thread.
-pub(crate) struct Exported {
-    pub(crate) clock: ManualClock,
-    exporter: InMemorySpanExporter,
-    provider: SdkTracerProvider,
-    _default: DefaultGuard,
-}
-
-impl Exported {
-    pub(crate) fn new() -> Self {
-        Self::with_content(ContentPolicy::default())
-    }
-
-    pub(crate) fn with_content(policy: ContentPolicy) -> Self {
-        let clock = ManualClock::new();
-        let exporter = InMemorySpanExporter::default();
-        let simple = SimpleSpanProcessor::new(exporter.clone());
-        let processor = ConversationProcessor::new(simple).with_content(policy);
-        let provider = SdkTracerProvider::builder()
-            .with_span_processor(processor.clone())
-            .build();
-        let layer = ConversationLayer::builder(provider.tracer("test"), &processor)
-            .clock(clock.clone())
-            .build();
-        Self {
-            clock,
-            exporter,
-            provider,
-            _default: tracing_subscriber::registry().with(layer).set_default(),
+/// Renders each span below its parent.
+pub(crate) fn tree(recorder: &ConversationRecorder) -> String {
+    let mut spans = recorder.spans();
+    spans.sort_by_key(|span| span.start_time);
+    let mut tree = String::from("\n");
+    for span in &spans {
+        let is_parent = |other: &SpanData| other.span_context.span_id() == span.parent_span_id;
+        if !spans.iter().any(is_parent) {
+            write(&mut tree, &spans, span, 0);
         }
     }
-
-    pub(crate) fn pass(&self, milliseconds: u64) {
-        self.clock.advance(Duration::from_millis(milliseconds));
-    }
-
-    pub(crate) fn spans(&self) -> Vec<SpanData> {
-        self.provider.force_flush().unwrap();
-        let mut spans = self.exporter.get_finished_spans().unwrap();
-        spans.sort_by_key(|span| span.start_time);
-        spans
-    }
-
-    /// Renders each span below its parent, with the attributes that the instrumentation sets.
-    pub(crate) fn tree(&self) -> String {
-        let spans = self.spans();
-        let mut tree = String::from("\n");
-        for span in &spans {
-            let is_parent = |other: &SpanData| other.span_context.span_id() == span.parent_span_id;
-            if !spans.iter().any(is_parent) {
-                write(&mut tree, &spans, span, 0);
-            }
-        }
-        tree
-    }
+    tree
 }
 
 fn write(tree: &mut String, spans: &[SpanData], span: &SpanData, depth: usize) {

@@ -1,14 +1,14 @@
 //! A test harness: the layer with a manual clock, and the exported spans as text.
 #![allow(dead_code, unreachable_pub, reason = "no test binary uses all of it")]
 
-use opentelemetry::trace::{SpanId, Status, TracerProvider as _};
+use opentelemetry::trace::TracerProvider as _;
 use opentelemetry::{KeyValue, Value};
 use opentelemetry_sdk::trace::{
     InMemorySpanExporter, SdkTracerProvider, SimpleSpanProcessor, SpanData, TracerProviderBuilder,
 };
-use std::collections::HashMap;
 use std::time::Duration;
 use tracing::{Dispatch, Span, info, info_span};
+use tracing_conversation::testing::Tree;
 use tracing_conversation::{
     ConversationLayer, ConversationProcessor, Conversations, LayerBuilder, ManualClock,
 };
@@ -160,78 +160,11 @@ pub fn seconds(span: &SpanData) -> f64 {
     lasted.unwrap().as_secs_f64()
 }
 
-/// Renders spans as a tree: one line a span, indented below its parent, siblings in the order of their start; those of
-/// `keys` that a span has follow its name. The key `status` is its status, `trace` the number of its trace in order of
-/// appearance.
-///
-/// A span whose parent was not exported is not indented, and preceded by `?`.
+/// Renders spans as a tree without times, with those of `keys` that a span has; see [`Tree`].
 pub fn tree(spans: &[SpanData], keys: &[&str]) -> Vec<String> {
-    let mut order: Vec<usize> = (0..spans.len()).collect();
-    order.sort_by_key(|index| spans[*index].start_time);
-    let ids: Vec<SpanId> = spans
-        .iter()
-        .map(|span| span.span_context.span_id())
-        .collect();
-    let mut below: HashMap<Option<SpanId>, Vec<usize>> = HashMap::new();
-    for index in order {
-        let parent = Some(spans[index].parent_span_id).filter(|parent| ids.contains(parent));
-        below.entry(parent).or_default().push(index);
-    }
-    let mut renderer = TreeRenderer {
-        spans,
-        keys,
-        below,
-        traces: Vec::new(),
-        lines: Vec::new(),
-    };
-    renderer.render(None, 0);
-    assert_eq!(renderer.lines.len(), spans.len(), "cyclic parents");
-    renderer.lines
-}
-
-struct TreeRenderer<'a> {
-    spans: &'a [SpanData],
-    keys: &'a [&'a str],
-    below: HashMap<Option<SpanId>, Vec<usize>>,
-    traces: Vec<opentelemetry::TraceId>,
-    lines: Vec<String>,
-}
-
-impl TreeRenderer<'_> {
-    fn render(&mut self, parent: Option<SpanId>, depth: usize) {
-        for index in self.below.get(&parent).cloned().unwrap_or_default() {
-            let span = &self.spans[index];
-            let trace = span.span_context.trace_id();
-            if !self.traces.contains(&trace) {
-                self.traces.push(trace);
-            }
-            let mut line = "  ".repeat(depth);
-            if parent.is_none() && span.parent_span_id != SpanId::INVALID {
-                line.push_str("? ");
-            }
-            line.push_str(&span.name);
-            for key in self.keys {
-                let value = match *key {
-                    "status" => match &span.status {
-                        Status::Unset => None,
-                        Status::Ok => Some("ok".to_owned()),
-                        Status::Error { description } => Some(format!("error({description})")),
-                    },
-                    "trace" => self
-                        .traces
-                        .iter()
-                        .position(|known| *known == trace)
-                        .map(|n| (n + 1).to_string()),
-                    key => attribute(span, key),
-                };
-                if let Some(value) = value {
-                    line.push_str(&format!(" {key}={value}"));
-                }
-            }
-            self.lines.push(line);
-            self.render(Some(span.span_context.span_id()), depth + 1);
-        }
-    }
+    let lines = Tree::of(spans).only(keys).without_times().lines();
+    assert_eq!(lines.len(), spans.len(), "cyclic parents");
+    lines
 }
 
 /// Creates a scope span.

@@ -8,20 +8,12 @@ use rig_core::streaming::{Item, StreamEvent};
 use rig_core::test_utils::{MockCompletionModel, MockStreamEvent, MockTurn, mock_final};
 use tracing::Instrument as _;
 use tracing_conversation::instrument::{TraceFuture, TraceStream};
+use tracing_conversation::testing::ConversationRecorder;
 use tracing_conversation::{conversation_span, event, llm_span, tool_span};
 
 #[path = "../../exported/mod.rs"]
 mod exported;
-use exported::Exported;
-
-/// Returns the tree without the TRACE events in which rig logs each reply.
-fn tree(exported: &Exported) -> String {
-    let tree = exported.tree();
-    let lines = tree
-        .lines()
-        .filter(|line| !line.contains("· event \"reply: "));
-    lines.map(|line| format!("{line}\n")).collect()
-}
+use exported::tree;
 
 fn usage(input: u64, output: u64) -> RigUsage {
     let mut usage = RigUsage::default();
@@ -32,7 +24,8 @@ fn usage(input: u64, output: u64) -> RigUsage {
 
 #[test]
 fn model_called_in_turn_is_below_it_beside_tool() {
-    let exported = Exported::new();
+    let recorder = ConversationRecorder::new();
+    let _default = recorder.enter();
     let model = MockCompletionModel::from_turns([
         MockTurn::tool_call("call-1", "get_weather", serde_json::json!({"city": "Graz"}))
             .with_usage(usage(20, 5)),
@@ -51,7 +44,7 @@ fn model_called_in_turn_is_below_it_beside_tool() {
         .now_or_never()
         .unwrap();
     assert_eq!(
-        tree(&exported),
+        tree(&recorder),
         "
 conversation
   · conversation.id=c1
@@ -84,7 +77,8 @@ conversation
 
 #[test]
 fn model_called_inside_llm_or_agent_span_is_below_it() {
-    let exported = Exported::new();
+    let recorder = ConversationRecorder::new();
+    let _default = recorder.enter();
     let turns = [MockTurn::text("one"), MockTurn::text("two")];
     let model = MockCompletionModel::from_turns(turns);
     let bot = async {
@@ -102,7 +96,7 @@ fn model_called_inside_llm_or_agent_span_is_below_it() {
         .now_or_never()
         .unwrap();
     assert_eq!(
-        tree(&exported),
+        tree(&recorder),
         "
 conversation
   · conversation.id=c1
@@ -134,7 +128,8 @@ conversation
 
 #[test]
 fn streamed_answer_is_read_inside_llm_span() {
-    let exported = Exported::new();
+    let recorder = ConversationRecorder::new();
+    let _default = recorder.enter();
     let model = MockCompletionModel::from_stream_turns([[
         MockStreamEvent::text("It is"),
         MockStreamEvent::text(" sunny."),
@@ -154,7 +149,7 @@ fn streamed_answer_is_read_inside_llm_span() {
         answer.collect::<Vec<_>>().now_or_never().unwrap();
     });
     assert_eq!(
-        tree(&exported),
+        tree(&recorder),
         "
 conversation
   · conversation.id=c1

@@ -1,20 +1,19 @@
 //! Which spans and events reach the layer.
 
-use tracing::{Metadata, Subscriber, level_filters::LevelFilter, subscriber::Interest};
-use tracing_subscriber::layer::{Context, Filter};
-
 use crate::names;
+use tracing_core::{Interest, LevelFilter, Metadata, Subscriber};
+use tracing_subscriber::layer::{Context, Filter};
 
 /// A level for the program's ordinary spans and events; whatever is addressed to the layer passes at any level.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct ConversationFilter {
+pub(crate) struct ConversationFilter {
     level: LevelFilter,
     /// False if there is no destination: then nothing is worth a span.
     active: bool,
 }
 
 impl ConversationFilter {
-    pub(super) fn new(level: LevelFilter, active: bool) -> Self {
+    pub(crate) fn new(level: LevelFilter, active: bool) -> Self {
         Self { level, active }
     }
 
