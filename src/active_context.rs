@@ -21,13 +21,18 @@ thread_local! {
 #[inline]
 fn is_alive() -> bool {
     if !IS_KNOWN.get() {
-        // The context may be gone already if the thread has not used it before.
-        if std::panic::catch_unwind(|| Context::map_current(|_| ())).is_err() {
+        if !is_there() {
             return false;
         }
         IS_KNOWN.set(true);
     }
     ALIVE.try_with(|_| ()).is_ok()
+}
+
+/// Whether the thread has a context at this moment: it may be gone already if the thread has not used it before.
+#[cold]
+pub(crate) fn is_there() -> bool {
+    std::panic::catch_unwind(|| Context::map_current(|_| ())).is_ok()
 }
 
 /// Calls `read` with the active context, if there is one.

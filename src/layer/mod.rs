@@ -343,7 +343,12 @@ where
         let (standing, context) = match self.state.tracked.get(id) {
             Some(TrackedSpan::Service { service, .. }) => {
                 let context = service.context().clone();
-                (Some(Standing::Service(service)), Some(context))
+                return stack::enter(
+                    &self.state,
+                    id,
+                    Some(Standing::Service(service)),
+                    Some(context),
+                );
             }
             Some(TrackedSpan::Scope(conversation)) => {
                 self.register_default();

@@ -4,9 +4,10 @@
 
 use super::LayerState;
 use super::standing::Standing;
-use crate::active_context::attach;
+use crate::active_context;
 use opentelemetry::{Context, ContextGuard};
 use std::cell::{Cell, RefCell};
+use std::num::NonZeroU64;
 use std::sync::{Arc, Weak};
 use tracing_core::span::Id;
 
@@ -14,7 +15,7 @@ struct Frame {
     /// Whose frame it is: other layers on this thread number their spans from one as well.
     layer: Weak<LayerState>,
     /// `None` of a handle.
-    span: Option<u64>,
+    span: Option<NonZeroU64>,
     /// `None` of a span outside of any conversation.
     standing: Option<Standing>,
     /// Of a context that the layer has activated itself.
@@ -26,14 +27,24 @@ impl Frame {
         std::ptr::eq(self.layer.as_ptr(), layer)
     }
 
-    fn is_span(&self, layer: &LayerState, id: u64) -> bool {
+    fn is_span(&self, layer: &LayerState, id: NonZeroU64) -> bool {
         // A layer that was replaced while the span was entered hears nothing of its exit.
         self.span == Some(id) && (self.is_of(layer) || self.layer.strong_count() == 0)
     }
 }
 
+struct Frames {
+    list: RefCell<Vec<Frame>>,
+    /// Whether the thread had an active context when the first frame was pushed. It has one as long as there are frames
+    /// then: a thread's locals are dropped in the opposite order of their first use.
+    has_context: bool,
+}
+
 thread_local! {
-    static FRAMES: RefCell<Vec<Frame>> = const { RefCell::new(Vec::new()) };
+    static FRAMES: Frames = Frames {
+        has_context: active_context::is_there(),
+        list: RefCell::default(),
+    };
     static COUNT: Cell<usize> = const { Cell::new(0) };
 }
 
@@ -43,12 +54,28 @@ pub(super) fn is_empty() -> bool {
     COUNT.get() == 0
 }
 
-fn push(frame: Frame) {
+/// Enters a span, or with `None` a handle. With `context`, that is active until it is exited.
+#[inline]
+fn push(
+    layer: Weak<LayerState>,
+    span: Option<NonZeroU64>,
+    standing: Option<Standing>,
+    context: Option<Context>,
+) {
     // A thread whose locals are being dropped enters nothing any more.
     let pushed = FRAMES.try_with(|frames| {
-        let mut frames = frames.borrow_mut();
-        frames.push(frame);
-        frames.len()
+        let guard = match context {
+            Some(context) if frames.has_context => Some(context.attach()),
+            _ => None,
+        };
+        let mut list = frames.list.borrow_mut();
+        list.push(Frame {
+            layer,
+            span,
+            standing,
+            guard,
+        });
+        list.len()
     });
     COUNT.set(pushed.unwrap_or(0));
 }
@@ -61,19 +88,19 @@ pub(super) fn enter(
     standing: Option<Standing>,
     context: Option<Context>,
 ) {
-    push(Frame {
-        layer: layer.weak(),
-        span: Some(id.into_u64()),
+    push(
+        layer.weak(),
+        Some(id.into_non_zero_u64()),
         standing,
-        guard: context.and_then(attach),
-    });
+        context,
+    );
 }
 
 /// Changes where a span stands that may be entered on this thread.
 pub(super) fn change(layer: &LayerState, id: &Id, standing: &Standing) {
     let _ = FRAMES.try_with(|frames| {
-        for frame in frames.borrow_mut().iter_mut() {
-            if frame.is_span(layer, id.into_u64()) {
+        for frame in frames.list.borrow_mut().iter_mut() {
+            if frame.is_span(layer, id.into_non_zero_u64()) {
                 frame.standing = Some(standing.clone());
             }
         }
@@ -90,21 +117,24 @@ pub(super) enum Exited {
 
 #[inline]
 pub(super) fn exit(layer: &LayerState, id: &Id) -> Exited {
-    let frame = FRAMES.try_with(|frames| {
-        let mut frames = frames.borrow_mut();
-        let is_it = |frame: &Frame| frame.is_span(layer, id.into_u64());
-        let frame = if frames.last().is_some_and(is_it) {
-            frames.pop()
-        } else {
-            let at = frames.iter().rposition(is_it);
-            at.map(|at| frames.remove(at))
+    let id = id.into_non_zero_u64();
+    let is_it = |frame: &Frame| frame.is_span(layer, id);
+    let was_active = FRAMES.try_with(|frames| {
+        let mut list = frames.list.borrow_mut();
+        let frame = match list.last() {
+            Some(last) if is_it(last) => list.pop(),
+            _ => {
+                let at = list.iter().rposition(is_it);
+                at.map(|at| list.remove(at))
+            }
         };
-        COUNT.set(frames.len());
-        frame
+        COUNT.set(list.len());
+        drop(list);
+        // Dropped only here: the last reference to a span may have to end it.
+        frame.is_some_and(|frame| frame.guard.is_some())
     });
-    // Dropped only here: the last reference to a span may have to end it.
-    match frame.ok().flatten() {
-        Some(Frame { guard: Some(_), .. }) => Exited::Here,
+    match was_active {
+        Ok(true) => Exited::Here,
         _ => Exited::Elsewhere,
     }
 }
@@ -133,12 +163,7 @@ pub(crate) fn enter_handle(
         _ => (standing, Some(context)),
     };
     let frame = COUNT.get();
-    push(Frame {
-        layer: layer.clone(),
-        span: None,
-        standing: Some(standing),
-        guard: context.and_then(attach),
-    });
+    push(layer.clone(), None, Some(standing), context);
     EnteredHandle {
         frame,
         _not_send: std::marker::PhantomData,
@@ -148,7 +173,7 @@ pub(crate) fn enter_handle(
 impl Drop for EnteredHandle {
     fn drop(&mut self) {
         let frame = FRAMES.try_with(|frames| {
-            let mut frames = frames.borrow_mut();
+            let mut frames = frames.list.borrow_mut();
             // Spans that were entered meanwhile and not exited stay.
             let at = frames.len().checked_sub(1)?.min(self.frame);
             let at = frames[..=at]
@@ -166,7 +191,7 @@ fn find<R>(read: impl FnOnce(&[Frame]) -> Option<R>) -> Option<R> {
     if is_empty() {
         return None;
     }
-    FRAMES.try_with(|frames| read(&frames.borrow())).ok()?
+    FRAMES.try_with(|frames| read(&frames.list.borrow())).ok()?
 }
 
 /// Where code stands that says nothing of it.
@@ -229,6 +254,6 @@ pub(super) fn innermost_span(layer: &LayerState) -> Option<Id> {
     find(|frames| {
         let mut inwards = frames.iter().rev();
         let id = inwards.find_map(|frame| frame.span.filter(|_| frame.is_of(layer)))?;
-        Some(Id::from_u64(id))
+        Some(Id::from_non_zero_u64(id))
     })
 }

@@ -1,10 +1,12 @@
 //! What marks a span as a conversation's.
 
 use super::PendingTurn;
+use super::pending::WaitingParents;
 use crate::attribute_list::AttributeList;
 use crate::content::ContentPolicy;
 use crate::names;
-use opentelemetry::{KeyValue, StringValue, Value};
+use opentelemetry::trace::{SpanId, TraceContextExt as _};
+use opentelemetry::{Context, KeyValue, StringValue, Value};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 
@@ -61,12 +63,13 @@ impl Identity {
 }
 
 /// What a span below an OpenTelemetry context is marked with; a value of that context.
-#[derive(Clone)]
 pub(crate) struct Marks {
     pub(crate) identity: Arc<Identity>,
     pub(crate) turn: Option<u32>,
-    /// Set below a transcription whose turn is not known yet, or that has changed its trace.
+    /// Set where everything below waits for the turn of a transcription, or follows it to another.
     pub(crate) pending: Option<Arc<PendingTurn>>,
+    /// Otherwise, below which spans it does.
+    pub(crate) waiting: WaitingParents,
 }
 
 impl Marks {
@@ -75,11 +78,20 @@ impl Marks {
             identity: identity.clone(),
             turn,
             pending: None,
+            waiting: WaitingParents::default(),
         }
     }
-}
 
-impl Marks {
+    /// What a span `child` waits for that is started in `context`, of which these are the marks.
+    #[inline]
+    pub(super) fn pending_of(&self, child: SpanId, context: &Context) -> Option<Arc<PendingTurn>> {
+        if self.pending.is_some() {
+            return self.pending.clone();
+        }
+        let parent = context.span().span_context().span_id();
+        self.waiting.of_child(parent, child)
+    }
+
     /// Takes the place of the marks among the attributes of a span.
     pub(super) fn replace(&self, attributes: &mut Vec<KeyValue>) {
         attributes.retain(|attribute| {

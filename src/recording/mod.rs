@@ -10,6 +10,6 @@ mod root_span;
 pub(crate) use context_span::{ContextSpan, SpanTarget};
 pub(crate) use extras::{SpanExtras, truncate};
 pub(crate) use marks::{Identity, Marks};
-pub(crate) use pending::{Decision, PendingTurn, moved};
+pub(crate) use pending::{Decision, PendingTurn, Transcription, moved};
 pub use processor::ConversationProcessor;
 pub(crate) use root_span::{Ended, OwnedRoot, RootSpan};

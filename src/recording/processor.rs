@@ -320,9 +320,9 @@ impl SpanProcessor for ConversationProcessor {
             marks
                 .identity
                 .for_each_mark(marks.turn, |mark| span.set_attribute(mark));
-            if let Some(pending) = &marks.pending {
-                let id = span.span_context().span_id();
-                self.correct(id, Correction::Pending(pending.clone()));
+            let id = span.span_context().span_id();
+            if let Some(pending) = marks.pending_of(id, context) {
+                self.correct(id, Correction::Pending(pending));
             }
         }
         for processor in &self.read().processors {

@@ -3,6 +3,8 @@
 use crate::stage::{
     self, Stage, assert_each_key_once, attribute, end_turn, next_turn, scope, seconds,
 };
+use opentelemetry::Context;
+use opentelemetry::trace::{Span as _, TraceContextExt as _, Tracer as _, TracerProvider as _};
 use tracing::field::Empty;
 use tracing::{Span, info, info_span};
 
@@ -57,6 +59,57 @@ fn stt_span_belongs_to_turn_of_its_first_transcript() {
         "from its start, even if that was in the previous turn"
     );
     assert_each_key_once(&spans);
+}
+
+/// Spans made with OpenTelemetry's own interface know nothing of the transcription but the id of their parent.
+#[test]
+fn opentelemetry_spans_below_a_transcription_go_with_it_however_deep_and_late() {
+    for span_ext in [true, false] {
+        let stage = Stage::with(|layer| layer.span_ext(span_ext));
+        let tracer = stage.output.provider.tracer("program");
+        stage.play(|| {
+            let _scope = scope().entered();
+            let moves = stt();
+            let child = moves.in_scope(|| {
+                let child = Context::current_with_span(tracer.start("child"));
+                drop(info_span!("decode"));
+                tracer.start_with_context("grandchild", &child).end();
+                child
+            });
+            child.span().end();
+            next_turn();
+            tracer
+                .start_with_context("below an ended one", &child)
+                .end();
+            moves.record("transcript", "good morning");
+            tracer
+                .start_with_context("after the decision", &child)
+                .end();
+            moves.in_scope(|| tracer.start("late child").end());
+            drop(moves);
+            let stays = stt();
+            stays.in_scope(|| tracer.start("stays").end());
+            stays.record("transcript", "hello");
+        });
+        assert_eq!(
+            stage.tree(&["turn.number"]),
+            [
+                "conversation",
+                "  turn turn.number=1",
+                "  turn turn.number=2",
+                "    stt turn.number=2",
+                "      child turn.number=2",
+                "        grandchild turn.number=2",
+                "        below an ended one turn.number=2",
+                "        after the decision turn.number=2",
+                "      decode turn.number=2",
+                "      late child turn.number=2",
+                "    stt turn.number=2",
+                "      stays turn.number=2",
+            ],
+            "span_ext = {span_ext}"
+        );
+    }
 }
 
 #[test]

@@ -161,6 +161,11 @@ impl ServiceRecord {
         identity.for_each_mark(self.turn, |mark| attributes.insert(mark));
     }
 
+    /// Whether it is a transcription whose turn is not known yet.
+    pub(super) fn awaits_turn(&self) -> bool {
+        self.kind == ServiceKind::Stt && !self.turn_is_known
+    }
+
     /// Takes in a recorded field.
     pub(crate) fn record(
         &mut self,

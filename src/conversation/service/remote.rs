@@ -29,8 +29,8 @@ const IN_PROCESS: &[&str] = &[
 pub(super) fn span_kind(service: ServiceKind, attributes: &AttributeList) -> SpanKind {
     let text = |key| attributes.get(key).map(|value| value.as_str());
     let is_remote = || {
-        text(names::SERVER_ADDRESS).is_some_and(|address| !address.is_empty())
-            || text(names::GEN_AI_PROVIDER_NAME).is_some_and(|name| is_in_another_process(&name))
+        text(names::GEN_AI_PROVIDER_NAME).is_some_and(|name| is_in_another_process(&name))
+            || text(names::SERVER_ADDRESS).is_some_and(|address| !address.is_empty())
     };
     match service {
         ServiceKind::Stt | ServiceKind::Llm | ServiceKind::Tts | ServiceKind::Realtime
@@ -43,13 +43,18 @@ pub(super) fn span_kind(service: ServiceKind, attributes: &AttributeList) -> Spa
 }
 
 fn is_in_another_process(provider: &str) -> bool {
-    let is_named = |engine: &&str| {
+    let letters = || {
         let letters = provider.bytes().filter(u8::is_ascii_alphanumeric);
-        letters
-            .map(|letter| letter.to_ascii_lowercase())
-            .eq(engine.bytes())
+        letters.map(|letter| letter.to_ascii_lowercase())
     };
-    !provider.is_empty() && !IN_PROCESS.iter().any(is_named)
+    let Some(first) = letters().next() else {
+        return !provider.is_empty();
+    };
+    // The first letter rules out nearly all.
+    let mut alike = IN_PROCESS
+        .iter()
+        .filter(|engine| engine.as_bytes()[0] == first);
+    !alike.any(|engine| letters().eq(engine.bytes()))
 }
 
 #[cfg(test)]

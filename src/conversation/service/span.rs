@@ -9,8 +9,8 @@ use crate::field::FieldValue;
 use crate::latency::FirstByte;
 use crate::names;
 use crate::recording::{
-    ContextSpan, Decision, Ended, Marks, PendingTurn, RootSpan, SpanExtras, SpanTarget, moved,
-    truncate,
+    ContextSpan, Decision, Ended, Marks, PendingTurn, RootSpan, SpanExtras, SpanTarget,
+    Transcription, moved, truncate,
 };
 use crate::reentrancy::{guard_thread, guarded};
 use crate::service_kind::ServiceKind;
@@ -82,8 +82,8 @@ pub(crate) struct ServiceSpan {
     starts_as_planned: bool,
     above: Weak<Self>,
     pending_above: Option<Arc<PendingTurn>>,
-    /// What waits for the turn of this transcription.
-    pending: OnceLock<Arc<PendingTurn>>,
+    /// Of a transcription: what waits for its turn. Nothing else happens under this lock.
+    awaited: Mutex<Awaited>,
     /// Where it turned out to belong, if that is not where it started.
     moved_to: OnceLock<Box<Moved>>,
     /// How else it has started, unless that is as planned.
@@ -98,6 +98,18 @@ pub(crate) struct ServiceSpan {
     usage: Mutex<ServiceUsage>,
     /// Until it is finished.
     record: Mutex<Option<ServiceRecord>>,
+}
+
+/// Whether spans below a transcription wait for its turn.
+#[derive(Default)]
+enum Awaited {
+    /// They do not.
+    #[default]
+    No,
+    /// They do, by this once there is one.
+    Yes(Option<Arc<PendingTurn>>),
+    /// It has moved, and they follow.
+    Moved(Arc<PendingTurn>),
 }
 
 struct Moved {
@@ -141,7 +153,7 @@ impl ServiceSpan {
             parent: new.parent,
             above: new.above,
             pending_above: new.pending_above,
-            pending: OnceLock::new(),
+            awaited: Mutex::default(),
             moved_to: OnceLock::new(),
             started: OnceLock::new(),
             is_in_use: AtomicBool::new(false),
@@ -161,6 +173,7 @@ impl ServiceSpan {
         if let Some(Self {
             record: own,
             conversation,
+            awaited,
             ..
         }) = Arc::get_mut(&mut span)
             && let Ok(Some(own)) = own.get_mut()
@@ -169,6 +182,9 @@ impl ServiceSpan {
                 own.mark(&conversation.identity);
             }
             record(own);
+            if own.awaits_turn() && conversation.is_some() {
+                *awaited = Mutex::new(Awaited::Yes(None));
+            }
         }
         span
     }
@@ -308,11 +324,13 @@ impl ServiceSpan {
     pub(crate) fn context(self: &Arc<Self>) -> &Context {
         self.context.get_or_init(|| {
             // That of the wrapped layer is the same, unless the marks or the parent are others than it knows.
-            let is_as_planned = || self.given_base().is_none() && self.pending().is_none();
-            match self.start_shown() {
+            let is_as_planned = || self.given_base().is_none() && self.pending_above.is_none();
+            let context = match self.start_shown() {
                 Some(shown) if is_as_planned() => shown,
                 _ => self.base().with_span(self.context_span()),
-            }
+            };
+            self.have_children_wait(&context);
+            context
         })
     }
 
@@ -331,11 +349,22 @@ impl ServiceSpan {
     fn base(&self) -> Context {
         let base = self.given_base().unwrap_or(&self.parent.base);
         let conversation = self.conversation.as_ref();
-        match (conversation, self.pending()) {
+        match (conversation, &self.pending_above) {
             (Some(conversation), Some(pending)) => {
-                base.with_value(self.marks_in(conversation, Some(pending)))
+                base.with_value(self.marks_in(conversation, Some(pending.clone())))
             }
             _ => base.clone(),
+        }
+    }
+
+    /// Has spans that are started below this one in `context`, its own, wait for its turn if that is not known.
+    fn have_children_wait(self: &Arc<Self>, context: &Context) {
+        if matches!(*lock(&self.awaited), Awaited::Yes(_))
+            && let Some(marks) = context.get::<Marks>()
+        {
+            let transcription: Weak<Self> = Arc::downgrade(self);
+            let id = context.span().span_context().span_id();
+            marks.waiting.add(id, transcription);
         }
     }
 
@@ -403,18 +432,42 @@ impl ServiceSpan {
         if self.pending_above.is_some() {
             return self.pending_above.clone();
         }
-        let record = lock(&self.record);
-        let awaits_turn = record
-            .as_ref()
-            .is_some_and(|record| self.awaits_turn(record));
-        if awaits_turn {
-            return Some(self.pending.get_or_init(Arc::default).clone());
+        match &mut *lock(&self.awaited) {
+            Awaited::No => None,
+            Awaited::Yes(pending) => Some(pending.get_or_insert_default().clone()),
+            Awaited::Moved(pending) => Some(pending.clone()),
         }
-        self.pending.get().cloned()
     }
 
-    fn awaits_turn(&self, record: &ServiceRecord) -> bool {
-        record.kind == ServiceKind::Stt && !record.turn_is_known && self.conversation.is_some()
+    /// Waits no longer for its turn, which is known. Returns the spans that waited.
+    fn settle(&self, trace: Option<SpanContext>, has_moved: bool) -> Vec<SpanData> {
+        let pending = {
+            let mut awaited = lock(&self.awaited);
+            let pending = match std::mem::take(&mut *awaited) {
+                Awaited::No => None,
+                Awaited::Yes(pending) => pending,
+                Awaited::Moved(pending) => Some(pending),
+            };
+            if has_moved {
+                let pending = pending.unwrap_or_default();
+                *awaited = Awaited::Moved(pending.clone());
+                Some(pending)
+            } else {
+                pending
+            }
+        };
+        if let Some(context) = self.context.get()
+            && let Some(marks) = context.get::<Marks>()
+        {
+            let id = context.span().span_context().span_id();
+            marks.waiting.settle(id, pending.as_ref(), has_moved);
+        }
+        pending.map_or_else(Vec::new, |pending| {
+            pending.decide(Decision {
+                turn: self.turn(),
+                trace,
+            })
+        })
     }
 
     /// Records a field.
@@ -432,6 +485,12 @@ impl ServiceSpan {
         };
         let now = self.shared.clock.now();
         let moved = self.transition(conversation, now, |transition, record| {
+            if effects.kind
+                && record.awaits_turn()
+                && let awaited @ Awaited::No = &mut *lock(&self.awaited)
+            {
+                *awaited = Awaited::Yes(None);
+            }
             transition.service_recorded(record, effects, now)
         });
         self.export_waiting(moved);
@@ -492,7 +551,6 @@ impl ServiceSpan {
             let parent = conversation.parent_in(turn).span_context;
             if parent.trace_id() != self.parent.span_context.trace_id() {
                 trace = Some(parent.clone());
-                self.pending.get_or_init(Arc::default);
             }
             let was_started = self.is_in_use.load(Ordering::Relaxed);
             let _ = self.moved_to.set(Box::new(Moved {
@@ -500,13 +558,7 @@ impl ServiceSpan {
                 was_started,
             }));
         }
-        match self.pending.get() {
-            Some(pending) => pending.decide(Decision {
-                turn: number,
-                trace,
-            }),
-            None => Vec::new(),
-        }
+        self.settle(trace, has_moved)
     }
 
     fn export_waiting(&self, spans: Vec<SpanData>) {
@@ -617,11 +669,8 @@ impl ServiceSpan {
         *record = None;
         drop(record);
         // What waits for a conversation that has ended meanwhile waits no longer.
-        if let Some(pending) = self.pending.get().filter(|_| !turn_is_known) {
-            self.export_waiting(pending.decide(Decision {
-                turn: self.turn(),
-                trace: None,
-            }));
+        if !turn_is_known && matches!(*lock(&self.awaited), Awaited::Yes(_)) {
+            self.export_waiting(self.settle(None, false));
         }
     }
 
@@ -701,6 +750,12 @@ impl ServiceSpan {
 impl CountedService for ServiceSpan {
     fn usage(&self) -> &Mutex<ServiceUsage> {
         &self.usage
+    }
+}
+
+impl Transcription for ServiceSpan {
+    fn pending(&self) -> Option<Arc<PendingTurn>> {
+        self.pending()
     }
 }
 
