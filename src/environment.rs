@@ -140,6 +140,8 @@ impl Console {
 pub(crate) struct Settings {
     /// Whether there is to be no telemetry at all.
     pub(crate) is_disabled: bool,
+    /// Whether the doctor's findings are printed at the end.
+    pub(crate) prints_diagnosis: bool,
     pub(crate) console: Option<Console>,
     pub(crate) otlp: Option<Otlp>,
     pub(crate) resource: Resource,
@@ -255,6 +257,7 @@ impl Settings {
     fn nothing() -> Self {
         Self {
             is_disabled: true,
+            prints_diagnosis: false,
             console: None,
             otlp: None,
             resource: Resource::builder_empty().build(),
@@ -275,7 +278,10 @@ impl Settings {
             .choice("OTEL_SDK_DISABLED", TRUTH)?
             .unwrap_or(false)
         {
-            return Ok(Self::nothing());
+            return Ok(Self {
+                prints_diagnosis: doctor(variables).unwrap_or(false),
+                ..Self::nothing()
+            });
         }
         match langfuse::settings(variables)? {
             Some(explicit) => Self::read_all(&Variables {
@@ -326,6 +332,7 @@ impl Settings {
         refuse_metrics(variables)?;
         Ok(Self {
             is_disabled: false,
+            prints_diagnosis: doctor(variables)?,
             console,
             otlp,
             resource: resource::read(variables)?,
@@ -435,6 +442,14 @@ fn console(variables: &Variables<'_>) -> Result<Option<Console>, SetupError> {
         "json" => Some(Console::Json),
         _ => Some(Console::Stdout),
     })
+}
+
+/// `CONVERSATION_DOCTOR`: whether the doctor's findings are printed at the end.
+fn doctor(variables: &Variables<'_>) -> Result<bool, SetupError> {
+    const NAMES: &[(&str, bool)] = &[("1", true), ("true", true), ("0", false), ("false", false)];
+    Ok(variables
+        .choice("CONVERSATION_DOCTOR", NAMES)?
+        .unwrap_or(false))
 }
 
 fn sampler(variables: &Variables<'_>) -> Result<Sampler, SetupError> {

@@ -139,6 +139,7 @@ pub mod prices;
 mod profile;
 mod recording;
 mod reentrancy;
+mod seen;
 mod sentences;
 mod service_kind;
 mod settings;
@@ -169,6 +170,12 @@ pub use recording::ConversationProcessor;
 pub use settings::TraceMode;
 #[cfg(feature = "setup")]
 pub use telemetry::{Builder, Telemetry, init};
+
+/// What is wrong, and the remedy.
+#[cfg(feature = "setup")]
+pub mod doctor {
+    pub use crate::telemetry::Diagnosis;
+}
 
 /// What became of the spans on their way to each destination.
 #[cfg(feature = "setup")]

@@ -2,6 +2,7 @@
 
 mod builder;
 mod destinations;
+mod doctor;
 mod log;
 mod log_fields;
 #[cfg(feature = "metrics")]
@@ -9,7 +10,8 @@ mod metrics;
 mod signal;
 
 use std::{
-    fmt, io,
+    fmt,
+    io::{self, Write as _},
     sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError},
     time::{Duration, Instant},
 };
@@ -28,9 +30,15 @@ use crate::{
     layer::{ConversationFilter, ConversationLayer},
     observe::SummarySinks,
     recording::ConversationProcessor,
+    seen::Seen,
     settings::LayerSettings,
 };
 pub use builder::Builder;
+pub use doctor::Diagnosis;
+use doctor::Setup;
+
+/// How long the shutdown waits for a subscriber that takes its time over a warning.
+const WARNINGS_PATIENCE: Duration = Duration::from_millis(500);
 
 /// Installs a whole `tracing` registry from the environment: log lines to standard error under `RUST_LOG` (if it
 /// is not set, `info` without the boundary events), and conversations to where the variables say.
@@ -107,6 +115,11 @@ struct Inner {
     metrics: metrics::RunningMetrics,
     /// Those of every layer that was made.
     conversations: Mutex<Vec<Conversations>>,
+    /// What each of them has seen, also when it is gone.
+    seen: Mutex<Vec<Arc<Seen>>>,
+    setup: Setup,
+    /// Whether the doctor's findings are printed at the end.
+    prints_diagnosis: bool,
     shutdown_timeout: Duration,
     outcome: OnceLock<Result<(), DeliveryError>>,
 }
@@ -147,6 +160,7 @@ impl Telemetry {
             .settings(self.inner.layer.clone())
             .sinks(self.inner.sinks.clone())
             .build();
+        self.inner.seen().extend(layer.conversations().seen());
         self.inner.conversations().push(layer.conversations());
         layer.and_then(Listening(self.inner.reporter.clone()))
     }
@@ -184,6 +198,15 @@ impl Telemetry {
     /// Spans were lost on the way, or still wait when the time is up.
     pub fn flush(&self, patience: Duration) -> Result<(), DeliveryError> {
         self.inner.flush(patience)
+    }
+
+    /// Why something is not seen: where spans go and whether the other end takes them, what the layer has seen and refused
+    /// so far, what hides the rest, and the remedy for each. Print it; `CONVERSATION_DOCTOR=1` does so at the shutdown.
+    ///
+    /// It asks the OTLP endpoint with one request without spans, and waits for the answer for up to two seconds (four where
+    /// the name of the host is not resolved).
+    pub fn check(&self) -> Diagnosis {
+        self.inner.check()
     }
 
     /// Ends open conversations, sends what is queued and stops export, within the shutdown timeout (5 s unless
@@ -242,25 +265,41 @@ impl Inner {
         ])
     }
 
+    fn check(&self) -> Diagnosis {
+        let layers = self.conversations().clone();
+        let seen = self.seen().clone();
+        doctor::check(&self.setup, &self.delivery.counts(), &layers, &seen)
+    }
+
+    fn seen(&self) -> MutexGuard<'_, Vec<Arc<Seen>>> {
+        self.seen.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn shutdown(&self) -> Result<(), DeliveryError> {
         self.outcome
             .get_or_init(|| {
                 if self.delivery.is_forked_copy() {
                     return Ok(());
                 }
-                for open in self.conversations().iter() {
-                    open.end_all();
+                let deadline = deadline(Instant::now(), self.shutdown_timeout);
+                let layers = self.conversations().clone();
+                for layer in layers {
+                    layer.finish(WARNINGS_PATIENCE.min(self.shutdown_timeout));
                 }
                 // The provider stays up: after its shutdown, spans would end without being counted.
-                let deadline = deadline(Instant::now(), self.shutdown_timeout);
                 #[cfg(feature = "metrics")]
                 let wait_for_metrics = self.metrics.start_close(deadline);
                 let spans = self.delivery.close_by(deadline);
-                verdict([
+                let outcome = verdict([
                     spans,
                     #[cfg(feature = "metrics")]
                     wait_for_metrics(deadline),
-                ])
+                ]);
+                if self.prints_diagnosis {
+                    // Nobody may be listening there.
+                    let _ = writeln!(io::stderr(), "{}", self.check());
+                }
+                outcome
             })
             .clone()
     }

@@ -451,6 +451,7 @@ impl ActiveConversation {
     #[inline(never)]
     fn export_turn(&self, ended: &mut EndedTurn) {
         let OpenTurn { turn, facts, .. } = &mut ended.turn;
+        self.shared.seen.turns.add();
         let (at, reason) = (ended.at, ended.reason);
         let root = self.root();
         let (span_context, is_recording) = self.turn_span(turn, root);

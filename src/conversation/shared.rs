@@ -6,12 +6,13 @@ use crate::content::ContentPolicy;
 use crate::observe::SummarySinks;
 use crate::recording::{ConversationProcessor, RootSpan};
 use crate::reentrancy::guarded;
+use crate::seen::Seen;
 use crate::settings::LayerSettings;
 use crate::timer::Timer;
 use opentelemetry::trace::{SpanBuilder, SpanContext, SpanId};
 use opentelemetry::{Context, InstrumentationScope};
 use opentelemetry_sdk::trace::{IdGenerator, RandomIdGenerator, SdkTracer, SpanLimits};
-use std::sync::{OnceLock, Weak};
+use std::sync::{Arc, OnceLock, Weak};
 use tracing_core::dispatcher::WeakDispatch;
 use tracing_core::{Dispatch, span};
 
@@ -27,6 +28,7 @@ pub(crate) struct Shared {
     #[allow(dead_code, reason = "not fed yet")]
     pub(crate) sinks: SummarySinks,
     services: Weak<dyn OpenServices>,
+    pub(crate) seen: Arc<Seen>,
     ids: RandomIdGenerator,
     instrumentation_scope: OnceLock<InstrumentationScope>,
     /// The subscriber that the layer is part of: the way to a scope's span from outside the layer's hooks.
@@ -54,6 +56,7 @@ impl Shared {
             processor,
             sinks,
             services,
+            seen: Arc::default(),
             ids: RandomIdGenerator::default(),
             instrumentation_scope: OnceLock::new(),
             subscriber: OnceLock::new(),

@@ -194,6 +194,22 @@ fn environment_overrules_every_default() {
 }
 
 #[test]
+fn conversation_doctor() {
+    const NAME: &str = "CONVERSATION_DOCTOR";
+    let doctor = |value: &'static str| {
+        let explicit = HashMap::from([(NAME.to_owned(), value.to_owned())]);
+        super::doctor(&Variables::new(&explicit, &|_| None))
+    };
+    for (value, prints) in [("", false), ("1", true), ("TRUE", true), ("0", false)] {
+        assert_eq!(doctor(value).unwrap(), prints, "{value:?}");
+    }
+    assert_eq!(
+        doctor("please").unwrap_err().to_string(),
+        "CONVERSATION_DOCTOR=\"please\" cannot be used: allowed is 1, true, 0, false"
+    );
+}
+
+#[test]
 fn otel_sdk_disabled() {
     const NAME: &str = "OTEL_SDK_DISABLED";
     assert_eq!(destinations(&[(NAME, "false")]), (None, true));

@@ -24,6 +24,8 @@ mod http_client;
     allow(dead_code, reason = "there is nowhere to export to")
 )]
 mod metrics;
+#[cfg(any(feature = "grpc", feature = "http"))]
+mod probe;
 mod processor;
 mod queue;
 mod report;
@@ -48,6 +50,8 @@ pub(crate) use metrics::HttpMetricsSink;
 pub(crate) use metrics::PushSink;
 #[cfg(feature = "metrics")]
 pub(crate) use metrics::{MetricsExport, MetricsExportBuilder, View};
+#[cfg(any(feature = "grpc", feature = "http"))]
+pub(crate) use probe::probe;
 pub(crate) use processor::Delivery;
 pub use queue::Delivered;
 pub(crate) use report::Reporter;

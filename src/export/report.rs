@@ -37,7 +37,10 @@ impl Reporter {
         if lost == 0 && !held_up {
             return;
         }
-        let message = if held_up {
+        let message = if held_up && counts.exported == 0 && counts.destination.starts_with("http") {
+            "spans cannot be delivered and are kept for another try; if there is no collector, \
+             OTEL_CONSOLE_EXPORT=tree shows turns in the terminal"
+        } else if held_up {
             "spans cannot be delivered and are kept for another try"
         } else {
             "spans were lost"

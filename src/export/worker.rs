@@ -98,7 +98,7 @@ pub(super) fn silent_runtime() -> io::Result<Runtime> {
 
 /// What HTTP and gRPC clients trace while they carry spans must not become spans itself: neither through this crate's
 /// layer nor through other users of the OpenTelemetry SDK.
-fn silence_for_life() {
+pub(super) fn silence_for_life() {
     // The thread serves export alone, so neither guard is ever to be dropped.
     std::mem::forget(silence_this_thread());
     std::mem::forget(Context::enter_telemetry_suppressed_scope());

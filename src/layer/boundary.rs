@@ -10,6 +10,7 @@ use crate::conversation::{ActiveConversation, Heard};
 use crate::field::FieldValue;
 use crate::latency::FirstByte;
 use crate::names;
+use crate::seen::SeenEvent;
 use crate::turns::EndReason;
 use opentelemetry::{KeyValue, Value};
 use std::sync::Arc;
@@ -57,6 +58,19 @@ impl Boundary {
             n::ANNOTATE => Self::Annotate,
             _ => return None,
         })
+    }
+
+    /// What of a program's turns it shows, for the doctor.
+    #[inline]
+    fn seen_as(self) -> u32 {
+        let turn = SeenEvent::Turn as u32;
+        match self {
+            Self::UserStarted => turn | SeenEvent::UserStarted as u32,
+            Self::UserStopped | Self::BotStopped => turn,
+            Self::BotStarted => turn | SeenEvent::BotStarted as u32,
+            Self::VadStarted | Self::VadStopped => SeenEvent::Vad as u32,
+            _ => 0,
+        }
     }
 
     fn ends_conversation(self) -> bool {
@@ -201,6 +215,7 @@ where
                 }
             };
         }
+        self.state.shared.seen.event(boundary.seen_as());
         let standing = place.standing.as_ref();
         if fields.conversation.is_none()
             && let Some(conversation) = standing.and_then(Standing::conversation)
@@ -209,8 +224,12 @@ where
             return;
         }
         let found = self.conversation(fields.conversation.as_ref(), standing, boundary.opening());
-        if let Found::Open(conversation) = found {
-            self.apply(&conversation, boundary, fields, recorded);
+        match found {
+            Found::Open(conversation) => {
+                self.apply(&conversation, boundary, fields, recorded);
+            }
+            Found::Ended => self.state.shared.seen.late_events.add(),
+            Found::Unknown => self.state.shared.seen.events_outside.add(),
         }
     }
 

@@ -18,8 +18,11 @@ mod table;
 mod tests;
 mod tracer;
 mod tracked;
+mod warnings;
 
 use crate::reentrancy::{guarded, is_guarded};
+#[cfg(feature = "setup")]
+use crate::seen::Seen;
 use crate::silence::is_silenced;
 use crate::turns::EndReason;
 use callsite::{CallsiteKind, Callsites, service_kind};
@@ -105,6 +108,7 @@ where
 
     fn rest(&self) {
         if self.neighbour.rest() {
+            self.state.shared.seen.rest();
             self.state.warn(|| {
                 tracing::warn!(
                     target: "tracing_conversation",
@@ -134,6 +138,28 @@ impl Conversations {
     /// How many are open.
     pub fn open(&self) -> usize {
         self.0.upgrade().map_or(0, |state| state.table.len())
+    }
+
+    /// What the layer has seen, if it is still there.
+    #[cfg(feature = "setup")]
+    pub(crate) fn seen(&self) -> Option<Arc<Seen>> {
+        Some(self.0.upgrade()?.shared.seen.clone())
+    }
+
+    /// The subscriber that the layer is part of.
+    #[cfg(feature = "setup")]
+    pub(crate) fn subscriber(&self) -> Option<Dispatch> {
+        self.0.upgrade()?.shared.subscriber()
+    }
+
+    /// Ends all of them as the program ends, and waits up to `patience` until the layer's warnings are emitted.
+    #[cfg(feature = "setup")]
+    pub(crate) fn finish(&self, patience: std::time::Duration) {
+        if let Some(state) = self.0.upgrade() {
+            state.advise_to_end();
+            state.end_all(EndReason::ConversationEnded);
+            state.finish_warnings(patience);
+        }
     }
 
     /// Ends all of them, as at the end of the program: their turns end with `turn.end_reason = conversation_ended`.
@@ -174,6 +200,10 @@ where
     }
 
     fn register_callsite(&self, metadata: &'static Metadata<'static>) -> Interest {
+        let concerns_conversation = self.callsites.kind(metadata) != CallsiteKind::Ordinary;
+        let address = std::ptr::from_ref(metadata).addr();
+        let seen = &self.state.shared.seen;
+        seen.callsite(address, concerns_conversation);
         self.wrapped.register_callsite(metadata)
     }
 

@@ -112,6 +112,21 @@ where
         }
     }
 
+    /// Takes note of the ordinary span above a service span, which is moved out of it to its turn. Transcriptions are in a task
+    /// of the session nearly always.
+    #[cold]
+    fn note_parent(&self, id: &Id, does: ServiceKind, turn: Option<u32>, ctx: &Context<'_, S>) {
+        let seen = &self.state.shared.seen;
+        seen.count_parent();
+        if does != ServiceKind::Stt
+            && let Some(TrackedSpan::Ordinary(Standing::Conversation(_))) =
+                self.state.tracked.get(id)
+            && let Some(metadata) = ctx.metadata(id)
+        {
+            seen.parent_of_service(metadata.name(), id.into_u64(), turn);
+        }
+    }
+
     /// Starts a service's work in the conversation that it belongs to.
     #[inline]
     pub(super) fn start_service(
@@ -169,6 +184,17 @@ where
                 (None, None) => true,
                 _ => false,
             });
+        shared.seen.services.add();
+        if above.is_none()
+            && shared.seen.wants_parents()
+            && let Some(parent) = match origin.parent {
+                Some(parent) => Some(parent.clone()),
+                None if origin.is_contextual => stack::innermost_ordinary(&self.state),
+                None => None,
+            }
+        {
+            self.note_parent(&parent, origin.does, start.turn_number(), ctx);
+        }
         let nearest = || self.context_at(origin.parent, origin.is_contextual, ctx);
         if let Some(above) = &above {
             above.expect_service_below();

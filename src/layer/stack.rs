@@ -107,6 +107,18 @@ pub(super) fn change(layer: &LayerState, id: &Id, standing: &Standing) {
     });
 }
 
+/// The innermost that is entered on this thread, if it is a span that the layer does not own.
+#[inline]
+pub(super) fn innermost_ordinary(layer: &LayerState) -> Option<Id> {
+    let id = FRAMES.try_with(|frames| {
+        let frames = frames.borrow();
+        let frame = frames.last()?;
+        let is_ordinary = frame.guard.is_none() && frame.is_of(layer);
+        frame.span.filter(|_| is_ordinary)
+    });
+    id.ok().flatten().map(Id::from_u64)
+}
+
 /// How a span that is exited was entered.
 pub(super) enum Exited {
     /// Its context was activated here, and no longer is.

@@ -2,10 +2,12 @@
 
 use super::table::{Found, Opening, Table};
 use super::tracked::{TrackedSpan, TrackedSpans};
+use super::warnings::Warnings;
 use crate::clock::{Time, lock};
 use crate::conversation::{ActiveConversation, Shared};
 use crate::observe::SummarySinks;
 use crate::recording::ConversationProcessor;
+use crate::seen::Advice;
 use crate::settings::LayerSettings;
 use crate::timer::Due;
 use crate::turns::EndReason;
@@ -23,6 +25,7 @@ pub(crate) struct LayerState {
     pub(crate) table: Table,
     pub(crate) tracked: Arc<TrackedSpans>,
     unknown_events: Mutex<HashSet<String>>,
+    warnings: Arc<Warnings>,
     this: Weak<Self>,
 }
 
@@ -42,6 +45,7 @@ impl LayerState {
             table: Table::default(),
             tracked,
             unknown_events: Mutex::default(),
+            warnings: Arc::default(),
             this: this.clone(),
         })
     }
@@ -87,6 +91,7 @@ impl LayerState {
     }
 
     fn after_opening(&self, displaced: Option<Arc<ActiveConversation>>) {
+        self.shared.seen.conversations.add();
         if let Some(displaced) = displaced {
             displaced.end(EndReason::ConversationLost, Duration::ZERO);
             self.warn_of_full_table();
@@ -114,6 +119,31 @@ impl LayerState {
     pub(super) fn end(&self, conversation: &ActiveConversation, reason: EndReason, ago: Duration) {
         if conversation.end(reason, ago) {
             self.table.forget(conversation);
+            self.shared.seen.ended_by_program.add();
+            if let Some(advice) = self.shared.seen.lacks() {
+                self.advise(advice);
+            }
+        }
+    }
+
+    /// Says once what the program lacks, unless it is no voice agent, or a test or replay.
+    fn advise(&self, advice: Advice) {
+        let settings = &self.shared.settings;
+        if settings.conversation_type == "voice"
+            && settings.clock.is_none()
+            && self.shared.seen.is_first(advice)
+        {
+            self.warn(move || {
+                tracing::warn!(target: "tracing_conversation", "{}", advice.text());
+            });
+        }
+    }
+
+    /// Says so if the program has opened conversations and ended none.
+    #[cfg(feature = "setup")]
+    pub(super) fn advise_to_end(&self) {
+        if self.table.len() > 0 && self.shared.seen.ended_by_program.get() == 0 {
+            self.advise(Advice::ConversationsNeverEnd);
         }
     }
 
@@ -127,6 +157,7 @@ impl LayerState {
     /// Warns once of an event whose name is unknown.
     #[cold]
     pub(super) fn warn_of_unknown_event(&self, name: String) {
+        self.shared.seen.unknown_events.add();
         let is_new = {
             let mut known = lock(&self.unknown_events);
             known.len() < MAX_UNKNOWN_EVENTS && known.insert(name.clone())
@@ -146,11 +177,21 @@ impl LayerState {
     pub(super) fn warn(&self, warn: impl FnOnce() + Send + 'static) {
         let subscriber = self.shared.subscriber();
         let thread = std::thread::Builder::new().name("conversation-warning".into());
+        let pending = self.warnings.start();
         // Without a thread there is no warning, which is no loss to the program.
-        let _ = thread.spawn(move || match subscriber {
-            Some(subscriber) => dispatcher::with_default(&subscriber, warn),
-            None => warn(),
+        let _ = thread.spawn(move || {
+            let _pending = pending;
+            match subscriber {
+                Some(subscriber) => dispatcher::with_default(&subscriber, warn),
+                None => warn(),
+            }
         });
+    }
+
+    /// Waits until the warnings so far are emitted, up to `patience`.
+    #[cfg(feature = "setup")]
+    pub(super) fn finish_warnings(&self, patience: Duration) {
+        self.warnings.finish(patience);
     }
 
     fn watch_interval(&self) -> Duration {
@@ -164,6 +205,8 @@ impl Due for LayerState {
         for conversation in self.table.all() {
             if conversation.end_if_idle(now, self.shared.settings.idle_limit) {
                 self.table.forget(&conversation);
+                self.shared.seen.lost.add();
+                self.advise(Advice::ConversationsNeverEnd);
             }
         }
         self.table

@@ -18,6 +18,7 @@ use super::metrics::{MetricsSetup, RunningMetrics};
 use super::{
     Inner, Telemetry,
     destinations::{self, start_exporter},
+    doctor::Setup,
     log::Log,
 };
 #[cfg(feature = "metrics")]
@@ -342,6 +343,7 @@ impl Builder {
         let capture = settings.content && self.content.captures();
         let processor = ConversationProcessor::new(delivery.clone())
             .with_content(self.content.with_capture(capture));
+        let setup = Setup::new(&settings, self.level, capture);
         let provider = SdkTracerProvider::builder()
             .with_resource(settings.resource)
             .with_sampler(settings.sampler)
@@ -364,6 +366,9 @@ impl Builder {
                 #[cfg(feature = "metrics")]
                 metrics,
                 conversations: Mutex::default(),
+                seen: Mutex::default(),
+                setup,
+                prints_diagnosis: settings.prints_diagnosis,
                 shutdown_timeout: self.shutdown_timeout,
                 outcome: OnceLock::new(),
             }),

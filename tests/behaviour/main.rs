@@ -31,6 +31,8 @@ mod context_requests;
 mod conversations;
 #[cfg(any(feature = "grpc", feature = "http"))]
 mod delivery;
+#[cfg(all(feature = "console", feature = "http"))]
+mod doctor;
 mod handle;
 mod hostile;
 mod instrument;

@@ -59,7 +59,8 @@ fn trouble_is_said_once_and_loss_at_the_end_again() {
         assert_eq!(
             *warnings.0.lock().unwrap(),
             [format!(
-                "message = spans cannot be delivered and are kept for another try
+                "message = spans cannot be delivered and are kept for another try; if there is no collector, \
+OTEL_CONSOLE_EXPORT=tree shows turns in the terminal
 destination = \"{url}\"
 lost = 0
 waiting = 2

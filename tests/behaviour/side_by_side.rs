@@ -104,6 +104,7 @@ fn program() {
     let scope = info_span!("conversation", conversation.id = "c1");
     scope.in_scope(|| {
         info!(conversation.event = "bot_started_speaking");
+        info!(conversation.event = "vad_user_started_speaking");
         info!(conversation.event = "user_started_speaking");
         info!(conversation.event = "user_startet_speaking");
         let llm = info_span!(
@@ -135,6 +136,7 @@ const TREE: &[&str] = &[
 ];
 
 const LOG: &str = " INFO conversation{conversation.id=\"c1\"}: conversation.event=\"bot_started_speaking\"
+ INFO conversation{conversation.id=\"c1\"}: conversation.event=\"vad_user_started_speaking\"
  INFO conversation{conversation.id=\"c1\"}: conversation.event=\"user_started_speaking\"
  INFO conversation{conversation.id=\"c1\"}: conversation.event=\"user_startet_speaking\"
  INFO conversation{conversation.id=\"c1\"}:llm{gen_ai.operation.name=\"chat\" output=\"hello\"}: an event
