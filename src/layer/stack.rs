@@ -111,12 +111,12 @@ pub(super) fn change(layer: &LayerState, id: &Id, standing: &Standing) {
 #[inline]
 pub(super) fn innermost_ordinary(layer: &LayerState) -> Option<Id> {
     let id = FRAMES.try_with(|frames| {
-        let frames = frames.borrow();
-        let frame = frames.last()?;
+        let list = frames.list.borrow();
+        let frame = list.last()?;
         let is_ordinary = frame.guard.is_none() && frame.is_of(layer);
         frame.span.filter(|_| is_ordinary)
     });
-    id.ok().flatten().map(Id::from_u64)
+    id.ok().flatten().map(Id::from_non_zero_u64)
 }
 
 /// How a span that is exited was entered.
