@@ -86,9 +86,11 @@ impl ManualClock {
         SystemTime::UNIX_EPOCH + Duration::from_secs(1_735_689_600) + self.now()
     }
 
-    /// Advances the clock by `by` and handles the deadlines that become due.
+    /// Advances the clock by `by` and handles the deadlines that become due. It goes no further than a hundred years from
+    /// its start: beyond, times cannot be represented everywhere that spans go.
     pub fn advance(&self, by: Duration) {
-        let target = self.now().saturating_add(by);
+        const LONGEST: Duration = Duration::from_secs(100 * 31_557_600);
+        let target = self.now().saturating_add(by).min(LONGEST);
         loop {
             let queues: Vec<_> = lock(&self.0.queues)
                 .iter()
@@ -128,4 +130,19 @@ impl ManualClock {
 #[inline]
 pub(crate) fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn manual_clock_advanced_by_any_duration_has_a_wall_time() {
+        let clock = ManualClock::new();
+        let before = clock.wall();
+        for by in [Duration::from_secs(1 << 40), Duration::MAX, Duration::MAX] {
+            clock.advance(by);
+            assert!(clock.wall() > before);
+        }
+    }
 }

@@ -5,6 +5,8 @@
 
 mod endpoint;
 mod forms;
+#[cfg(any(fuzzing, test))]
+pub(crate) mod fuzzed;
 mod headers;
 mod langfuse;
 mod limits;

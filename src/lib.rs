@@ -184,6 +184,14 @@ pub mod delivery {
     pub use crate::telemetry::DeliveryError;
 }
 
+/// What the targets of `fuzz/` run inside the crate.
+#[cfg(all(fuzzing, feature = "grpc", feature = "http"))]
+#[doc(hidden)]
+pub mod fuzzed {
+    pub use crate::environment::fuzzed::run as environment;
+    pub use crate::export::fuzzed::run as answer;
+}
+
 #[doc(no_inline)]
 pub use {opentelemetry, opentelemetry_sdk, tracing_opentelemetry};
 

@@ -1,7 +1,7 @@
 //! Playing a timeline: every line becomes what a program would write with `tracing`.
 
-use crate::any_fields;
-use crate::timeline::{Fields, Op, Start, Step, What};
+use super::any_fields;
+use super::timeline::{Fields, Op, Start, Step, What};
 use serde_json::{Value, json};
 use std::collections::{HashMap, HashSet};
 use tracing::{Span, info, info_span};

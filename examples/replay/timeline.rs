@@ -3,6 +3,9 @@
 use serde_json::{Map, Value};
 use std::time::Duration;
 
+/// Times far beyond it cannot be added to a date.
+const LONGEST: Duration = Duration::from_secs(1_000_000_000);
+
 pub(crate) type Fields = Map<String, Value>;
 
 /// One line.
@@ -60,10 +63,11 @@ fn read_line(line: usize, text: &str) -> Result<Step, String> {
     let at = match fields.remove("at") {
         Some(Value::Number(at)) => at
             .as_f64()
-            .and_then(|at| Duration::try_from_secs_f64(at).ok()),
+            .and_then(|at| Duration::try_from_secs_f64(at).ok())
+            .filter(|at| *at <= LONGEST),
         _ => None,
     }
-    .ok_or("\"at\" has to be a number of seconds from 0 up")?;
+    .ok_or("\"at\" has to be a number of seconds from 0 to 1e9")?;
     let conversation = required(&mut fields, "conversation")?;
     let what = match (
         optional(&mut fields, "event")?,

@@ -963,35 +963,16 @@ fn hostile_value() -> impl proptest::strategy::Strategy<Value = String> {
 proptest::proptest! {
     #[test]
     fn no_value_panics_and_no_error_shows_a_key(
-        values in proptest::collection::vec((proptest::sample::select(variables()), hostile_value()), 1..6)
+        values in proptest::collection::vec((proptest::sample::select(fuzzed::VARIABLES.clone()), hostile_value()), 1..6)
     ) {
-        const KEY: &str = "sk-5up3r";
-        let explicit: HashMap<String, String> = values
-            .iter()
-            .map(|(name, value)| match *name {
-                // Where keys stand.
-                name if name.ends_with("HEADERS") || name == "OTEL_RESOURCE_ATTRIBUTES" => {
-                    (name.to_owned(), format!("{value}{KEY}{value}"))
-                }
-                name if name.ends_with("ENDPOINT") => (name.to_owned(), format!("{value}?key={KEY}{value}")),
-                name if name.ends_with("_PROXY") => (name.to_owned(), format!("http://me:{KEY}@{value}")),
-                name => (name.to_owned(), value.clone()),
-            })
-            .collect();
-        if let Err(error) = Settings::read(&Variables::new(&explicit, &|_| None)) {
-            let said = error.to_string();
-            proptest::prop_assert!(!said.contains(KEY), "{said}");
-            proptest::prop_assert!(!said.contains(|c: char| c.is_control() || c == '\u{202e}'), "{said}");
-        }
+        let bytes: Vec<_> = values.iter().map(|(name, value)| (*name, value.as_bytes())).collect();
+        fuzzed::check(&bytes);
     }
-}
 
-fn variables() -> Vec<&'static str> {
-    let mut all: Vec<_> = names(include_str!("../../docs/environment.md"), "`")
-        .into_iter()
-        .collect();
-    all.extend(["HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY"]);
-    all
+    #[test]
+    fn no_bytes_panic(data in proptest::collection::vec(proptest::prelude::any::<u8>(), 0..200)) {
+        fuzzed::run(&data);
+    }
 }
 
 /// The table in the documentation has exactly the variables that these tests are about.

@@ -132,7 +132,7 @@ impl Service<Uri> for Connector {
 }
 
 /// Which codes may be tried again is said by the OTLP specification.
-fn judge(status: &Status) -> Answer {
+pub(super) fn judge(status: &Status) -> Answer {
     let why = match std::error::Error::source(status) {
         Some(source) => format!("{:?}: {}", status.code(), causes(source)),
         None => format!("{:?} {}", status.code(), words(status.message().as_bytes())),

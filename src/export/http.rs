@@ -23,7 +23,7 @@ use crate::{
     profile::{Profiles, Translator},
 };
 
-const SPANS: Payload = Payload {
+pub(super) const SPANS: Payload = Payload {
     items: "spans",
     rejected_in_json: "rejectedSpans",
     json: |protobuf| {

@@ -15,7 +15,7 @@ use http::{
     header::{self, HeaderName},
 };
 use http_body_util::{BodyExt as _, Full};
-use hyper::body::Incoming;
+use hyper::body::Body;
 use hyper_util::{
     client::legacy,
     rt::{TokioExecutor, TokioTimer},
@@ -205,7 +205,11 @@ impl HttpClient for Shared {
     }
 }
 
-async fn read(response: Response<Incoming>, payload: &Payload) -> Answer {
+pub(super) async fn read<B>(response: Response<B>, payload: &Payload) -> Answer
+where
+    B: Body<Data = Bytes> + Unpin,
+    B::Error: std::error::Error + 'static,
+{
     let status = response.status();
     let header = |name: HeaderName| {
         response
@@ -246,7 +250,7 @@ async fn read(response: Response<Incoming>, payload: &Payload) -> Answer {
 /// An answer is a few bytes; more than this of it is not worth the memory.
 const LONGEST_ANSWER: usize = 64 << 10;
 
-async fn start_of(mut incoming: Incoming) -> hyper::Result<Vec<u8>> {
+async fn start_of<B: Body<Data = Bytes> + Unpin>(mut incoming: B) -> Result<Vec<u8>, B::Error> {
     let mut body = Vec::new();
     while body.len() < LONGEST_ANSWER
         && let Some(frame) = incoming.frame().await

@@ -10,6 +10,8 @@ mod answer;
 mod backoff;
 mod deadline;
 mod exporter;
+#[cfg(all(any(fuzzing, test), any(feature = "grpc", feature = "http")))]
+pub(crate) mod fuzzed;
 #[cfg(feature = "grpc")]
 mod grpc;
 #[cfg(feature = "grpc")]

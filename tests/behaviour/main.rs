@@ -33,6 +33,7 @@ mod conversations;
 mod delivery;
 #[cfg(all(feature = "console", feature = "http"))]
 mod doctor;
+mod fuzzed;
 mod handle;
 mod hostile;
 mod instrument;

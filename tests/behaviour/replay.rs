@@ -204,15 +204,19 @@ fn invalid_timeline_reports_line_and_reason() {
         ("7", "line 3: 7 is not a JSON object"),
         (
             r#"{"conversation": "c1", "event": "x"}"#,
-            "line 3: \"at\" has to be a number of seconds from 0 up",
+            "line 3: \"at\" has to be a number of seconds from 0 to 1e9",
         ),
         (
             r#"{"at": -1, "conversation": "c1", "event": "x"}"#,
-            "line 3: \"at\" has to be a number of seconds from 0 up",
+            "line 3: \"at\" has to be a number of seconds from 0 to 1e9",
+        ),
+        (
+            r#"{"at": 1e300, "conversation": "c1", "event": "x"}"#,
+            "line 3: \"at\" has to be a number of seconds from 0 to 1e9",
         ),
         (
             r#"{"at": "1", "conversation": "c1", "event": "x"}"#,
-            "line 3: \"at\" has to be a number of seconds from 0 up",
+            "line 3: \"at\" has to be a number of seconds from 0 to 1e9",
         ),
         (
             r#"{"at": 1, "event": "x"}"#,
