@@ -45,6 +45,13 @@ pub const CONVERSATION_EVENT: &str = "conversation.event";
 /// Attribute: the conversation's id under OpenTelemetry's GenAI conventions.
 pub const GEN_AI_CONVERSATION_ID: &str = "gen_ai.conversation.id";
 
+/// Field of a conversation's scope, not exported: the trace that the conversation continues (W3C Trace Context).
+pub const TRACEPARENT: &str = "traceparent";
+/// Field of a conversation's scope, not exported: what belongs to [`TRACEPARENT`] (W3C Trace Context).
+pub const TRACESTATE: &str = "tracestate";
+/// Field of a conversation's scope, not exported: entries that come with the trace (W3C Baggage).
+pub const BAGGAGE: &str = "baggage";
+
 /// The number of a turn in its conversation, counted from 1.
 pub const TURN_NUMBER: &str = "turn.number";
 /// Always `conversation`.

@@ -21,6 +21,8 @@ pub(crate) struct LayerSettings {
     pub(crate) conversation_type: String,
     pub(crate) trace_mode: TraceMode,
     pub(crate) inherited: Vec<String>,
+    /// Whether a conversation is a trace of its own that links to its caller, instead of continuing the caller's trace.
+    pub(crate) links_to_caller: bool,
     /// In place of the machine's clock.
     pub(crate) clock: Option<ManualClock>,
 }
@@ -33,6 +35,7 @@ impl Default for LayerSettings {
             conversation_type: "voice".to_owned(),
             trace_mode: TraceMode::default(),
             inherited: Vec::new(),
+            links_to_caller: false,
             clock: None,
         }
     }

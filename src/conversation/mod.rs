@@ -4,6 +4,7 @@
 //! span (samplers, processors), happens after the lock is released.
 
 pub(crate) mod counted;
+mod joining;
 pub(crate) mod service;
 mod shared;
 mod state;
@@ -324,8 +325,9 @@ impl ActiveConversation {
     }
 
     fn new_root(&self, builder: SpanBuilder, parent: &Context) -> Box<Root> {
-        let builder = builder.with_start_time(self.wall);
-        let span = self.shared.start_root(builder, parent);
+        let mut builder = builder.with_start_time(self.wall);
+        let parent = self.join(parent, &mut builder);
+        let span = self.shared.start_root(builder, &parent);
         let marks = Marks::new(&self.identity, None);
         let context = parent.with_span(self.context_span(&span)).with_value(marks);
         Box::new(Root { span, context })

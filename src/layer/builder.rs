@@ -128,9 +128,20 @@ where
     /// Fields of the conversation's scope that every span of the conversation carries, beside `conversation.id` and
     /// `turn.number`. Default: none.
     ///
-    /// For what a backend filters single spans by, such as a tenant or a user.
+    /// For what a backend filters single spans by, such as a tenant or a user. Where the scope has no such field, an entry of
+    /// that name in the baggage that the conversation is started with takes its place.
     pub fn inherited<N: Into<String>>(mut self, fields: impl IntoIterator<Item = N>) -> Self {
         self.settings.inherited = fields.into_iter().map(Into::into).collect();
+        self
+    }
+
+    /// Whether a conversation is a trace of its own, with a link to the span that it is started in. Default: no, it
+    /// continues the trace of that span.
+    ///
+    /// For calls that outlive the request that begins them: a trace is sampled with its root, and many backends close it
+    /// with that. What the caller decided on sampling does not count then.
+    pub fn link_to_caller(mut self, link: bool) -> Self {
+        self.settings.links_to_caller = link;
         self
     }
 

@@ -12,9 +12,13 @@ use crate::conversation::{ActiveConversation, Scope};
 use crate::field::span_kind;
 use crate::names;
 use crate::recording::Marks;
+use crate::reentrancy::guarded;
 use crate::turns::EndReason;
+use opentelemetry::propagation::TextMapPropagator as _;
 use opentelemetry::trace::SpanKind;
 use opentelemetry::{Context as OtelContext, KeyValue};
+use opentelemetry_sdk::propagation::{BaggagePropagator, TraceContextPropagator};
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 use tracing_core::Subscriber;
@@ -22,6 +26,27 @@ use tracing_core::span::{Attributes, Id};
 use tracing_subscriber::Layer as _;
 use tracing_subscriber::layer::Context;
 use tracing_subscriber::registry::LookupSpan;
+
+/// Fields that carry the headers of the request that a conversation is started by.
+const PROPAGATED: &[&str] = &[names::TRACEPARENT, names::TRACESTATE, names::BAGGAGE];
+
+/// The context that the fields of a scope carry, else `parent`. What cannot be read counts as not there.
+fn remote_parent(recorded: &impl Recorded, parent: OtelContext) -> OtelContext {
+    let mut headers: HashMap<String, String> = HashMap::new();
+    recorded.each_of(PROPAGATED, |field, value| {
+        if PROPAGATED.contains(&field) {
+            headers.insert(field.to_owned(), value.text().into_owned());
+        }
+    });
+    if headers.is_empty() {
+        return parent;
+    }
+    // They may have something to say of headers that are wrong.
+    guarded(|| {
+        let parent = TraceContextPropagator::new().extract_with_context(&parent, &headers);
+        BaggagePropagator::new().extract_with_context(&parent, &headers)
+    })
+}
 
 /// What the fields of a span say of the span itself, before anything else is made of them.
 #[derive(Default)]
@@ -94,6 +119,7 @@ where
             // One conversation is one trace, also where it starts inside another.
             parent = OtelContext::new();
         }
+        let parent = remote_parent(recorded, parent);
         conversation.set_scope(Scope {
             id: id.clone(),
             name: fields.name.map_or(names::CONVERSATION.into(), Into::into),
@@ -158,7 +184,9 @@ where
         let shared = &self.state.shared;
         let mut attributes = Vec::new();
         recorded.each(|field, value| {
-            if let Some(value) = exported_value(field, value, &shared.content) {
+            if !PROPAGATED.contains(&field)
+                && let Some(value) = exported_value(field, value, &shared.content)
+            {
                 if shared.settings.inherited.iter().any(|name| name == field) {
                     conversation.inherit(field, &value);
                 }

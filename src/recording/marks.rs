@@ -6,7 +6,7 @@ use crate::attribute_list::AttributeList;
 use crate::content::ContentPolicy;
 use crate::names;
 use opentelemetry::trace::{SpanId, TraceContextExt as _};
-use opentelemetry::{Context, KeyValue, StringValue, Value};
+use opentelemetry::{Context, Key, KeyValue, StringValue, Value};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 
@@ -31,7 +31,7 @@ impl Identity {
     }
 
     /// Marks every span that starts from now on with one more attribute.
-    pub(crate) fn inherit(&self, key: &'static str, value: Value) {
+    pub(crate) fn inherit(&self, key: impl Into<Key>, value: Value) {
         let mut inherited = self
             .inherited
             .write()
@@ -40,6 +40,15 @@ impl Identity {
         attributes.set(key, value);
         inherited.extend(attributes);
         self.inherits.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether spans are marked with an attribute of that key besides.
+    pub(crate) fn has_inherited(&self, key: &str) -> bool {
+        let inherited = self
+            .inherited
+            .read()
+            .unwrap_or_else(PoisonError::into_inner);
+        inherited.iter().any(|mark| mark.key.as_str() == key)
     }
 
     /// Calls `set` with each attribute of a span in `turn`, the turn's number last but for what is inherited.

@@ -206,6 +206,13 @@ impl Builder {
         self
     }
 
+    /// Whether a conversation is a trace of its own, with a link to the span that it is started in; see
+    /// [`LayerBuilder::link_to_caller`](crate::LayerBuilder::link_to_caller).
+    pub fn link_to_caller(mut self, link: bool) -> Self {
+        self.layer.links_to_caller = link;
+        self
+    }
+
     /// Goes by `clock` in place of the machine's, for tests and replays.
     pub fn clock(mut self, clock: ManualClock) -> Self {
         self.layer.clock = Some(clock);

@@ -37,6 +37,7 @@ mod fuzzed;
 mod handle;
 mod hostile;
 mod instrument;
+mod joining;
 mod lost;
 mod many;
 mod membership;
