@@ -141,6 +141,13 @@ impl Console {
 )]
 pub(crate) struct Settings {
     /// Whether there is to be no telemetry at all.
+    #[cfg_attr(
+        not(feature = "metrics"),
+        allow(
+            dead_code,
+            reason = "of metrics alone: spans have no destinations then"
+        )
+    )]
     pub(crate) is_disabled: bool,
     /// Whether the doctor's findings are printed at the end.
     pub(crate) prints_diagnosis: bool,
