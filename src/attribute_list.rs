@@ -91,11 +91,18 @@ impl AttributeList {
         }
     }
 
+    /// Inlined, a constant key costs a bit's test where the list does not have it.
+    #[inline]
     fn position(&self, key: &str) -> Option<usize> {
         let (word, bit) = bit(key);
         if self.seen[word] & bit == 0 {
             return None;
         }
+        self.search(key)
+    }
+
+    #[inline(never)]
+    fn search(&self, key: &str) -> Option<usize> {
         match &self.index {
             Some(index) => index.0.get(key).copied(),
             None => {
@@ -105,10 +112,12 @@ impl AttributeList {
         }
     }
 
+    #[inline]
     pub(crate) fn get(&self, key: &str) -> Option<&Value> {
         Some(&self.list[self.position(key)?].value)
     }
 
+    #[inline]
     pub(crate) fn contains(&self, key: &str) -> bool {
         self.position(key).is_some()
     }

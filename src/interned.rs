@@ -17,6 +17,14 @@ pub(crate) fn intern(text: &str, policy: &ContentPolicy) -> StringValue {
     if text.len() > MAX_BYTES {
         return policy.bounded(text).into_owned().into();
     }
+    intern_name(text).into()
+}
+
+/// The same of a text that is in bounds.
+pub(crate) fn intern_name(text: &str) -> Arc<str> {
+    if text.len() > MAX_BYTES {
+        return text.into();
+    }
     let interned = INTERNED.try_with(|all| {
         let mut all = all.borrow_mut();
         let slots = all.len();
@@ -26,7 +34,7 @@ pub(crate) fn intern(text: &str, policy: &ContentPolicy) -> StringValue {
             _ => slot.insert(Arc::from(text)).clone(),
         }
     });
-    interned.map_or_else(|_| text.to_owned().into(), StringValue::from)
+    interned.unwrap_or_else(|_| text.into())
 }
 
 /// Hashes the length and the two ends, where names differ.

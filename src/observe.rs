@@ -5,14 +5,12 @@
 
 #[cfg(feature = "serde")]
 mod hex;
-#[allow(dead_code, reason = "not fed yet")]
 mod summary_sink;
 
 pub use crate::latency::{MeasuredFrom, Part as LatencyPart};
 pub use crate::service_kind::ServiceKind;
 pub use crate::turns::EndReason;
 pub use crate::usage::Usage;
-#[allow(unused_imports, reason = "not fed yet")]
 pub(crate) use summary_sink::{SummarySink, SummarySinks};
 
 use opentelemetry::trace::{SpanId, TraceId};

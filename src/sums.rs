@@ -13,7 +13,17 @@ pub(crate) struct Sums {
     latency_total: Duration,
     latency_max: Duration,
     /// Boxed: most conversations are idle most of the time, and some have none.
-    usage: Option<Box<Usage>>,
+    spent: Option<Box<Spent>>,
+}
+
+/// What services have used, and what that costs.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub(crate) struct Spent {
+    pub(crate) usage: Usage,
+    /// In US dollars, as far as prices are known.
+    pub(crate) cost_usd: Option<f64>,
+    /// Whether the price of a service is missing in it.
+    pub(crate) cost_is_partial: bool,
 }
 
 impl Sums {
@@ -47,8 +57,8 @@ impl Sums {
     }
 
     /// Returns what the services used.
-    pub(crate) fn usage(&self) -> Usage {
-        self.usage.as_deref().copied().unwrap_or_default()
+    pub(crate) fn spent(&self) -> Spent {
+        self.spent.as_deref().copied().unwrap_or_default()
     }
 
     /// Adds what a service used that has ended. `own` is that service, `above` those that it is in. Returns what of it counts.
@@ -58,9 +68,9 @@ impl Sums {
         own: &mut ServiceUsage,
         above: impl IntoIterator<Item = &'a mut ServiceUsage>,
     ) -> Usage {
-        let counted = usage.without(own.recorded_below);
-        let sum = self.usage.get_or_insert_default();
-        **sum += counted;
+        let counted = own.counting(usage);
+        let sum = &mut self.spent.get_or_insert_default().usage;
+        *sum += counted;
         if own.has_services_below {
             own.counted = Some(Box::new(counted));
         }
@@ -86,6 +96,11 @@ impl ServiceUsage {
     /// A service starts below it.
     pub(crate) fn expect_below(&mut self) {
         self.has_services_below = true;
+    }
+
+    /// Returns what of its usage counts.
+    pub(crate) fn counting(&self, usage: Usage) -> Usage {
+        usage.without(self.recorded_below)
     }
 
     /// A service below it has recorded `figures`. Returns what does not count any more.

@@ -20,6 +20,7 @@ pub(crate) struct ServiceFigures {
 /// A service span that has not ended, with what it adds so far.
 pub(crate) struct OpenService {
     pub(crate) key: u64,
+    pub(crate) turn: Option<u32>,
     pub(crate) service: Arc<dyn CountedService>,
     /// The service spans that it is below.
     pub(crate) above: Vec<Arc<dyn CountedService>>,

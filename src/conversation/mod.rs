@@ -5,15 +5,18 @@
 
 pub(crate) mod counted;
 mod joining;
+mod outbox;
 pub(crate) mod service;
 mod shared;
 mod state;
+mod summaries;
 mod totals;
 mod turn;
 
 use crate::attribute_list::AttributeList;
 use crate::clock::{Time, lock};
 use crate::names;
+use crate::observe::ServiceSummary;
 use crate::recording::{
     ContextSpan, Ended, Identity, Marks, RootSpan, SpanExtras, SpanTarget, truncate,
 };
@@ -31,9 +34,11 @@ use std::sync::{Arc, Mutex, OnceLock, Weak};
 use std::time::{Duration, SystemTime};
 use tracing_core::span;
 
+pub(crate) use outbox::Place;
+use outbox::{Notice, Outbox};
 pub(crate) use shared::{Shared, child_of};
-use state::State;
 pub(crate) use state::Transition;
+use state::{State, Summaries};
 use turn::{EndedTurn, OpenTurn, TurnSpan, TurnWords, add_speech};
 pub(crate) use turn::{Heard, Turn};
 
@@ -49,6 +54,8 @@ pub(crate) struct ActiveConversation {
     /// Held while the scope's span is asked for, so that it does not close meanwhile.
     starting_root: Mutex<()>,
     state: Mutex<State>,
+    /// Where its summaries go, if anybody takes them.
+    outbox: Option<Box<Outbox>>,
 }
 
 /// The `tracing` span that is the scope of a conversation.
@@ -79,7 +86,8 @@ pub(crate) struct Parent {
 impl ActiveConversation {
     pub(crate) fn open(shared: &Arc<Shared>, id: Arc<str>) -> Arc<Self> {
         let started = shared.clock.now();
-        Arc::new_cyclic(|this| Self {
+        let outbox = (!shared.sinks.is_empty()).then(Box::<Outbox>::default);
+        let opened = Arc::new_cyclic(|this| Self {
             this: this.clone(),
             shared: shared.clone(),
             identity: Arc::new(Identity::new(id, &shared.content)),
@@ -89,7 +97,42 @@ impl ActiveConversation {
             root: OnceLock::new(),
             starting_root: Mutex::default(),
             state: Mutex::new(State::new(shared)),
+            outbox,
+        });
+        if let Some(summaries) = opened.summaries() {
+            summaries.outbox.push(Notice::ConversationStarted);
+            summaries.turn_started(1, Duration::ZERO);
+        }
+        opened
+    }
+
+    fn summaries(&self) -> Option<Summaries<'_>> {
+        Some(Summaries {
+            outbox: self.outbox.as_deref()?,
+            id: self.id(),
+            conversation_started: self.wall,
         })
+    }
+
+    /// Gives those that observe the conversation what has happened in it. Not under its lock.
+    #[inline]
+    pub(crate) fn deliver_summaries(&self) {
+        if let Some(outbox) = &self.outbox {
+            let kind = &self.shared.settings.conversation_type;
+            outbox.deliver(&self.shared.sinks, kind);
+        }
+    }
+
+    /// Gives them the summary of a service. One that ends after the conversation comes after it.
+    fn submit_service(&self, summary: Arc<ServiceSummary>, place: Option<Place>) {
+        if let Some(outbox) = &self.outbox {
+            let notice = Notice::ServiceEnded(summary);
+            match place {
+                Some(place) => outbox.write(&place, notice),
+                None => outbox.push(notice),
+            }
+            self.deliver_summaries();
+        }
     }
 
     pub(crate) fn id(&self) -> &Arc<str> {
@@ -158,7 +201,8 @@ impl ActiveConversation {
             // Another thread may have come first with a later time: in a conversation it does not run backwards.
             let at = time.saturating_sub(self.started).max(state.last_event);
             state.last_event = at;
-            let mut now = Transition::new(&self.shared, &mut state, &mut ended, at);
+            let summaries = self.summaries();
+            let mut now = Transition::new(&self.shared, &mut state, summaries, &mut ended, at);
             now.advance();
             let result = transition(&mut now);
             if let Some(deadline) = state.next_deadline() {
@@ -171,6 +215,7 @@ impl ActiveConversation {
         if let Some(ended) = &mut ended {
             self.export_turn(ended);
         }
+        self.deliver_summaries();
         Some(result)
     }
 
@@ -179,10 +224,12 @@ impl ActiveConversation {
         self.act(time, |_| {});
     }
 
-    /// Whether anything of the conversation may be exported. Its span is started for that.
+    /// Whether anything of the conversation may be exported or observed. Its span is started for that.
     pub(crate) fn is_recorded(&self) -> bool {
         // With a trace a turn, each turn is sampled for itself.
-        self.shared.settings.trace_mode == TraceMode::Turn || self.root().span.is_recording
+        self.outbox.is_some()
+            || self.shared.settings.trace_mode == TraceMode::Turn
+            || self.root().span.is_recording
     }
 
     /// Ends the conversation, `ago` before now. Returns whether it had not ended before.
@@ -217,25 +264,34 @@ impl ActiveConversation {
             .filter_map(|key| self.shared.open_service(key))
             .collect();
         let mut ended_turn = None;
-        let (totals, attributes) = {
+        let (totals, attributes, place) = {
             let mut state = lock(&self.state);
             let Some(at) = end(&state) else {
                 return false;
             };
-            let mut now = Transition::new(&self.shared, &mut state, &mut ended_turn, at);
+            let summaries = self.summaries();
+            let mut now = Transition::new(&self.shared, &mut state, summaries, &mut ended_turn, at);
             for open in &open_services {
                 now.count_open_service(open);
             }
             let ended_at = now.finish(reason);
-            (
-                state.totals(ended_at),
-                std::mem::take(&mut state.attributes),
-            )
+            let place = now.reserve_place();
+            let attributes = std::mem::take(&mut state.attributes);
+            (state.totals(ended_at), attributes, place)
         };
         // Before its turns, should none of them have started it.
         let root = self.root();
         if let Some(turn) = &mut ended_turn {
             self.export_turn(turn);
+        }
+        let (input, output) = {
+            let mut state = lock(&self.state);
+            (state.first_input.take(), state.last_output.take())
+        };
+        if let (Some(outbox), Some(place)) = (&self.outbox, place) {
+            let span_context = &root.span.span_context;
+            let summary = self.summary(&totals, reason, span_context, [&input, &output]);
+            outbox.write(&place, Notice::ConversationEnded(Arc::new(summary)));
         }
         if root.span.is_recording {
             let mut all = AttributeList::with_room();
@@ -243,10 +299,6 @@ impl ActiveConversation {
             let kind = self.shared.settings.conversation_type.clone();
             all.set(names::CONVERSATION_TYPE, kind);
             totals.add_to(&mut all);
-            let (input, output) = {
-                let mut state = lock(&self.state);
-                (state.first_input.take(), state.last_output.take())
-            };
             let words = [
                 (names::CONVERSATION_INPUT, input),
                 (names::CONVERSATION_OUTPUT, output),
@@ -264,6 +316,7 @@ impl ActiveConversation {
             };
             self.end_root(&root.span, ended);
         }
+        self.deliver_summaries();
         true
     }
 
@@ -452,15 +505,25 @@ impl ActiveConversation {
 
     #[inline(never)]
     fn export_turn(&self, ended: &mut EndedTurn) {
-        let OpenTurn { turn, facts, .. } = &mut ended.turn;
         self.shared.seen.turns.add();
-        let (at, reason) = (ended.at, ended.reason);
         let root = self.root();
-        let (span_context, is_recording) = self.turn_span(turn, root);
-        if !is_recording {
+        let (span_context, is_recording) = self.turn_span(&ended.turn.turn, root);
+        let place = ended.place.take();
+        if !is_recording && place.is_none() {
             return;
         }
         let content = &self.shared.content;
+        let words = ended.turn.facts.take_words(content);
+        self.keep_words(&words);
+        if let (Some(outbox), Some(place)) = (&self.outbox, place) {
+            let summary = self.turn_summary(ended, &span_context, &words);
+            outbox.write(&place, Notice::TurnEnded(Arc::new(summary)));
+        }
+        if !is_recording {
+            return;
+        }
+        let OpenTurn { turn, facts, .. } = &mut ended.turn;
+        let (at, reason) = (ended.at, ended.reason);
         let mut attributes = AttributeList::with_room();
         self.identity
             .for_each_mark(Some(turn.number), |mark| attributes.insert(mark));
@@ -475,8 +538,6 @@ impl ActiveConversation {
         add_speech(&ended.speech, &mut attributes);
         // What the program annotated may be anything.
         let is_bounded = facts.attributes.is_empty();
-        let words = facts.take_words(content);
-        self.keep_words(&words);
         facts.add_to(&mut attributes, words);
         let (mut attributes, dropped) = attributes.into_parts();
         let time = self.wall + at;
@@ -531,12 +592,14 @@ impl Due for ActiveConversation {
                 return None;
             }
             let at = self.shared.clock.now().saturating_sub(self.started);
-            Transition::new(&self.shared, &mut state, &mut ended, at).advance();
+            let summaries = self.summaries();
+            Transition::new(&self.shared, &mut state, summaries, &mut ended, at).advance();
             state.next_deadline()
         };
         if let Some(ended) = &mut ended {
             self.export_turn(ended);
         }
+        self.deliver_summaries();
         next.map(|next| self.started.saturating_add(next))
     }
 }

@@ -25,7 +25,6 @@ pub(crate) struct Shared {
     pub(crate) tracer: SdkTracer,
     pub(crate) processor: ConversationProcessor,
     /// What is told of turns, services and conversations besides.
-    #[allow(dead_code, reason = "not fed yet")]
     pub(crate) sinks: SummarySinks,
     services: Weak<dyn OpenServices>,
     pub(crate) seen: Arc<Seen>,
@@ -94,7 +93,9 @@ impl Shared {
 
     /// Keeps the subscriber that the layer is part of. The first is as good as any other.
     pub(crate) fn set_subscriber(&self, dispatch: &Dispatch) {
-        let _ = self.subscriber.set(dispatch.downgrade());
+        if self.subscriber.set(dispatch.downgrade()).is_ok() {
+            self.sinks.for_each(|sink| sink.registered(dispatch));
+        }
     }
 
     #[inline]

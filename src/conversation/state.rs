@@ -1,6 +1,7 @@
 //! The state of a conversation, and the transitions that it takes under its lock: arithmetic only, no code of the program.
 
 use super::counted::{CountedService, OpenService, ServiceFigures};
+use super::outbox::{Notice, Outbox, Place};
 use super::service::{Effects, ServiceRecord, ServiceStart};
 use super::shared::Shared;
 use super::totals::Totals;
@@ -8,6 +9,7 @@ use super::turn::{EndedTurn, Heard, OpenTurn, PastTurn, Turn, TurnFacts, TurnSpa
 use crate::attribute_list::AttributeList;
 use crate::clock::{Time, lock};
 use crate::latency::{FirstByte, Latency, MeasuredFrom};
+use crate::observe::TurnStarted;
 use crate::service_kind::ServiceKind;
 use crate::settings::TraceMode;
 use crate::speech::Speech;
@@ -16,7 +18,7 @@ use crate::turns::{Change, EndReason, SpeechEvent, Turns};
 use opentelemetry::{Key, KeyValue, StringValue, Value};
 use std::collections::VecDeque;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 /// Turns that a span with an explicit `turn.number` can still go to.
 const MAX_PAST_TURNS: usize = 256;
@@ -78,7 +80,7 @@ impl State {
             errors: self.sums.errors,
             latency: self.sums.latency(),
             speech: self.speech.total(),
-            usage: self.sums.usage(),
+            spent: self.sums.spent(),
         }
     }
 
@@ -107,10 +109,30 @@ fn open_turn(shared: &Shared, number: u32, at: Duration) -> OpenTurn {
     }
 }
 
+/// Where the summaries of a conversation go.
+#[derive(Clone, Copy)]
+pub(super) struct Summaries<'a> {
+    pub(super) outbox: &'a Outbox,
+    pub(super) id: &'a Arc<str>,
+    pub(super) conversation_started: SystemTime,
+}
+
+impl Summaries<'_> {
+    pub(super) fn turn_started(&self, number: u32, at: Duration) {
+        self.outbox.push(Notice::TurnStarted(Arc::new(TurnStarted {
+            conversation_id: self.id.clone(),
+            number,
+            started: self.conversation_started + at,
+        })));
+    }
+}
+
 /// Something that happens in a conversation at a certain time.
 pub(crate) struct Transition<'a> {
     shared: &'a Shared,
     pub(super) state: &'a mut State,
+    /// Where summaries go, if anybody takes them.
+    summaries: Option<Summaries<'a>>,
     /// The turn that it ends, if any.
     ended: &'a mut Option<EndedTurn>,
     at: Duration,
@@ -120,12 +142,14 @@ impl<'a> Transition<'a> {
     pub(super) fn new(
         shared: &'a Shared,
         state: &'a mut State,
+        summaries: Option<Summaries<'a>>,
         ended: &'a mut Option<EndedTurn>,
         at: Duration,
     ) -> Self {
         Self {
             shared,
             state,
+            summaries,
             ended,
             at,
         }
@@ -164,10 +188,14 @@ impl<'a> Transition<'a> {
             ..
         } = &mut *self.state;
         let (shared, ended) = (self.shared, &mut *self.ended);
+        let summaries = &self.summaries;
         let mut is_interrupted = false;
         act(turns, self.at, &mut |change| match change {
             Change::Started { number, at } => {
                 speech.turn_started(at, is_interrupted);
+                if let Some(summaries) = summaries {
+                    summaries.turn_started(number, at);
+                }
                 *open = Some(open_turn(shared, number, at));
             }
             Change::Ended { at, reason } => {
@@ -188,6 +216,7 @@ impl<'a> Transition<'a> {
                         at,
                         reason,
                         speech,
+                        place: summaries.as_ref().map(|to| to.outbox.reserve()),
                     });
                 }
             }
@@ -409,10 +438,16 @@ impl<'a> Transition<'a> {
         decided
     }
 
+    /// Reserves the place of a summary, if anybody takes it.
+    pub(crate) fn reserve_place(&self) -> Option<Place> {
+        Some(self.summaries?.outbox.reserve())
+    }
+
     /// Counts a service that has ended, once. `above` are the services that it is below.
     pub(crate) fn count_service(
         &mut self,
         key: u64,
+        turn: Option<u32>,
         figures: ServiceFigures,
         service: &dyn CountedService,
         above: &[Arc<dyn CountedService>],
@@ -427,12 +462,25 @@ impl<'a> Transition<'a> {
         if !figures.usage.is_empty() {
             let mut above: Vec<_> = above.iter().map(|service| lock(service.usage())).collect();
             let above = above.iter_mut().map(|usage| &mut **usage);
-            sums.add_usage(figures.usage, &mut lock(service.usage()), above);
+            let counted = sums.add_usage(figures.usage, &mut lock(service.usage()), above);
+            // On a turn's span there is no usage.
+            if self.summaries.is_some()
+                && let Some(open) = &mut self.state.open
+                && turn == Some(open.turn.number)
+            {
+                open.facts.spent.get_or_insert_default().usage += counted;
+            }
         }
     }
 
     /// Counts a service with what it has recorded so far, unless it has ended meanwhile.
     pub(super) fn count_open_service(&mut self, open: &OpenService) {
-        self.count_service(open.key, open.figures, &*open.service, &open.above);
+        self.count_service(
+            open.key,
+            open.turn,
+            open.figures,
+            &*open.service,
+            &open.above,
+        );
     }
 }

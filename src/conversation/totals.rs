@@ -3,7 +3,7 @@
 use crate::attribute_list::AttributeList;
 use crate::names;
 use crate::speech::SpeechSums;
-use crate::usage::Usage;
+use crate::sums::Spent;
 use std::time::Duration;
 
 pub(super) struct Totals {
@@ -14,7 +14,7 @@ pub(super) struct Totals {
     /// The mean and the maximum of its turns' latencies, in seconds.
     pub(super) latency: Option<(f64, f64)>,
     pub(super) speech: SpeechSums,
-    pub(super) usage: Usage,
+    pub(super) spent: Spent,
 }
 
 impl Totals {
@@ -29,6 +29,7 @@ impl Totals {
         ] {
             attributes.set(key, i64::from(count));
         }
+        let usage = &self.spent.usage;
         let (mean, max) = self.latency.unwrap_or_default();
         for (key, seconds) in [
             (names::CONVERSATION_USER_BOT_LATENCY_MEAN, mean),
@@ -47,7 +48,7 @@ impl Totals {
             ),
             (
                 names::CONVERSATION_USAGE_AUDIO_SECONDS,
-                self.usage.audio_seconds.unwrap_or_default(),
+                usage.audio_seconds.unwrap_or_default(),
             ),
         ] {
             if seconds > 0.0 {
@@ -55,15 +56,9 @@ impl Totals {
             }
         }
         for (key, count) in [
-            (
-                names::CONVERSATION_USAGE_INPUT_TOKENS,
-                self.usage.input_tokens,
-            ),
-            (
-                names::CONVERSATION_USAGE_OUTPUT_TOKENS,
-                self.usage.output_tokens,
-            ),
-            (names::CONVERSATION_USAGE_CHARACTERS, self.usage.characters),
+            (names::CONVERSATION_USAGE_INPUT_TOKENS, usage.input_tokens),
+            (names::CONVERSATION_USAGE_OUTPUT_TOKENS, usage.output_tokens),
+            (names::CONVERSATION_USAGE_CHARACTERS, usage.characters),
         ] {
             if let Some(count) = count.filter(|count| *count > 0) {
                 attributes.set(key, i64::try_from(count).unwrap_or(i64::MAX));

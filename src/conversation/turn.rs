@@ -1,5 +1,6 @@
 //! A turn: its span, and what is known of it while it is open.
 
+use super::outbox::Place;
 use crate::attribute_list::AttributeList;
 use crate::clock::Time;
 use crate::content::ContentPolicy;
@@ -8,6 +9,7 @@ use crate::names;
 use crate::recording::{RootSpan, SpanExtras};
 use crate::sentences::Sentences;
 use crate::speech::TurnSpeech;
+use crate::sums::Spent;
 use crate::turns::EndReason;
 use opentelemetry::trace::{SpanContext, SpanId, TraceFlags, TraceId, TraceState};
 use opentelemetry::{Context, Key, KeyValue, StringValue, Value};
@@ -125,6 +127,8 @@ pub(super) struct EndedTurn {
     pub(super) at: Time,
     pub(super) reason: EndReason,
     pub(super) speech: TurnSpeech,
+    /// Of its summary.
+    pub(super) place: Option<Place>,
 }
 
 /// What of the bot's words in the open turn was heard, as an event reports it.
@@ -150,6 +154,8 @@ pub(super) struct TurnFacts {
     /// The last answer of a language model: the output of a turn in which nothing was spoken.
     pub(super) answer: Option<Arc<str>>,
     pub(super) heard: Heard,
+    /// What its services have used that have ended, where anybody asks.
+    pub(super) spent: Option<Box<Spent>>,
     pub(super) attributes: AttributeList,
     pub(super) extras: Option<Box<SpanExtras>>,
 }

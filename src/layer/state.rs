@@ -70,6 +70,7 @@ impl LayerState {
         match opened {
             Some((conversation, displaced)) => {
                 self.after_opening(displaced);
+                conversation.deliver_summaries();
                 Found::Open(conversation)
             }
             None => {
@@ -87,6 +88,7 @@ impl LayerState {
             return false;
         };
         self.after_opening(displaced);
+        known.deliver_summaries();
         Arc::ptr_eq(&known, conversation)
     }
 

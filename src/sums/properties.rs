@@ -77,7 +77,7 @@ proptest! {
                 usages[at] = other;
             }
         }
-        let total = sums.usage();
+        let total = sums.spent().usage;
         for figure in [
             |usage: &Usage| usage.input_tokens.map(|count| count as f64),
             |usage: &Usage| usage.output_tokens.map(|count| count as f64),

@@ -8,6 +8,7 @@ mod record;
 mod remote;
 mod span;
 mod stt;
+mod summary;
 mod tts;
 
 pub(crate) use effects::Effects;

@@ -48,8 +48,8 @@ pub(crate) struct ServiceRecord {
     pub(crate) started: Time,
     /// How often the conversation had been interrupted when the span started.
     pub(crate) interruptions: u64,
-    /// Whether anything of it will be exported.
-    pub(crate) is_recording: bool,
+    /// Whether anybody takes what is recorded.
+    is_kept: bool,
     first_byte: Option<Time>,
     /// Seconds from the end of the user's speech to the final transcript.
     pub(crate) transcription_lag: Option<f64>,
@@ -126,7 +126,7 @@ impl ServiceRecord {
         kind: ServiceKind,
         started: Time,
         start: &ServiceStart,
-        is_recording: bool,
+        is_kept: bool,
     ) -> Self {
         Self {
             key,
@@ -135,7 +135,7 @@ impl ServiceRecord {
             turn_is_known: start.turn_is_explicit,
             started,
             interruptions: start.interruptions,
-            is_recording,
+            is_kept,
             first_byte: None,
             transcription_lag: None,
             final_transcript_at: None,
@@ -144,7 +144,7 @@ impl ServiceRecord {
             is_interrupted: false,
             ttfb: None,
             status: RecordedStatus::default(),
-            attributes: if is_recording {
+            attributes: if is_kept {
                 AttributeList::with_room()
             } else {
                 AttributeList::default()
@@ -174,7 +174,7 @@ impl ServiceRecord {
         policy: &ContentPolicy,
         effects: &mut Effects,
     ) {
-        if !self.is_recording {
+        if !self.is_kept {
             effects.ended |= field == names::SERVICE_ENDED && value.boolean() == Some(true);
             return;
         }
@@ -283,10 +283,15 @@ impl ServiceRecord {
     /// What it adds to the sums of its conversation, so far.
     pub(super) fn figures(&self) -> ServiceFigures {
         let attributes = &self.attributes;
-        let mut usage = Usage::read(
-            |key| count(attributes.get(key)?),
-            |key| seconds(attributes.get(key)?),
-        );
+        let mut usage = Usage::default();
+        if !attributes.is_empty() {
+            usage = Usage::read(
+                #[inline]
+                |key| count(attributes.get(key)?),
+                #[inline]
+                |key| seconds(attributes.get(key)?),
+            );
+        }
         if self.kind == ServiceKind::Tts
             && let Some(characters) = self.synthesis.character_count()
         {

@@ -1,13 +1,15 @@
 //! A service span: the layer's own data from its start to its end.
 
+use super::summary::EndedService;
 use super::{Effects, ServiceRecord, ServiceStart, remote};
 use crate::attribute_list::AttributeList;
 use crate::clock::{Time, lock};
 use crate::conversation::counted::{CountedService, OpenService};
-use crate::conversation::{ActiveConversation, Parent, Shared, Transition, Turn, child_of};
+use crate::conversation::{ActiveConversation, Parent, Place, Shared, Transition, Turn, child_of};
 use crate::field::FieldValue;
 use crate::latency::FirstByte;
 use crate::names;
+use crate::observe::{ServiceSummary, Usage};
 use crate::recording::{
     ContextSpan, Decision, Ended, Marks, PendingTurn, RootSpan, SpanExtras, SpanTarget,
     Transcription, moved, truncate,
@@ -139,6 +141,7 @@ impl ServiceSpan {
             None => new.shared.clock.wall(),
         };
         let is_recording = new.parent.is_recording;
+        let is_kept = is_recording || !new.shared.sinks.is_empty();
         let mut span = Arc::new(Self {
             span_id: new.shared.new_span_id(),
             starts_as_planned: !new.is_movable && new.parent.span_context.is_valid(),
@@ -166,7 +169,7 @@ impl ServiceSpan {
                 new.does,
                 new.started,
                 &new.start,
-                is_recording,
+                is_kept,
             ))),
         });
         // In its final room: records are large, and nobody else has it yet.
@@ -580,6 +583,8 @@ impl ServiceSpan {
         }
         let above = self.services_above();
         let mut guard = lock(&self.record);
+        let mut figures = None;
+        let mut place = None;
         if let (Some(record), Some(conversation)) = (guard.as_mut(), &self.conversation) {
             let started = conversation.started();
             let ended = conversation.act(now, |transition| {
@@ -587,7 +592,9 @@ impl ServiceSpan {
                 // In another turn it is not exported below them.
                 let stays = decided.is_none() || record.turn == self.turn();
                 let above = if stays { &*above } else { &[] };
-                transition.count_service(self.key, record.figures(), self, above);
+                let counted = *figures.insert(record.figures());
+                transition.count_service(self.key, record.turn, counted, self, above);
+                place = transition.reserve_place();
                 (transition.state.interruptions, decided)
             });
             let (interruptions, decided) = match ended {
@@ -607,10 +614,19 @@ impl ServiceSpan {
         };
         let is_recording =
             elsewhere.map_or(self.parent.is_recording, |elsewhere| elsewhere.is_recording);
-        if !is_recording {
+        let sinks = &self.shared.sinks;
+        if !is_recording && sinks.is_empty() {
             return self.close(guard);
         }
         let status = record.finish(&self.shared.content);
+        let summary = (!sinks.is_empty()).then(|| {
+            let usage = figures.unwrap_or_else(|| record.figures()).usage;
+            Arc::new(self.summary(elsewhere, record, &status, usage, now))
+        });
+        if !is_recording {
+            self.close(guard);
+            return self.submit(summary, place);
+        }
         let finished = Finished {
             kind: self.kind_with(record),
             attributes: std::mem::take(&mut record.attributes),
@@ -625,6 +641,7 @@ impl ServiceSpan {
         self.close(guard);
         // Not under the lock: processors run.
         let _guarded = guard_thread();
+        self.submit(summary, place);
         if let Some(root) = elsewhere.and_then(|elsewhere| elsewhere.root.as_ref()) {
             return self.end_root(root, self.span_data(elsewhere, finished));
         }
@@ -656,10 +673,63 @@ impl ServiceSpan {
         let figures = lock(&self.record).as_ref()?.figures();
         Some(OpenService {
             key: self.key,
+            turn: self.turn(),
             service: self.clone(),
             above: self.services_above(),
             figures,
         })
+    }
+
+    /// The service for those that observe it, once its record is complete.
+    #[inline(never)]
+    fn summary(
+        &self,
+        elsewhere: Option<&Elsewhere>,
+        record: &ServiceRecord,
+        status: &Status,
+        usage: Usage,
+        now: Time,
+    ) -> ServiceSummary {
+        let mut span_context = self.span_context_of(elsewhere);
+        if let Some(moved_to) = self.moved_to.get() {
+            span_context = moved(&span_context, &moved_to.parent);
+        }
+        let extras = record.extras.as_deref();
+        let status = match extras {
+            Some(extras) if extras.status > *status => &extras.status,
+            _ => status,
+        };
+        let name = extras.and_then(|extras| extras.name.as_ref());
+        let ended = EndedService {
+            conversation_id: self.conversation.as_ref().map(|own| own.id()),
+            turn_number: self.turn(),
+            span_context,
+            name: name.unwrap_or(&self.name),
+            kind: record.kind,
+            started: self.start,
+            lasted: now.saturating_sub(record.started),
+            usage,
+            counted_usage: lock(&self.usage).counting(usage),
+            is_interrupted: record.is_interrupted,
+            status,
+            with_words: self.shared.sinks.read_words(),
+        };
+        ended.summary(&record.attributes)
+    }
+
+    /// Gives a summary to those that observe the service, in its place among those of its conversation.
+    fn submit(&self, summary: Option<Arc<ServiceSummary>>, place: Option<Place>) {
+        let Some(summary) = summary else {
+            return;
+        };
+        match &self.conversation {
+            Some(conversation) => conversation.submit_service(summary, place),
+            None => {
+                let _guarded = guard_thread();
+                let sinks = &self.shared.sinks;
+                sinks.for_each(|sink| sink.service_ended(&summary));
+            }
+        }
     }
 
     /// Forgets the record.
@@ -762,9 +832,7 @@ impl Transcription for ServiceSpan {
 /// The span as code sees it that has its context.
 impl SpanTarget for ServiceSpan {
     fn is_recording(&self) -> bool {
-        lock(&self.record)
-            .as_ref()
-            .is_some_and(|record| record.is_recording)
+        self.parent.is_recording && lock(&self.record).is_some()
     }
 
     fn set_attribute(&self, attribute: KeyValue) {
