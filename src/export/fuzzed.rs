@@ -96,7 +96,11 @@ mod grpc {
     use prost::Message as _;
     use tonic::Status;
 
-    use super::super::{Answer, answer::partial, grpc_client::judge};
+    use super::super::{
+        Answer,
+        answer::partial,
+        grpc_client::{judge, remove_unreadable_details},
+    };
     use super::piece;
 
     pub(super) fn answer(mut data: &[u8]) -> Answer {
@@ -106,6 +110,7 @@ mod grpc {
                 trailers.insert(HeaderName::from_static(name), value);
             }
         }
+        remove_unreadable_details(&mut trailers);
         match Status::from_header_map(&trailers) {
             Some(status) if status.code() != tonic::Code::Ok => judge(&status),
             _ => {

@@ -1,15 +1,18 @@
 //! The gRPC client of both OTLP exporters over gRPC.
 
 use std::{
+    pin::Pin,
     task::{Context, Poll},
     time::Duration,
 };
 
-use http::Uri;
+use http::{HeaderMap, Uri};
+use http_body_util::BodyExt as _;
 use hyper_util::client::legacy::connect::HttpConnector;
 use prost::Message;
 use tonic::{
     Code, Request, Status,
+    body::Body,
     metadata::MetadataMap,
     transport::{Channel, Endpoint},
 };
@@ -34,7 +37,7 @@ pub(super) struct GrpcClient {
 
 /// What one call is made with.
 pub(super) struct Call {
-    pub(super) channel: Channel,
+    pub(super) channel: SafeChannel,
     pub(super) gzip: bool,
     metadata: MetadataMap,
 }
@@ -90,7 +93,7 @@ impl GrpcClient {
                 .connect_with_connector_lazy(self.connector.clone())
         });
         let with = Call {
-            channel: channel.clone(),
+            channel: SafeChannel(channel.clone()),
             gzip: self.gzip,
             metadata: self.metadata.clone(),
         };
@@ -129,6 +132,50 @@ impl Service<Uri> for Connector {
     fn call(&mut self, _: Uri) -> Self::Future {
         self.inner.call(self.destination.clone())
     }
+}
+
+/// A channel whose answers do not make tonic panic.
+#[derive(Clone)]
+pub(super) struct SafeChannel(Channel);
+
+impl Service<http::Request<Body>> for SafeChannel {
+    type Response = http::Response<Body>;
+    type Error = tonic::transport::Error;
+    type Future = Pin<Box<dyn Future<Output = Result<Self::Response, Self::Error>> + Send>>;
+
+    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
+        self.0.poll_ready(context)
+    }
+
+    fn call(&mut self, request: http::Request<Body>) -> Self::Future {
+        let response = self.0.call(request);
+        Box::pin(async move {
+            let mut response = response.await?;
+            remove_unreadable_details(response.headers_mut());
+            Ok(response.map(|body| {
+                Body::new(body.map_frame(|mut frame| {
+                    if let Some(trailers) = frame.trailers_mut() {
+                        remove_unreadable_details(trailers);
+                    }
+                    frame
+                }))
+            }))
+        })
+    }
+}
+
+/// tonic 0.14 panics where the details of a status are not in base64 (`Status::from_header_map`).
+pub(super) fn remove_unreadable_details(headers: &mut HeaderMap) {
+    const DETAILS: &str = "grpc-status-details-bin";
+    if !headers.contains_key(DETAILS) {
+        return;
+    }
+    let mut metadata = MetadataMap::from_headers(std::mem::take(headers));
+    let readable = |details: &tonic::metadata::BinaryMetadataValue| details.to_bytes().is_ok();
+    if !metadata.get_bin(DETAILS).is_some_and(readable) {
+        metadata.remove_bin(DETAILS);
+    }
+    *headers = metadata.into_headers();
 }
 
 /// Which codes may be tried again is said by the OTLP specification.

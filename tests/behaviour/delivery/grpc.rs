@@ -287,3 +287,20 @@ fn nobody_at_the_port_and_something_else_there_are_tried_until_the_export_timeou
         );
     }
 }
+
+/// They are part of the trailers, from which tonic makes a status.
+#[test]
+fn unreadable_details_of_a_status_are_ignored() {
+    let (url, service) = start();
+    let mut headers = tonic::codegen::http::HeaderMap::new();
+    headers.insert("grpc-status-details-bin", "&".parse().unwrap());
+    let metadata = MetadataMap::from_headers(headers);
+    let status = Status::with_metadata(Code::Unavailable, "later", metadata);
+    service.reply([Reply::Fail(status)]);
+    let telemetry = over_grpc(&url).build().unwrap();
+    make(&telemetry, 5);
+    telemetry.flush(PATIENCE).unwrap();
+    assert_eq!(counts(&telemetry), [5, 0, 0, 0, 0]);
+    assert_eq!(telemetry.delivered()[0].restarts, 0);
+    assert_eq!(last_problem(&telemetry), "Unavailable later");
+}
