@@ -234,7 +234,7 @@ impl ContentPolicy {
         if let Status::Error { description } = status {
             if !self.capture {
                 *description = Cow::Borrowed("");
-            } else if let Some(replaced) = self.replace(STATUS_DESCRIPTION, description) {
+            } else if let Some(replaced) = self.replacement(STATUS_DESCRIPTION, description) {
                 *description = replaced.into();
             }
         }
@@ -246,7 +246,7 @@ impl ContentPolicy {
             if !self.capture {
                 remove_content(event);
             }
-            if let Some(name) = self.replace(EVENT_NAME, &event.name) {
+            if let Some(name) = self.replacement(EVENT_NAME, &event.name) {
                 event.name = name.into();
             }
             self.apply_to_attributes(&mut event.attributes);
@@ -263,7 +263,7 @@ impl ContentPolicy {
         for KeyValue { key, value, .. } in attributes {
             match value {
                 Value::String(text) => {
-                    if let Some(replaced) = self.replace(key.as_str(), text.as_str()) {
+                    if let Some(replaced) = self.replacement(key.as_str(), text.as_str()) {
                         *text = replaced.into();
                     }
                 }
@@ -285,7 +285,7 @@ impl ContentPolicy {
     }
 
     /// Returns the replacement of `value`, if the policy changes it.
-    fn replace(&self, key: &str, value: &str) -> Option<String> {
+    pub(crate) fn replacement(&self, key: &str, value: &str) -> Option<String> {
         match self.redact(key, value) {
             Some(redacted) => Some(self.bound(redacted)),
             None => (value.len() > self.max_value_bytes)

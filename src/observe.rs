@@ -1,16 +1,22 @@
 //! Observers: what a running program learns of its own conversations.
 //!
 //! An [`Observer`] is told of every turn that starts and of every turn, service and conversation that ends, in plain data
-//! that says what the spans say.
+//! that says what the spans say. It is installed with [`LayerBuilder::with_observer`](crate::LayerBuilder::with_observer) or
+//! `Builder::with_observer`.
 
 #[cfg(feature = "serde")]
 mod hex;
+mod queue;
 mod summary_sink;
+mod words;
 
 pub use crate::latency::{MeasuredFrom, Part as LatencyPart};
 pub use crate::service_kind::ServiceKind;
 pub use crate::turns::EndReason;
 pub use crate::usage::Usage;
+#[cfg(feature = "setup")]
+pub(crate) use queue::Observed;
+pub(crate) use queue::Observers;
 pub(crate) use summary_sink::{SummarySink, SummarySinks};
 
 use opentelemetry::trace::{SpanId, TraceId};
@@ -40,6 +46,24 @@ pub trait Observer: Send + Sync + 'static {
     /// A conversation has ended.
     fn conversation_ended(&self, conversation: &ConversationSummary) {
         let _ = conversation;
+    }
+}
+
+impl<T: Observer + ?Sized> Observer for Arc<T> {
+    fn turn_started(&self, turn: &TurnStarted) {
+        (**self).turn_started(turn);
+    }
+
+    fn service_ended(&self, service: &ServiceSummary) {
+        (**self).service_ended(service);
+    }
+
+    fn turn_ended(&self, turn: &TurnSummary) {
+        (**self).turn_ended(turn);
+    }
+
+    fn conversation_ended(&self, conversation: &ConversationSummary) {
+        (**self).conversation_ended(conversation);
     }
 }
 

@@ -7,6 +7,7 @@ mod log;
 mod log_fields;
 #[cfg(feature = "metrics")]
 mod metrics;
+mod observers;
 mod signal;
 
 use std::{
@@ -28,7 +29,7 @@ use crate::{
     environment::SetupError,
     export::{Delivered, Delivery, Reporter, deadline},
     layer::{ConversationFilter, ConversationLayer},
-    observe::SummarySinks,
+    observe::{Observers, SummarySinks},
     recording::ConversationProcessor,
     seen::Seen,
     settings::LayerSettings,
@@ -111,6 +112,7 @@ struct Inner {
     processor: ConversationProcessor,
     layer: LayerSettings,
     sinks: SummarySinks,
+    observers: Option<Observers>,
     #[cfg(feature = "metrics")]
     metrics: metrics::RunningMetrics,
     /// Those of every layer that was made.
@@ -186,9 +188,12 @@ impl Telemetry {
         self.inner.metrics.provider()
     }
 
-    /// What became of the spans, for each destination.
+    /// What became of the spans, for each destination. Where there are observers, the last entry is theirs: it counts the
+    /// summaries that they were called with.
     pub fn delivered(&self) -> Vec<Delivered> {
-        self.inner.delivery.counts()
+        let mut counts = self.inner.delivery.counts();
+        counts.extend(self.inner.observers.as_ref().map(observers::delivered));
+        counts
     }
 
     /// Sends everything finished so far, waiting for it up to `patience`.
@@ -251,15 +256,18 @@ impl Inner {
         if self.delivery.is_forked_copy() {
             return Ok(());
         }
+        let end = deadline(Instant::now(), patience);
+        let before = observers::dropped(self.observers.as_ref());
+        // First the observers: they may end spans.
+        observers::wait(self.observers.as_ref(), halfway(end));
         // All are asked before any is waited for: a slow one must not use up the time of the others.
         #[cfg(feature = "metrics")]
-        let (deadline, wait_for_metrics) = (
-            deadline(Instant::now(), patience),
-            self.metrics.start_flush(),
-        );
-        let spans = self.delivery.flush_within(patience);
+        let (deadline, wait_for_metrics) = (end, self.metrics.start_flush());
+        let left = end.saturating_duration_since(Instant::now());
+        let spans = self.delivery.flush_within(left);
         verdict([
             spans,
+            observers::verdict(self.observers.as_ref(), end, before),
             #[cfg(feature = "metrics")]
             wait_for_metrics(deadline),
         ])
@@ -287,11 +295,13 @@ impl Inner {
                     layer.finish(WARNINGS_PATIENCE.min(self.shutdown_timeout));
                 }
                 // The provider stays up: after its shutdown, spans would end without being counted.
+                observers::wait(self.observers.as_ref(), halfway(deadline));
                 #[cfg(feature = "metrics")]
                 let wait_for_metrics = self.metrics.start_close(deadline);
                 let spans = self.delivery.close_by(deadline);
                 let outcome = verdict([
                     spans,
+                    observers::verdict(self.observers.as_ref(), deadline, 0),
                     #[cfg(feature = "metrics")]
                     wait_for_metrics(deadline),
                 ]);
@@ -322,6 +332,12 @@ impl fmt::Debug for Telemetry {
             .field("delivered", &self.delivered())
             .finish_non_exhaustive()
     }
+}
+
+/// Half of the time that is left.
+fn halfway(deadline: Instant) -> Instant {
+    let now = Instant::now();
+    now + deadline.saturating_duration_since(now) / 2
 }
 
 fn verdict<const N: usize>(results: [Result<(), String>; N]) -> Result<(), DeliveryError> {

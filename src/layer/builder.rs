@@ -5,10 +5,11 @@ use super::neighbour::Neighbour;
 use super::tracer::LayerTracer;
 use super::{ConversationLayer, LayerState};
 use crate::clock::ManualClock;
-use crate::observe::SummarySinks;
+use crate::observe::{Observer, Observers, SummarySinks};
 use crate::recording::ConversationProcessor;
 use crate::settings::{LayerSettings, TraceMode};
 use opentelemetry_sdk::trace::SdkTracer;
+use std::sync::Arc;
 use std::time::Duration;
 use tracing_core::Subscriber;
 use tracing_opentelemetry::OpenTelemetryLayer;
@@ -67,6 +68,7 @@ pub struct LayerBuilder<S> {
     processor: ConversationProcessor,
     settings: LayerSettings,
     sinks: SummarySinks,
+    observers: Vec<Arc<dyn Observer>>,
     otel_layer: Option<OpenTelemetryLayer<S, SdkTracer>>,
     has_span_ext: bool,
 }
@@ -81,6 +83,7 @@ where
             processor: processor.clone(),
             settings: LayerSettings::default(),
             sinks: SummarySinks::default(),
+            observers: Vec::new(),
             otel_layer: None,
             has_span_ext: true,
         }
@@ -188,8 +191,22 @@ where
         self
     }
 
+    /// Has `observer` called with the turns, services and conversations of the layer; see [`observe`](crate::observe). Called
+    /// again, it adds one more.
+    ///
+    /// They are called on one thread of their own, with what is not sampled as well. `force_flush` and `shutdown` of the provider
+    /// that the processor is part of wait for them.
+    pub fn with_observer(mut self, observer: impl Observer) -> Self {
+        self.observers.push(Arc::new(observer));
+        self
+    }
+
     /// The layer.
-    pub fn build(self) -> ConversationLayer<S> {
+    pub fn build(mut self) -> ConversationLayer<S> {
+        if let Some(observers) = Observers::new(&self.observers, self.processor.content()) {
+            self.processor.wait_for(observers.clone());
+            self.sinks.push(Arc::new(observers));
+        }
         let state = LayerState::new(
             self.tracer.clone(),
             self.processor,

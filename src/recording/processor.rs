@@ -5,15 +5,19 @@ use crate::attribute_list::{AttributeList, fingerprint};
 use crate::clock::lock;
 use crate::content::{Bounds, ContentPolicy};
 use crate::names;
+use crate::observe::Observers;
 use opentelemetry::trace::{Span as _, SpanId, Status};
 use opentelemetry::{Array, Context, KeyValue, Value};
 use opentelemetry_sdk::Resource;
-use opentelemetry_sdk::error::OTelSdkResult;
+use opentelemetry_sdk::error::{OTelSdkError, OTelSdkResult};
 use opentelemetry_sdk::trace::{Span, SpanData, SpanLimits, SpanProcessor};
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
-use std::time::Duration;
+use std::time::{Duration, Instant};
+
+/// How long `force_flush` waits for observers.
+const OBSERVERS_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Takes the spans of a [`ConversationLayer`](crate::ConversationLayer) and of a tracer provider, and passes them on to
 /// the processor that leads to an exporter.
@@ -54,6 +58,8 @@ struct Shared {
     /// Roots that are just ending: the policy has been applied to their attributes.
     ending_roots: Mutex<Vec<SpanId>>,
     ending_root_count: AtomicUsize,
+    /// What a flush waits for before the processors: they may start and end spans.
+    observers: Mutex<Vec<Observers>>,
 }
 
 enum Correction {
@@ -85,6 +91,7 @@ impl ConversationProcessor {
             correction_count: AtomicUsize::new(0),
             ending_roots: Mutex::default(),
             ending_root_count: AtomicUsize::new(0),
+            observers: Mutex::default(),
         }))
     }
 
@@ -112,6 +119,19 @@ impl ConversationProcessor {
     pub fn with_limits(self, limits: SpanLimits) -> Self {
         self.write().limits = limits;
         self
+    }
+
+    /// Has a flush wait for `observers`.
+    pub(crate) fn wait_for(&self, observers: Observers) {
+        lock(&self.0.observers).push(observers);
+    }
+
+    fn flush_observers(&self, timeout: Duration) -> OTelSdkResult {
+        let observers = lock(&self.0.observers).clone();
+        let now = Instant::now();
+        let deadline = now.checked_add(timeout).unwrap_or(now);
+        let are_done = observers.iter().all(|one| one.flush_by(deadline));
+        are_done.then_some(()).ok_or(OTelSdkError::Timeout(timeout))
     }
 
     pub(crate) fn content(&self) -> ContentPolicy {
@@ -346,12 +366,18 @@ impl SpanProcessor for ConversationProcessor {
     }
 
     fn force_flush(&self) -> OTelSdkResult {
-        self.read().for_each(|processor| processor.force_flush())
+        let observed = self.flush_observers(OBSERVERS_TIMEOUT);
+        let flushed = self.read().for_each(|processor| processor.force_flush());
+        observed.and(flushed)
     }
 
     fn shutdown_with_timeout(&self, timeout: Duration) -> OTelSdkResult {
-        self.read()
-            .for_each(|processor| processor.shutdown_with_timeout(timeout))
+        // Half of it is left for the spans.
+        let observed = self.flush_observers(timeout / 2);
+        let shut_down = self
+            .read()
+            .for_each(|processor| processor.shutdown_with_timeout(timeout));
+        observed.and(shut_down)
     }
 
     fn set_resource(&mut self, resource: &Resource) {

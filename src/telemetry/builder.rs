@@ -28,7 +28,7 @@ use crate::{
     environment::{Console, Forms, Protocol, Settings, SetupError, Signal, TRACES, Variables},
     export::{Delivery, Reporter, Worker},
     layer::ConversationFilter,
-    observe::SummarySinks,
+    observe::{Observer, Observers, SummarySinks},
     profile::Profile,
     settings::LayerSettings,
 };
@@ -58,6 +58,7 @@ pub struct Builder {
     layer: LayerSettings,
     content: ContentPolicy,
     exporters: Vec<StartExporter>,
+    observers: Vec<Arc<dyn Observer>>,
     #[cfg(feature = "metrics")]
     metrics: MetricsSetup,
 }
@@ -76,6 +77,7 @@ impl Default for Builder {
             layer: LayerSettings::default(),
             content: ContentPolicy::default(),
             exporters: Vec::new(),
+            observers: Vec::new(),
             #[cfg(feature = "metrics")]
             metrics: MetricsSetup::default(),
         }
@@ -170,6 +172,16 @@ impl Builder {
             None => name.to_owned(),
         };
         self.variable(NAME, all)
+    }
+
+    /// Has `observer` called with what happens in conversations; see
+    /// [`LayerBuilder::with_observer`](crate::LayerBuilder::with_observer). Called again, it adds one more.
+    ///
+    /// [`Telemetry::flush`] and [`Telemetry::shutdown`] wait for observers; [`Telemetry::delivered`] counts what they were called
+    /// with.
+    pub fn with_observer(mut self, observer: impl Observer) -> Self {
+        self.observers.push(Arc::new(observer));
+        self
     }
 
     /// What may leave the process. Content leaves only if both the policy and
@@ -336,20 +348,23 @@ impl Builder {
         for start in self.exporters {
             workers.push(start(&settings, &reporter).map_err(SetupError::Thread)?);
         }
-        #[allow(unused_mut, reason = "not every combination of features adds any")]
         let mut sinks = SummarySinks::default();
         #[cfg(feature = "metrics")]
         let metrics = RunningMetrics::start(self.metrics, &settings, &reporter)?;
         #[cfg(feature = "metrics")]
         metrics.add_to(&mut sinks);
+        let capture = settings.content && self.content.captures();
+        let content = self.content.with_capture(capture);
+        let observers = Observers::new(&self.observers, content.clone());
+        if let Some(observers) = &observers {
+            sinks.push(Arc::new(observers.clone()));
+        }
         let has_destination = !workers.is_empty() || !sinks.is_empty();
         let filter = ConversationFilter::new(self.level, has_destination);
         let delivery = Delivery::new(workers, self.shutdown_timeout);
         let mut layer = self.layer;
         layer.trace_mode = settings.trace_mode;
-        let capture = settings.content && self.content.captures();
-        let processor = ConversationProcessor::new(delivery.clone())
-            .with_content(self.content.with_capture(capture));
+        let processor = ConversationProcessor::new(delivery.clone()).with_content(content);
         let setup = Setup::new(&settings, self.level, capture);
         let provider = SdkTracerProvider::builder()
             .with_resource(settings.resource)
@@ -370,6 +385,7 @@ impl Builder {
                 processor,
                 layer,
                 sinks,
+                observers,
                 #[cfg(feature = "metrics")]
                 metrics,
                 conversations: Mutex::default(),

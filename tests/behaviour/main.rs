@@ -42,6 +42,7 @@ mod lost;
 mod many;
 mod membership;
 mod neighbours;
+mod observers;
 mod processors;
 #[cfg(feature = "console")]
 mod profiles;
