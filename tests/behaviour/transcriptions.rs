@@ -98,11 +98,12 @@ fn opentelemetry_spans_below_a_transcription_go_with_it_however_deep_and_late() 
                 "  turn turn.number=1",
                 "  turn turn.number=2",
                 "    stt turn.number=2",
+                // Spans of `tracing` go by the layer's clock, the others by the machine's, which is later.
+                "      decode turn.number=2",
                 "      child turn.number=2",
                 "        grandchild turn.number=2",
                 "        below an ended one turn.number=2",
                 "        after the decision turn.number=2",
-                "      decode turn.number=2",
                 "      late child turn.number=2",
                 "    stt turn.number=2",
                 "      stays turn.number=2",
