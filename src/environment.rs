@@ -23,6 +23,7 @@ use opentelemetry_sdk::{Resource, trace::Sampler};
 
 use crate::{
     TraceMode,
+    prices::Prices,
     profile::{Profile, Profiles},
 };
 
@@ -160,6 +161,7 @@ pub(crate) struct Settings {
     pub(crate) content: bool,
     pub(crate) trace_mode: TraceMode,
     pub(crate) profiles: Profiles,
+    pub(crate) prices: Option<Prices>,
     #[cfg(feature = "metrics")]
     pub(crate) metrics: Option<MetricsSettings>,
 }
@@ -275,6 +277,7 @@ impl Settings {
             content: false,
             trace_mode: TraceMode::default(),
             profiles: Profiles::default(),
+            prices: None,
             #[cfg(feature = "metrics")]
             metrics: None,
         }
@@ -350,6 +353,7 @@ impl Settings {
             content: content(variables)?,
             trace_mode,
             profiles: profiles.with_trace_mode(trace_mode),
+            prices: prices(variables)?,
             #[cfg(feature = "metrics")]
             metrics,
         })
@@ -427,6 +431,22 @@ fn profiles(variables: &Variables<'_>) -> Result<Option<Profiles>, SetupError> {
         }
     }
     Ok(Some(chosen))
+}
+
+/// The file of prices.
+pub(crate) const PRICES: &str = "CONVERSATION_PRICES";
+
+fn prices(variables: &Variables<'_>) -> Result<Option<Prices>, SetupError> {
+    let Some(path) = variables.get(PRICES)? else {
+        return Ok(None);
+    };
+    Prices::from_path(&path).map(Some).map_err(|error| {
+        let allowed = format!(
+            "the path of a JSON file in the format of LiteLLM's model_prices_and_context_window.json ({})",
+            error.problem()
+        );
+        SetupError::variable(PRICES, &path, allowed)
+    })
 }
 
 /// `OTEL_CONSOLE_EXPORT`; the one variable that no text is wrong for.

@@ -134,7 +134,6 @@ pub mod names;
 pub mod observe;
 #[cfg(any(feature = "console", feature = "http"))]
 mod otlp_json;
-#[allow(dead_code, reason = "costs are not exported yet")]
 pub mod prices;
 mod profile;
 mod recording;

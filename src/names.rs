@@ -216,3 +216,5 @@ pub const GEN_AI_USAGE_AUDIO_OUTPUT_TOKENS: &str = "gen_ai.usage.audio.output_to
 
 /// What a service, turn or conversation cost, in US dollars.
 pub const USAGE_COST_USD: &str = "usage.cost_usd";
+/// Whether the price of a service is missing in [`USAGE_COST_USD`] of a turn or conversation.
+pub const USAGE_COST_IS_PARTIAL: &str = "usage.cost_is_partial";

@@ -120,7 +120,8 @@ pub struct ServiceSummary {
     /// What of that counts in sums: no service span below it had recorded the same figure when it ended. Agents report totals
     /// over their requests.
     pub counted_usage: Usage,
-    /// What [`counted_usage`](Self::counted_usage) costs in US dollars, if the price is known.
+    /// What it cost in US dollars, if its price is known: `usage.cost_usd`. Of a service that reports totals over its requests,
+    /// the cost of all; in sums, that of each request counts.
     pub cost_usd: Option<f64>,
     /// Whether it was cut off.
     pub is_interrupted: bool,

@@ -51,6 +51,18 @@ pub(crate) use unpriced::Unpriced;
 #[derive(Clone, Default)]
 pub struct Prices(Arc<HashMap<Box<str>, Entry>>);
 
+/// What a service cost.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub(crate) enum Cost {
+    /// It used nothing, or nobody asks.
+    #[default]
+    None,
+    /// US dollars.
+    Usd(f64),
+    /// It used something that has no price.
+    Unknown,
+}
+
 /// A service as far as its price depends on it.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct PricedService<'a> {
@@ -161,6 +173,23 @@ impl Prices {
         };
         let of = |model: &str| prefixed(model).or_else(|| bare(model));
         of(model).or_else(|| of(provider.strip_from(model)?))
+    }
+}
+
+/// The provider and the models, as they are recorded.
+impl fmt::Display for PricedService<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match (self.request_model, self.response_model) {
+            (Some(model), Some(answered)) if model != answered => {
+                write!(f, "{model:?} ({answered:?})")?;
+            }
+            (Some(model), _) | (None, Some(model)) => write!(f, "{model:?}")?,
+            (None, None) => f.write_str("a service")?,
+        }
+        match self.provider {
+            Some(provider) => write!(f, " of {provider:?}"),
+            None => Ok(()),
+        }
     }
 }
 

@@ -1,6 +1,7 @@
 //! What a layer is told to do.
 
 use crate::clock::ManualClock;
+use crate::prices::Prices;
 use std::time::Duration;
 
 /// What is one trace.
@@ -23,6 +24,7 @@ pub(crate) struct LayerSettings {
     pub(crate) inherited: Vec<String>,
     /// Whether a conversation is a trace of its own that links to its caller, instead of continuing the caller's trace.
     pub(crate) links_to_caller: bool,
+    pub(crate) prices: Option<Prices>,
     /// In place of the machine's clock.
     pub(crate) clock: Option<ManualClock>,
 }
@@ -36,6 +38,7 @@ impl Default for LayerSettings {
             trace_mode: TraceMode::default(),
             inherited: Vec::new(),
             links_to_caller: false,
+            prices: None,
             clock: None,
         }
     }

@@ -1,5 +1,6 @@
 //! What a conversation adds up to: counts, latencies, and the usage of its services. Pure.
 
+use crate::prices::Cost;
 use crate::usage::{Figures, Usage};
 use std::time::Duration;
 
@@ -22,8 +23,67 @@ pub(crate) struct Spent {
     pub(crate) usage: Usage,
     /// In US dollars, as far as prices are known.
     pub(crate) cost_usd: Option<f64>,
-    /// Whether the price of a service is missing in it.
-    pub(crate) cost_is_partial: bool,
+    /// How many services have no price for what they used.
+    unpriced: u32,
+}
+
+impl Spent {
+    /// Returns whether the price of a service is missing in the cost.
+    pub(crate) fn cost_is_partial(&self) -> bool {
+        self.unpriced > 0
+    }
+
+    pub(crate) fn add(&mut self, charge: Charge) {
+        self.usage += charge.usage;
+        match charge.cost {
+            Cost::None => {}
+            Cost::Usd(cost) => *self.cost_usd.get_or_insert_default() += cost,
+            Cost::Unknown => self.unpriced = self.unpriced.saturating_add(1),
+        }
+    }
+
+    /// Takes back what was added.
+    fn subtract(&mut self, charge: Charge) {
+        self.usage.subtract(charge.usage);
+        match (charge.cost, &mut self.cost_usd) {
+            (Cost::Usd(cost), Some(sum)) => *sum = (*sum - cost).max(0.0),
+            (Cost::Unknown, _) => self.unpriced = self.unpriced.saturating_sub(1),
+            _ => {}
+        }
+    }
+}
+
+/// What one service used, and what that cost.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub(crate) struct Charge {
+    pub(crate) usage: Usage,
+    pub(crate) cost: Cost,
+}
+
+impl Charge {
+    pub(crate) fn is_empty(&self) -> bool {
+        self.usage.is_empty() && self.cost == Cost::None
+    }
+
+    fn figures(&self) -> Figures {
+        let figures = self.usage.figures();
+        match self.cost {
+            Cost::Usd(_) => figures.and(Figures::COST),
+            Cost::None | Cost::Unknown => figures,
+        }
+    }
+
+    fn without(self, figures: Figures) -> Self {
+        let usage = self.usage.without(figures);
+        let is_gone = match self.cost {
+            Cost::Usd(_) => figures.contains(Figures::COST),
+            // There is nothing left whose price could be missing.
+            Cost::Unknown => usage.is_empty(),
+            Cost::None => true,
+        };
+        let cost = if is_gone { Cost::None } else { self.cost };
+        Self { usage, cost }
+    }
 }
 
 impl Sums {
@@ -61,20 +121,20 @@ impl Sums {
         self.spent.as_deref().copied().unwrap_or_default()
     }
 
-    /// Adds what a service used that has ended. `own` is that service, `above` those that it is in. Returns what of it counts.
-    pub(crate) fn add_usage<'a>(
+    /// Adds what a service used that has ended, and its cost. `own` is that service, `above` those that it is in. Returns what of it counts.
+    pub(crate) fn add_charge<'a>(
         &mut self,
-        usage: Usage,
+        charge: Charge,
         own: &mut ServiceUsage,
         above: impl IntoIterator<Item = &'a mut ServiceUsage>,
-    ) -> Usage {
-        let counted = own.counting(usage);
-        let sum = &mut self.spent.get_or_insert_default().usage;
-        *sum += counted;
+    ) -> Charge {
+        let counted = charge.without(own.recorded_below);
+        let sum = self.spent.get_or_insert_default();
+        sum.add(counted);
         if own.has_services_below {
             own.counted = Some(Box::new(counted));
         }
-        let figures = usage.figures();
+        let figures = charge.figures();
         for service in above {
             sum.subtract(service.record_below(figures));
         }
@@ -89,7 +149,7 @@ pub(crate) struct ServiceUsage {
     recorded_below: Figures,
     has_services_below: bool,
     /// What has been added, where a service below it may still record the same.
-    counted: Option<Box<Usage>>,
+    counted: Option<Box<Charge>>,
 }
 
 impl ServiceUsage {
@@ -104,13 +164,21 @@ impl ServiceUsage {
     }
 
     /// A service below it has recorded `figures`. Returns what does not count any more.
-    fn record_below(&mut self, figures: Figures) -> Usage {
+    fn record_below(&mut self, figures: Figures) -> Charge {
         self.recorded_below = self.recorded_below.and(figures);
         let Some(counted) = &mut self.counted else {
-            return Usage::default();
+            return Charge::default();
         };
         let rest = counted.without(figures);
-        std::mem::replace(&mut **counted, rest).only(figures)
+        let before = std::mem::replace(&mut **counted, rest);
+        Charge {
+            usage: before.usage.only(figures),
+            cost: if rest.cost == before.cost {
+                Cost::None
+            } else {
+                before.cost
+            },
+        }
     }
 }
 

@@ -39,12 +39,14 @@ pub(crate) struct Figures(u16);
 
 impl Figures {
     const AUDIO_SECONDS: Self = Self(1 << COUNTS);
+    /// What that cost, which is no figure of a [`Usage`].
+    pub(crate) const COST: Self = Self(1 << (COUNTS + 1));
 
     fn count(index: usize) -> Self {
         Self(1 << index)
     }
 
-    fn contains(self, other: Self) -> bool {
+    pub(crate) fn contains(self, other: Self) -> bool {
         self.0 & other.0 == other.0
     }
 

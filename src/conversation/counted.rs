@@ -1,7 +1,6 @@
 //! Service spans as the sums of their conversation see them.
 
-use crate::sums::ServiceUsage;
-use crate::usage::Usage;
+use crate::sums::{Charge, ServiceUsage};
 use std::sync::{Arc, Mutex};
 
 /// A service span that counts in the sums of its conversation.
@@ -14,7 +13,7 @@ pub(crate) trait CountedService: Send + Sync {
 #[derive(Clone, Copy)]
 pub(crate) struct ServiceFigures {
     pub(crate) has_failed: bool,
-    pub(crate) usage: Usage,
+    pub(crate) charge: Charge,
 }
 
 /// A service span that has not ended, with what it adds so far.

@@ -12,6 +12,7 @@ mod state;
 mod summaries;
 mod totals;
 mod turn;
+mod warnings;
 
 use crate::attribute_list::AttributeList;
 use crate::clock::{Time, lock};

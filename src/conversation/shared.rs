@@ -1,9 +1,11 @@
 //! What the conversations of one layer share.
 
 use super::counted::{OpenService, OpenServices};
-use crate::clock::Clock;
+use super::warnings::Warnings;
+use crate::clock::{Clock, lock};
 use crate::content::ContentPolicy;
 use crate::observe::SummarySinks;
+use crate::prices::{PricedService, Unpriced};
 use crate::recording::{ConversationProcessor, RootSpan};
 use crate::reentrancy::guarded;
 use crate::seen::Seen;
@@ -12,9 +14,13 @@ use crate::timer::Timer;
 use opentelemetry::trace::{SpanBuilder, SpanContext, SpanId};
 use opentelemetry::{Context, InstrumentationScope};
 use opentelemetry_sdk::trace::{IdGenerator, RandomIdGenerator, SdkTracer, SpanLimits};
-use std::sync::{Arc, OnceLock, Weak};
+use std::collections::HashSet;
+use std::sync::{Arc, Mutex, OnceLock, Weak};
 use tracing_core::dispatcher::WeakDispatch;
-use tracing_core::{Dispatch, span};
+use tracing_core::{Dispatch, dispatcher, span};
+
+/// So many models are warned of, should a program make names up.
+const MAX_UNPRICED: usize = 1_000;
 
 pub(crate) struct Shared {
     pub(crate) settings: LayerSettings,
@@ -30,6 +36,9 @@ pub(crate) struct Shared {
     pub(crate) seen: Arc<Seen>,
     ids: RandomIdGenerator,
     instrumentation_scope: OnceLock<InstrumentationScope>,
+    pub(crate) warnings: Arc<Warnings>,
+    /// The models whose cost was not known.
+    unpriced: Mutex<HashSet<String>>,
     /// The subscriber that the layer is part of: the way to a scope's span from outside the layer's hooks.
     subscriber: OnceLock<WeakDispatch>,
 }
@@ -58,6 +67,8 @@ impl Shared {
             seen: Arc::default(),
             ids: RandomIdGenerator::default(),
             instrumentation_scope: OnceLock::new(),
+            warnings: Arc::default(),
+            unpriced: Mutex::default(),
             subscriber: OnceLock::new(),
             settings,
         }
@@ -105,6 +116,39 @@ impl Shared {
 
     pub(crate) fn subscriber(&self) -> Option<Dispatch> {
         self.subscriber.get()?.upgrade()
+    }
+
+    /// Emits a warning from a thread of its own: what is emitted inside a hook is lost.
+    pub(crate) fn warn(&self, warn: impl FnOnce() + Send + 'static) {
+        let subscriber = self.subscriber();
+        let thread = std::thread::Builder::new().name("conversation-warning".into());
+        let pending = self.warnings.start();
+        // Without a thread there is no warning, which is no loss to the program.
+        let _ = thread.spawn(move || {
+            let _pending = pending;
+            match subscriber {
+                Some(subscriber) => dispatcher::with_default(&subscriber, warn),
+                None => warn(),
+            }
+        });
+    }
+
+    /// Warns once of each model whose cost is not known.
+    #[cold]
+    pub(super) fn warn_of_unknown_cost(&self, service: PricedService<'_>, unpriced: Unpriced) {
+        let model = service.to_string();
+        let is_new = {
+            let mut known = lock(&self.unpriced);
+            known.len() < MAX_UNPRICED && known.insert(model.clone())
+        };
+        if is_new {
+            self.warn(move || {
+                tracing::warn!(
+                    target: "tracing_conversation",
+                    "the cost of {model} is not known: {unpriced}"
+                );
+            });
+        }
     }
 
     /// The OpenTelemetry context of an open `tracing` span, which is started for that.

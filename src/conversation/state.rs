@@ -459,16 +459,17 @@ impl<'a> Transition<'a> {
         open.swap_remove(at);
         let sums = &mut self.state.sums;
         sums.add_service(figures.has_failed);
-        if !figures.usage.is_empty() {
+        if !figures.charge.is_empty() {
             let mut above: Vec<_> = above.iter().map(|service| lock(service.usage())).collect();
             let above = above.iter_mut().map(|usage| &mut **usage);
-            let counted = sums.add_usage(figures.usage, &mut lock(service.usage()), above);
-            // On a turn's span there is no usage.
-            if self.summaries.is_some()
+            let counted = sums.add_charge(figures.charge, &mut lock(service.usage()), above);
+            // On a turn's span there is its cost alone.
+            let is_asked_for = self.summaries.is_some() || self.shared.settings.prices.is_some();
+            if is_asked_for
                 && let Some(open) = &mut self.state.open
                 && turn == Some(open.turn.number)
             {
-                open.facts.spent.get_or_insert_default().usage += counted;
+                open.facts.spent.get_or_insert_default().add(counted);
             }
         }
     }

@@ -46,7 +46,7 @@ impl ActiveConversation {
             heard_output: facts.heard.text.clone().filter(|_| read_words),
             usage: spent.usage,
             cost_usd: spent.cost_usd,
-            cost_is_partial: spent.cost_is_partial,
+            cost_is_partial: spent.cost_is_partial(),
         }
     }
 
@@ -78,7 +78,7 @@ impl ActiveConversation {
             dead_air_seconds: totals.speech.dead_air.as_secs_f64(),
             usage: totals.spent.usage,
             cost_usd: totals.spent.cost_usd,
-            cost_is_partial: totals.spent.cost_is_partial,
+            cost_is_partial: totals.spent.cost_is_partial(),
             input,
             output,
         }

@@ -64,5 +64,16 @@ impl Totals {
                 attributes.set(key, i64::try_from(count).unwrap_or(i64::MAX));
             }
         }
+        add_cost(&self.spent, attributes);
+    }
+}
+
+/// Adds what services cost to the attributes of a turn's or conversation's span, if there is a price for any.
+pub(super) fn add_cost(spent: &Spent, attributes: &mut AttributeList) {
+    if let Some(cost) = spent.cost_usd {
+        attributes.set(names::USAGE_COST_USD, cost);
+    }
+    if spent.cost_is_partial() {
+        attributes.set(names::USAGE_COST_IS_PARTIAL, true);
     }
 }

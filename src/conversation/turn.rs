@@ -1,6 +1,7 @@
 //! A turn: its span, and what is known of it while it is open.
 
 use super::outbox::Place;
+use super::totals::add_cost;
 use crate::attribute_list::AttributeList;
 use crate::clock::Time;
 use crate::content::ContentPolicy;
@@ -215,6 +216,9 @@ impl TurnFacts {
                     KeyValue::new(part.attribute(), duration.as_secs_f64())
                 }),
             );
+        }
+        if let Some(spent) = &self.spent {
+            add_cost(spent, attributes);
         }
         if let Some(input) = words.input {
             attributes.set(names::TURN_INPUT, input);

@@ -786,6 +786,34 @@ fn conversation_trace() {
     );
 }
 
+#[test]
+fn conversation_prices() {
+    const NAME: &str = "CONVERSATION_PRICES";
+    assert!(settings(&[]).prices.is_none());
+    let folder = env!("CARGO_MANIFEST_DIR");
+    let path = |file: &str| format!("{folder}/src/environment/prices/{file}");
+    let prices = settings(&[(NAME, &path("good.json"))]).prices;
+    assert_eq!(prices.map(|prices| prices.len()), Some(1));
+    const ALLOWED: &str = "cannot be used: allowed is the path of a JSON file in the format of LiteLLM's \
+                           model_prices_and_context_window.json";
+    for (file, problem) in [
+        (
+            "bad.json",
+            "line 4, column 54: invalid type: string \"free\", expected a number of US dollars from 0 upwards as \
+                      `input_cost_per_token` of `gpt-4o`",
+        ),
+        ("", "it is no regular file"),
+    ] {
+        assert_eq!(
+            complaint(&[(NAME, &path(file))]),
+            format!("{NAME}={:?} {ALLOWED} ({problem})", path(file))
+        );
+    }
+    let missing = complaint(&[(NAME, "/nowhere/prices.json")]);
+    let start = format!("{NAME}=\"/nowhere/prices.json\" {ALLOWED} (");
+    assert!(missing.starts_with(&start), "{missing}");
+}
+
 #[cfg(feature = "http")]
 #[test]
 fn conversation_profile() {

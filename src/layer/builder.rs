@@ -6,6 +6,7 @@ use super::tracer::LayerTracer;
 use super::{ConversationLayer, LayerState};
 use crate::clock::ManualClock;
 use crate::observe::{Observer, Observers, SummarySinks};
+use crate::prices::Prices;
 use crate::recording::ConversationProcessor;
 use crate::settings::{LayerSettings, TraceMode};
 use opentelemetry_sdk::trace::SdkTracer;
@@ -145,6 +146,12 @@ where
     /// with that. What the caller decided on sampling does not count then.
     pub fn link_to_caller(mut self, link: bool) -> Self {
         self.settings.links_to_caller = link;
+        self
+    }
+
+    /// What models cost: service, turn and conversation spans then carry `usage.cost_usd`. Default: no prices, no costs.
+    pub fn prices(mut self, prices: Prices) -> Self {
+        self.settings.prices = Some(prices);
         self
     }
 

@@ -18,7 +18,6 @@ mod table;
 mod tests;
 mod tracer;
 mod tracked;
-mod warnings;
 
 use crate::reentrancy::{guarded, is_guarded};
 #[cfg(feature = "setup")]

@@ -2,7 +2,6 @@
 
 use super::table::{Found, Opening, Table};
 use super::tracked::{TrackedSpan, TrackedSpans};
-use super::warnings::Warnings;
 use crate::clock::{Time, lock};
 use crate::conversation::{ActiveConversation, Shared};
 use crate::observe::SummarySinks;
@@ -15,7 +14,6 @@ use opentelemetry_sdk::trace::SdkTracer;
 use std::collections::HashSet;
 use std::sync::{Arc, Mutex, Weak};
 use std::time::Duration;
-use tracing_core::dispatcher;
 
 /// So many unknown event names are remembered, each of which was warned of once.
 const MAX_UNKNOWN_EVENTS: usize = 128;
@@ -25,7 +23,6 @@ pub(crate) struct LayerState {
     pub(crate) table: Table,
     pub(crate) tracked: Arc<TrackedSpans>,
     unknown_events: Mutex<HashSet<String>>,
-    warnings: Arc<Warnings>,
     this: Weak<Self>,
 }
 
@@ -45,7 +42,6 @@ impl LayerState {
             table: Table::default(),
             tracked,
             unknown_events: Mutex::default(),
-            warnings: Arc::default(),
             this: this.clone(),
         })
     }
@@ -175,25 +171,15 @@ impl LayerState {
         }
     }
 
-    /// Emits a warning from a thread of its own: what is emitted inside a hook is lost.
+    /// Emits a warning.
     pub(super) fn warn(&self, warn: impl FnOnce() + Send + 'static) {
-        let subscriber = self.shared.subscriber();
-        let thread = std::thread::Builder::new().name("conversation-warning".into());
-        let pending = self.warnings.start();
-        // Without a thread there is no warning, which is no loss to the program.
-        let _ = thread.spawn(move || {
-            let _pending = pending;
-            match subscriber {
-                Some(subscriber) => dispatcher::with_default(&subscriber, warn),
-                None => warn(),
-            }
-        });
+        self.shared.warn(warn);
     }
 
     /// Waits until the warnings so far are emitted, up to `patience`.
     #[cfg(feature = "setup")]
     pub(super) fn finish_warnings(&self, patience: Duration) {
-        self.warnings.finish(patience);
+        self.shared.warnings.finish(patience);
     }
 
     fn watch_interval(&self) -> Duration {

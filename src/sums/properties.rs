@@ -4,7 +4,17 @@ use super::*;
 use proptest::prelude::*;
 
 /// A service: the one that it is in, by its number, and what it recorded.
-type Service = (Option<usize>, Usage);
+type Service = (Option<usize>, Charge);
+
+fn charge() -> impl Strategy<Value = Charge> {
+    let cost = prop_oneof![
+        Just(Cost::None),
+        Just(Cost::Unknown),
+        // Sums of these are exact.
+        (0..1_000_u32).prop_map(|quarters| Cost::Usd(f64::from(quarters) / 4.0)),
+    ];
+    (usage(), cost).prop_map(|(usage, cost)| Charge { usage, cost })
+}
 
 fn usage() -> impl Strategy<Value = Usage> {
     let count = || prop::option::of(0..1_000_u64);
@@ -19,7 +29,7 @@ fn usage() -> impl Strategy<Value = Usage> {
 
 /// Services, each in one of those before it or in none, and the order in which they end.
 fn services() -> impl Strategy<Value = (Vec<Service>, Vec<usize>)> {
-    let service = (any::<prop::sample::Index>(), any::<bool>(), usage());
+    let service = (any::<prop::sample::Index>(), any::<bool>(), charge());
     prop::collection::vec(service, 1..12)
         .prop_map(|services| {
             let services = services.into_iter().enumerate();
@@ -41,7 +51,7 @@ fn above(services: &[Service], number: usize) -> Vec<usize> {
     std::iter::successors(services[number].0, |above| services[*above].0).collect()
 }
 
-fn expected(services: &[Service], figure: impl Fn(&Usage) -> Option<f64>) -> f64 {
+fn expected(services: &[Service], figure: impl Fn(&Charge) -> Option<f64>) -> f64 {
     let counts = |number: usize| {
         !(0..services.len()).any(|other| {
             above(services, other).contains(&number) && figure(&services[other].1).is_some()
@@ -52,6 +62,35 @@ fn expected(services: &[Service], figure: impl Fn(&Usage) -> Option<f64>) -> f64
         .filter(|(number, _)| counts(*number))
         .filter_map(|(_, (_, usage))| figure(usage))
         .sum()
+}
+
+const FIGURES: [fn(&Charge) -> Option<f64>; 5] = [
+    |charge| charge.usage.input_tokens.map(|count| count as f64),
+    |charge| charge.usage.output_tokens.map(|count| count as f64),
+    |charge| charge.usage.characters.map(|count| count as f64),
+    |charge| charge.usage.audio_seconds,
+    |charge| match charge.cost {
+        Cost::Usd(cost) => Some(cost),
+        Cost::None | Cost::Unknown => None,
+    },
+];
+
+/// Whether any service has used something without a price that no service below it has recorded.
+fn lacks_a_price(services: &[Service]) -> bool {
+    (0..services.len()).any(|number| {
+        let below = |other: &usize| above(services, *other).contains(&number);
+        let is_recorded_below = |figure: fn(&Charge) -> Option<f64>| {
+            let mut below = (0..services.len()).filter(below);
+            below.any(|other| figure(&services[other].1).is_some())
+        };
+        let charge = &services[number].1;
+        let used = FIGURES
+            .into_iter()
+            .filter(|figure| figure(charge).is_some());
+        charge.cost == Cost::Unknown
+            && used.clone().count() > 0
+            && !used.into_iter().all(is_recorded_below)
+    })
 }
 
 proptest! {
@@ -71,21 +110,19 @@ proptest! {
             let mut own = std::mem::take(&mut usages[number]);
             let above = above(&services, number);
             let mut others: Vec<_> = above.iter().map(|at| std::mem::take(&mut usages[*at])).collect();
-            sums.add_usage(services[number].1, &mut own, &mut others);
+            sums.add_charge(services[number].1, &mut own, &mut others);
             usages[number] = own;
             for (at, other) in above.into_iter().zip(others) {
                 usages[at] = other;
             }
         }
-        let total = sums.spent().usage;
-        for figure in [
-            |usage: &Usage| usage.input_tokens.map(|count| count as f64),
-            |usage: &Usage| usage.output_tokens.map(|count| count as f64),
-            |usage: &Usage| usage.characters.map(|count| count as f64),
-            |usage: &Usage| usage.audio_seconds,
-        ] {
-            prop_assert_eq!(figure(&total).unwrap_or(0.0), expected(&services, figure));
+        let total = sums.spent();
+        let cost = total.cost_usd.map_or(Cost::None, Cost::Usd);
+        let sum = Charge { usage: total.usage, cost };
+        for figure in FIGURES {
+            prop_assert_eq!(figure(&sum).unwrap_or(0.0), expected(&services, figure));
         }
+        prop_assert_eq!(total.cost_is_partial(), lacks_a_price(&services));
     }
 }
 

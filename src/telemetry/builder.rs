@@ -25,10 +25,13 @@ use super::{
 use crate::environment::METRICS;
 use crate::{
     ContentPolicy, ConversationProcessor, ManualClock, TraceMode,
-    environment::{Console, Forms, Protocol, Settings, SetupError, Signal, TRACES, Variables},
+    environment::{
+        Console, Forms, PRICES, Protocol, Settings, SetupError, Signal, TRACES, Variables,
+    },
     export::{Delivery, Reporter, Worker},
     layer::ConversationFilter,
     observe::{Observer, Observers, SummarySinks},
+    prices::Prices,
     profile::Profile,
     settings::LayerSettings,
 };
@@ -241,6 +244,12 @@ impl Builder {
         self.variable("CONVERSATION_TRACE", value)
     }
 
+    /// What models cost, `CONVERSATION_PRICES`; see [`LayerBuilder::prices`](crate::LayerBuilder::prices).
+    pub fn prices(mut self, prices: Prices) -> Self {
+        self.layer.prices = Some(prices);
+        self.variable(PRICES, "")
+    }
+
     /// From which level upwards the program's ordinary spans and events are exported. Default: `INFO`.
     pub fn level(mut self, level: impl Into<LevelFilter>) -> Self {
         self.level = level.into();
@@ -364,6 +373,7 @@ impl Builder {
         let delivery = Delivery::new(workers, self.shutdown_timeout);
         let mut layer = self.layer;
         layer.trace_mode = settings.trace_mode;
+        layer.prices = layer.prices.or_else(|| settings.prices.clone());
         let processor = ConversationProcessor::new(delivery.clone()).with_content(content);
         let setup = Setup::new(&settings, self.level, capture);
         let provider = SdkTracerProvider::builder()

@@ -29,6 +29,7 @@ mod attributes;
 mod console;
 mod context_requests;
 mod conversations;
+mod costs;
 #[cfg(any(feature = "grpc", feature = "http"))]
 mod delivery;
 #[cfg(all(feature = "console", feature = "http"))]

@@ -47,6 +47,24 @@ pub(super) fn round(seconds: f64) -> String {
     }
 }
 
+/// Formats an amount of US dollars: cents, or three digits of what is less than a dollar: `$1,204.50`, `$0.0123`.
+pub(super) fn dollars(amount: f64) -> String {
+    if !amount.is_finite() || amount < 0.0 {
+        return "?".to_owned();
+    }
+    let cents = (amount * 100.0).round();
+    if amount >= 0.9995 || amount == 0.0 {
+        // Float-to-integer casts saturate.
+        return format!(
+            "${}.{:02}",
+            count((cents / 100.0) as u64),
+            (cents % 100.0) as u64
+        );
+    }
+    let digits = (2.0 - amount.log10().floor()).clamp(2.0, 12.0) as usize;
+    format!("${amount:.digits$}")
+}
+
 /// Formats a count with thousands separators: `1,312`.
 pub(super) fn count(count: u64) -> String {
     let digits = count.to_string();
@@ -105,6 +123,25 @@ mod tests {
         assert_eq!(
             times.map(seconds).join("|"),
             "0 ms|<0.1 ms|0.4 ms|1 ms|12 ms|840 ms|1.00 s|1.25 s|10.0 s|1m 00s|2m 05s|1h 12m|1,111h|>11 y|?|<0 s"
+        );
+    }
+
+    #[test]
+    fn dollars_have_cents_or_three_digits() {
+        let amounts = [
+            0.0,
+            1e-9,
+            0.000_012_34,
+            0.0567,
+            0.9996,
+            1.0,
+            1_204.499,
+            f64::NAN,
+            -1.0,
+        ];
+        assert_eq!(
+            amounts.map(dollars).join("|"),
+            "$0.00|$0.00000000100|$0.0000123|$0.0567|$1.00|$1.00|$1,204.50|?|?"
         );
     }
 

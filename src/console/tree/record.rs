@@ -26,6 +26,10 @@ pub(super) struct Record {
     pub(super) end: SystemTime,
     /// The error, if the span failed.
     pub(super) failure: Option<String>,
+    /// US dollars.
+    pub(super) cost: Option<f64>,
+    /// Whether a price is missing in it.
+    pub(super) cost_is_partial: bool,
     pub(super) kind: Kind,
 }
 
@@ -112,6 +116,8 @@ impl Record {
             start: span.start_time,
             end: span.end_time,
             failure: attributes.failure(),
+            cost: attributes.number(names::USAGE_COST_USD),
+            cost_is_partial: attributes.flag(names::USAGE_COST_IS_PARTIAL),
             kind,
         }
     }

@@ -1,7 +1,7 @@
 //! The summary of a conversation.
 
 use super::collect::Frame;
-use super::figures::{count, of, seconds};
+use super::figures::{count, dollars, of, seconds};
 use super::record::{Kind, Record};
 use super::rows::{View, rows};
 use super::style::{Line, Role};
@@ -82,6 +82,13 @@ pub(super) fn summary(
     }
     if !speech.is_empty() {
         table.push(("speech", speech.join(" · ")));
+    }
+    if let Some((cost, span)) = span.and_then(|span| Some((span.cost?, span))) {
+        let mut figures = dollars(cost);
+        if span.cost_is_partial {
+            figures.push_str(" · some prices are not known");
+        }
+        table.push(("cost", figures));
     }
     for (name, figures) in table {
         let mut line = Line::default();

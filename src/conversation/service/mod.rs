@@ -1,6 +1,7 @@
 //! Service spans: what they record, and what is derived from it. What is particular to a kind of service is in a file of
 //! its own.
 
+mod cost;
 mod effects;
 mod llm;
 mod realtime;

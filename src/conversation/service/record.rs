@@ -1,5 +1,6 @@
 //! What a service span collects between its start and its end.
 
+use super::cost::cost;
 use super::effects::{Effects, Recording};
 use super::stt::Transcription;
 use super::tts::Synthesis;
@@ -7,13 +8,14 @@ use super::{llm, realtime};
 use crate::attribute_list::AttributeList;
 use crate::clock::Time;
 use crate::content::ContentPolicy;
-use crate::conversation::Turn;
 use crate::conversation::counted::ServiceFigures;
+use crate::conversation::{Shared, Turn};
 use crate::field::FieldValue;
 use crate::interned::intern;
 use crate::names;
 use crate::recording::{Identity, SpanExtras};
 use crate::service_kind::ServiceKind;
+use crate::sums::Charge;
 use crate::usage::Usage;
 use opentelemetry::trace::Status;
 use opentelemetry::{StringValue, Value};
@@ -281,7 +283,7 @@ impl ServiceRecord {
     }
 
     /// What it adds to the sums of its conversation, so far.
-    pub(super) fn figures(&self) -> ServiceFigures {
+    pub(super) fn figures(&self, shared: &Shared) -> ServiceFigures {
         let attributes = &self.attributes;
         let mut usage = Usage::default();
         if !attributes.is_empty() {
@@ -297,9 +299,10 @@ impl ServiceRecord {
         {
             usage.characters = u64::try_from(characters).ok();
         }
+        let cost = cost(shared, &usage, attributes);
         ServiceFigures {
             has_failed: self.has_failed(),
-            usage,
+            charge: Charge { usage, cost },
         }
     }
 

@@ -9,14 +9,15 @@ use crate::conversation::{ActiveConversation, Parent, Place, Shared, Transition,
 use crate::field::FieldValue;
 use crate::latency::FirstByte;
 use crate::names;
-use crate::observe::{ServiceSummary, Usage};
+use crate::observe::ServiceSummary;
+use crate::prices::Cost;
 use crate::recording::{
     ContextSpan, Decision, Ended, Marks, PendingTurn, RootSpan, SpanExtras, SpanTarget,
     Transcription, moved, truncate,
 };
 use crate::reentrancy::{guard_thread, guarded};
 use crate::service_kind::ServiceKind;
-use crate::sums::ServiceUsage;
+use crate::sums::{Charge, ServiceUsage};
 use opentelemetry::trace::{
     Link, SpanBuilder, SpanContext, SpanId, SpanKind, Status, TraceContextExt,
 };
@@ -583,7 +584,10 @@ impl ServiceSpan {
         }
         let above = self.services_above();
         let mut guard = lock(&self.record);
-        let mut figures = None;
+        let figures = match guard.as_ref() {
+            Some(record) => record.figures(&self.shared),
+            None => return,
+        };
         let mut place = None;
         if let (Some(record), Some(conversation)) = (guard.as_mut(), &self.conversation) {
             let started = conversation.started();
@@ -592,8 +596,7 @@ impl ServiceSpan {
                 // In another turn it is not exported below them.
                 let stays = decided.is_none() || record.turn == self.turn();
                 let above = if stays { &*above } else { &[] };
-                let counted = *figures.insert(record.figures());
-                transition.count_service(self.key, record.turn, counted, self, above);
+                transition.count_service(self.key, record.turn, figures, self, above);
                 place = transition.reserve_place();
                 (transition.state.interruptions, decided)
             });
@@ -619,10 +622,12 @@ impl ServiceSpan {
             return self.close(guard);
         }
         let status = record.finish(&self.shared.content);
-        let summary = (!sinks.is_empty()).then(|| {
-            let usage = figures.unwrap_or_else(|| record.figures()).usage;
-            Arc::new(self.summary(elsewhere, record, &status, usage, now))
-        });
+        let charge = figures.charge;
+        if let Cost::Usd(cost) = charge.cost {
+            record.attributes.set(names::USAGE_COST_USD, cost);
+        }
+        let summary = (!sinks.is_empty())
+            .then(|| Arc::new(self.summary(elsewhere, record, &status, charge, now)));
         if !is_recording {
             self.close(guard);
             return self.submit(summary, place);
@@ -670,7 +675,7 @@ impl ServiceSpan {
 
     /// What it adds to the sums of its conversation so far, unless it is finished.
     pub(crate) fn as_open(self: &Arc<Self>) -> Option<OpenService> {
-        let figures = lock(&self.record).as_ref()?.figures();
+        let figures = lock(&self.record).as_ref()?.figures(&self.shared);
         Some(OpenService {
             key: self.key,
             turn: self.turn(),
@@ -687,7 +692,7 @@ impl ServiceSpan {
         elsewhere: Option<&Elsewhere>,
         record: &ServiceRecord,
         status: &Status,
-        usage: Usage,
+        charge: Charge,
         now: Time,
     ) -> ServiceSummary {
         let mut span_context = self.span_context_of(elsewhere);
@@ -708,8 +713,8 @@ impl ServiceSpan {
             kind: record.kind,
             started: self.start,
             lasted: now.saturating_sub(record.started),
-            usage,
-            counted_usage: lock(&self.usage).counting(usage),
+            charge,
+            counted_usage: lock(&self.usage).counting(charge.usage),
             is_interrupted: record.is_interrupted,
             status,
             with_words: self.shared.sinks.read_words(),

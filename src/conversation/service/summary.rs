@@ -5,7 +5,9 @@ use crate::clock::Time;
 use crate::interned::intern_name;
 use crate::names;
 use crate::observe::{ServiceError, ServiceSummary, Usage};
+use crate::prices::Cost;
 use crate::service_kind::ServiceKind;
+use crate::sums::Charge;
 use opentelemetry::Value;
 use opentelemetry::trace::{SpanContext, Status};
 use std::sync::Arc;
@@ -20,7 +22,7 @@ pub(super) struct EndedService<'a> {
     pub(super) kind: ServiceKind,
     pub(super) started: SystemTime,
     pub(super) lasted: Time,
-    pub(super) usage: Usage,
+    pub(super) charge: Charge,
     pub(super) counted_usage: Usage,
     pub(super) is_interrupted: bool,
     pub(super) status: &'a Status,
@@ -69,9 +71,12 @@ impl EndedService<'_> {
                 Some(Value::F64(seconds)) => Some(*seconds),
                 _ => None,
             },
-            usage: self.usage,
+            usage: self.charge.usage,
             counted_usage: self.counted_usage,
-            cost_usd: None,
+            cost_usd: match self.charge.cost {
+                Cost::Usd(cost) => Some(cost),
+                Cost::None | Cost::Unknown => None,
+            },
             is_interrupted: self.is_interrupted,
             error,
             text: words.and_then(text).map(Arc::from),

@@ -6,23 +6,23 @@ use std::sync::{Arc, Condvar, Mutex};
 use std::{sync::PoisonError, time::Duration};
 
 #[derive(Default)]
-pub(super) struct Warnings {
+pub(crate) struct Warnings {
     pending: Mutex<usize>,
     changed: Condvar,
 }
 
 /// A warning that is being emitted.
-pub(super) struct Pending(Arc<Warnings>);
+pub(crate) struct Pending(Arc<Warnings>);
 
 impl Warnings {
-    pub(super) fn start(self: &Arc<Self>) -> Pending {
+    pub(crate) fn start(self: &Arc<Self>) -> Pending {
         *lock(&self.pending) += 1;
         Pending(self.clone())
     }
 
     /// Waits until none is pending, up to `patience`: a subscriber may take as long as it likes.
     #[cfg(feature = "setup")]
-    pub(super) fn finish(&self, patience: Duration) {
+    pub(crate) fn finish(&self, patience: Duration) {
         let pending = lock(&self.pending);
         let waited = self
             .changed
