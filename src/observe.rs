@@ -1,8 +1,34 @@
 //! Observers: what a running program learns of its own conversations.
 //!
-//! An [`Observer`] is told of every turn that starts and of every turn, service and conversation that ends, in plain data
+//! An [`Observer`] is called with every turn that starts and every turn, service and conversation that ends, as plain data
 //! that says what the spans say. It is installed with [`LayerBuilder::with_observer`](crate::LayerBuilder::with_observer) or
-//! `Builder::with_observer`.
+//! `Builder::with_observer`; several may be.
+//!
+//! ```
+//! # #[cfg(feature = "setup")] {
+//! use tracing_conversation::Telemetry;
+//! use tracing_conversation::observe::{Observer, TurnSummary};
+//!
+//! struct SlowTurns;
+//!
+//! impl Observer for SlowTurns {
+//!     fn turn_ended(&self, turn: &TurnSummary) {
+//!         if turn.user_bot_latency_seconds.is_some_and(|seconds| seconds > 2.0) {
+//!             tracing::warn!(call = %turn.conversation_id, turn = turn.number, "the bot was slow");
+//!         }
+//!     }
+//! }
+//!
+//! let telemetry = Telemetry::builder().with_observer(SlowTurns).build();
+//! # }
+//! ```
+//!
+//! Observers share one thread. Between it and the program's threads is a queue of 8,192 summaries: what does not fit is dropped,
+//! counted (`Telemetry::delivered` has the count) and reported as a warning, and nobody waits. Flushing and shutting down wait for
+//! the observers. A conversation that is not sampled is observed all the same; a service span is observed where it ends, also
+//! after its conversation. Within a conversation everything comes in order.
+//!
+//! What was said is subject to the [`ContentPolicy`](crate::ContentPolicy), whose redaction runs on the observers' thread for it.
 
 #[cfg(feature = "serde")]
 mod hex;

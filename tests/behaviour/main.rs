@@ -43,6 +43,8 @@ mod lost;
 mod many;
 mod membership;
 mod neighbours;
+#[cfg(feature = "setup")]
+mod observed_telemetry;
 mod observers;
 mod processors;
 #[cfg(feature = "console")]
