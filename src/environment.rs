@@ -1,7 +1,7 @@
 //! The environment variables of the contract, read once into typed settings.
 //!
 //! Nothing here touches the process's environment: variables come from a lookup, so that a program's explicit
-//! settings can stand in front of it and tests need none. An empty value counts as unset, as OpenTelemetry has it.
+//! settings can take precedence and tests need no environment. An empty value counts as unset, as OpenTelemetry has it.
 
 mod endpoint;
 mod forms;
@@ -134,7 +134,7 @@ impl Console {
     }
 }
 
-/// Everything that the environment says.
+/// All settings of the environment.
 #[derive(Debug)]
 #[cfg_attr(
     not(any(feature = "grpc", feature = "http")),
@@ -157,7 +157,7 @@ pub(crate) struct Settings {
     pub(crate) resource: Resource,
     pub(crate) sampler: Sampler,
     pub(crate) limits: Limits,
-    /// Whether what was said may leave the process.
+    /// Whether content may be exported.
     pub(crate) content: bool,
     pub(crate) trace_mode: TraceMode,
     pub(crate) profiles: Profiles,
@@ -264,7 +264,7 @@ fn trimmed(value: &str) -> Option<String> {
 }
 
 impl Settings {
-    /// Telemetry is off; what else the environment says does not matter, not even if it is wrong.
+    /// Telemetry is off; no other variable matters, not even a wrong one.
     fn nothing() -> Self {
         Self {
             is_disabled: true,
@@ -283,7 +283,7 @@ impl Settings {
         }
     }
 
-    /// Reads everything, or says what is wrong with the first value that cannot be used.
+    /// Reads everything, or fails with the first value that cannot be used.
     pub(crate) fn read(variables: &Variables<'_>) -> Result<Self, SetupError> {
         const TRUTH: &[(&str, bool)] = &[("true", true), ("false", false)];
         if variables
@@ -449,9 +449,9 @@ fn prices(variables: &Variables<'_>) -> Result<Option<Prices>, SetupError> {
     })
 }
 
-/// `OTEL_CONSOLE_EXPORT`; the one variable that no text is wrong for.
+/// `OTEL_CONSOLE_EXPORT`, for which every text is valid.
 fn console(variables: &Variables<'_>) -> Result<Option<Console>, SetupError> {
-    // Any other word on where spans go is one against a default.
+    // Any other setting of a destination overrules a default.
     let others = [TRACES.exporter, TRACES.endpoint[0], TRACES.endpoint[1]];
     let mut has_destination = false;
     for name in others {
@@ -522,7 +522,7 @@ fn sampler(variables: &Variables<'_>) -> Result<Sampler, SetupError> {
     })
 }
 
-/// `OTEL_BSP_*`. The defaults are ours: those of OpenTelemetry lose a burst of 2,048 spans.
+/// `OTEL_BSP_*`. The defaults differ from OpenTelemetry's, which lose a burst of 2,048 spans.
 fn limits(variables: &Variables<'_>) -> Result<Limits, SetupError> {
     const BATCH: &str = "OTEL_BSP_MAX_EXPORT_BATCH_SIZE";
     let mut limits = Limits::default();
@@ -550,7 +550,7 @@ fn limits(variables: &Variables<'_>) -> Result<Limits, SetupError> {
     Ok(limits)
 }
 
-/// Whether what was said may be exported. Events of their own carry none here, so that `EVENT_ONLY` means no.
+/// Whether content may be exported. This crate emits no content in events, so that `EVENT_ONLY` means no.
 fn content(variables: &Variables<'_>) -> Result<bool, SetupError> {
     const NAME: &str = "OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT";
     const NAMES: &[(&str, bool)] = &[

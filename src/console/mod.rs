@@ -6,8 +6,8 @@
 //! | [`JsonLinesExporter`] | `json` | OTLP/JSON, one request a line: input for a collector's file receiver |
 //! | [`StdoutExporter`] | `true`, `1` or another word | every span and attribute, through opentelemetry-stdout |
 //!
-//! When whoever reads standard output goes away (`program | head -1`), an exporter discards what follows without an
-//! error: there is nobody left to miss it, and export elsewhere goes on.
+//! When the reader of standard output has closed it (`program | head -1`), an exporter discards what follows without an
+//! error; export to other destinations goes on.
 
 mod json;
 mod output;

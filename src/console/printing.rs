@@ -1,4 +1,4 @@
-//! Printing by exporters that panic when nobody reads.
+//! Printing by exporters that panic when the reader has closed standard output.
 
 use std::any::Any;
 use std::cell::Cell;
@@ -74,7 +74,7 @@ fn keep_quiet_about_closed_pipes() {
 
 fn catch_quietly<T>(print: impl FnOnce() -> T) -> Result<T, Box<dyn Any + Send>> {
     PRINTING.set(true);
-    // Nothing of ours is left half done by a panic: what was to be printed is gone, and opentelemetry-stdout holds only flags.
+    // A panic leaves no state of the crate inconsistent: what was to be printed is gone, and opentelemetry-stdout holds only flags.
     let result = catch_unwind(AssertUnwindSafe(print));
     PRINTING.set(false);
     result

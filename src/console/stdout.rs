@@ -17,10 +17,10 @@ use crate::terminal::{Escaping, needs_escaping};
 /// terminal would act on are escaped: `\u{1b}`.
 ///
 /// That exporter prints line by line with `println!`, which panics when the reader is gone, as in `program | head -1`.
-/// There is no asking beforehand: the reader may leave between any two lines. So the panic is caught where it arises,
-/// and later spans are discarded. Its message would still reach standard error, because the panic hook speaks before
-/// anything can catch; the first exporter made therefore wraps the program's hook in one that keeps quiet about panics
-/// inside this exporter, on the thread and for the time that it prints. All other panics are told as before.
+/// That cannot be checked beforehand: the reader may close it between any two lines. So the panic is caught where it
+/// occurs, and later spans are discarded. Its message would still reach standard error, because the panic hook runs before
+/// anything can catch; the first exporter therefore wraps the program's hook in one that ignores panics inside this
+/// exporter, on the thread and for the time that it prints. All other panics are reported as before.
 ///
 /// A program built with `panic = "abort"` cannot catch anything. There the spans are written as
 /// [`JsonLinesExporter`](super::JsonLinesExporter) does, which needs no panic to notice that the reader is gone.

@@ -49,7 +49,7 @@ pub(super) fn read(
     }
     let url = match protocol {
         Protocol::Grpc => format!("{scheme}://{authority}"),
-        // The general form is a base for all signals; the form for one is taken at its word.
+        // The general form is a base for all signals; the form for one signal is used unchanged.
         _ if name == signal.endpoint[1] => {
             let base = path.trim_end_matches('/');
             format!("{scheme}://{authority}{base}{}{query}", signal.path)

@@ -52,7 +52,7 @@ pub(crate) const TRACES: Signal = signal!("TRACES", "/v1/traces");
 #[cfg(feature = "metrics")]
 pub(crate) const METRICS: Signal = signal!("METRICS", "/v1/metrics");
 
-/// How OTLP is spoken.
+/// The protocol of OTLP.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Protocol {

@@ -11,7 +11,7 @@ pub(crate) struct Limits {
     pub(crate) queue_bytes: usize,
     /// Spans in one request.
     pub(crate) batch_spans: usize,
-    /// Their memory. A collector takes gRPC messages of up to 4 MiB unless told otherwise.
+    /// Their memory. A collector takes gRPC messages of up to 4 MiB unless configured otherwise.
     pub(crate) batch_bytes: usize,
     /// How long the first span of a batch waits for more to come.
     pub(crate) delay: Duration,

@@ -22,7 +22,7 @@ pub(super) fn read(
     let https = destination.scheme_str() == Some("https");
     let names: &[&'static str] = match https {
         true => &["HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy"],
-        // To a CGI program, `HTTP_PROXY` is the `Proxy` header of whoever sent the request.
+        // To a CGI program, `HTTP_PROXY` is the `Proxy` header of the request's sender.
         false if variables.is_set("REQUEST_METHOD")? => &["http_proxy", "ALL_PROXY", "all_proxy"],
         false => &["HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy"],
     };

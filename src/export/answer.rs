@@ -5,7 +5,7 @@ use std::time::{Duration, SystemTime};
 
 use crate::terminal::is_unsafe;
 
-/// The words of a server, fit for one line of a log.
+/// A server's message, cut to one line of a log.
 pub(crate) fn words(bytes: &[u8]) -> String {
     const ENOUGH: usize = 200;
     let text = String::from_utf8_lossy(bytes);
@@ -24,7 +24,7 @@ pub(crate) fn words(bytes: &[u8]) -> String {
     line.trim_start().to_owned()
 }
 
-/// An error with its causes: "error sending request" alone does not tell a refused connection from a bad name.
+/// An error with its causes: "error sending request" alone does not distinguish a refused connection from a bad name.
 pub(crate) fn causes(error: &(dyn std::error::Error + 'static)) -> String {
     let mut text = error.to_string();
     let mut source = error.source();
@@ -50,7 +50,7 @@ pub(crate) fn retry_after(value: &str, now: SystemTime) -> Option<Duration> {
     Some(date.duration_since(now).unwrap_or_default())
 }
 
-/// What a partial success says: how many `items` were rejected, and a remark if there is one.
+/// The content of a partial success: how many `items` were rejected, and a remark if there is one.
 pub(crate) fn partial(rejected: i64, items: &str, message: &str) -> super::Answer {
     let rejected = u64::try_from(rejected).unwrap_or(0);
     super::Answer::Taken {

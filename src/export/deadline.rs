@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-/// `Instant + Duration` panics on overflow; whoever asks for more than this means "without end".
+/// `Instant + Duration` panics on overflow; a longer duration means "without end".
 const FAR: Duration = Duration::from_secs(30 * 365 * 24 * 60 * 60);
 
 /// `from + after`, at most 30 years ahead.

@@ -78,7 +78,7 @@ impl<E: SpanExporter + 'static> Sink for ExporterSink<E> {
     }
 
     fn finish(&mut self, within: Duration) {
-        // An exporter that has nothing to close answers Ok; any other word comes too late to act on.
+        // An exporter that has nothing to close answers Ok; any other answer comes too late to act on.
         let _ = self.exporter.shutdown_with_timeout(within);
     }
 }

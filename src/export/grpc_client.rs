@@ -106,7 +106,7 @@ impl GrpcClient {
             },
         };
         if matches!(answer, Answer::Again { .. }) {
-            // A connection that went dead without a word would take in every further attempt.
+            // A connection that died silently would swallow every further attempt.
             self.channel = None;
         }
         answer
@@ -178,7 +178,7 @@ pub(super) fn remove_unreadable_details(headers: &mut HeaderMap) {
     *headers = metadata.into_headers();
 }
 
-/// Which codes may be tried again is said by the OTLP specification.
+/// The codes that the OTLP specification calls retryable.
 pub(super) fn judge(status: &Status) -> Answer {
     let why = match std::error::Error::source(status) {
         Some(source) => format!("{:?}: {}", status.code(), causes(source)),

@@ -35,11 +35,11 @@ use crate::environment::{Connection, SetupError};
 pub(super) struct Payload {
     /// What a request has in it, in the plural.
     pub(super) items: &'static str,
-    /// How an answer in JSON calls the number of those that were rejected.
+    /// The key under which an answer in JSON has the number of rejected items.
     pub(super) rejected_in_json: &'static str,
     /// Writes a request in protobuf as JSON.
     pub(super) json: fn(Bytes) -> Result<Vec<u8>, String>,
-    /// What an answer in protobuf says was rejected, and why.
+    /// What an answer in protobuf reports as rejected, and why.
     pub(super) rejected: fn(&[u8]) -> Option<(i64, String)>,
 }
 
@@ -222,7 +222,7 @@ where
     let kind = header(header::CONTENT_TYPE).unwrap_or_default().to_owned();
     let body = match start_of(response.into_body()).await {
         Ok(body) => body,
-        // A success whose words are lost is one all the same: sending again would send it twice.
+        // A success whose body is lost is still a success: sending again would send it twice.
         Err(_) if status.is_success() => Vec::new(),
         Err(error) => {
             return Answer::Again {
@@ -262,8 +262,8 @@ async fn start_of<B: Body<Data = Bytes> + Unpin>(mut incoming: B) -> Result<Vec<
     Ok(body)
 }
 
-/// Reads a success. Servers that answer 200 with words of their own have taken the request, as far as they say; a
-/// web page is no such word: whatever it came from does not speak OTLP.
+/// Reads a success. A server that answers 200 with a body of another form has accepted the request; one that answers with a
+/// web page does not speak OTLP.
 fn understand(kind: &str, body: &[u8], payload: &Payload) -> Answer {
     if kind.starts_with("text/html") {
         return Answer::Refused(
@@ -303,7 +303,7 @@ mod tests {
     };
 
     proptest::proptest! {
-        /// Whatever a server says under status 200, the request is taken but for what it says it rejected.
+        /// Whatever the body of a status 200, the request counts as accepted but for what is reported as rejected.
         #[test]
         fn no_answer_panics(
             kind in proptest::sample::select(vec!["application/json", "application/x-protobuf", "text/plain", ""]),

@@ -1,8 +1,8 @@
-//! Delivery: how finished spans leave the process.
+//! Delivery of finished spans.
 //!
 //! [`Delivery`] is the `SpanProcessor` at the end of the chain. It hands each span to one [`Worker`] per
 //! destination; a worker is a bounded queue and a thread that packs batches for a [`Sink`], tries again while the
-//! destination is away, and counts what became of every span. Nothing here ever blocks the program: a span that
+//! destination is unavailable, and counts the outcome of every span. Nothing here ever blocks the program: a span that
 //! finds the queue full is dropped and counted.
 
 #[cfg(any(feature = "grpc", feature = "http"))]
@@ -67,24 +67,24 @@ use opentelemetry_sdk::trace::SpanData;
 #[cfg(any(feature = "grpc", feature = "http"))]
 const USER_AGENT: &str = concat!("tracing-conversation/", env!("CARGO_PKG_VERSION"));
 
-/// What became of one attempt to send a batch.
+/// The outcome of one attempt to send a batch.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[cfg_attr(
     not(any(feature = "grpc", feature = "http")),
     allow(dead_code, reason = "OTLP alone gives all of them")
 )]
 pub(crate) enum Answer {
-    /// The destination has taken the batch, except for so many spans of it.
+    /// The destination accepted the batch, except for so many spans of it.
     Taken {
         rejected: u64,
-        /// What it had to say, if anything.
+        /// Its message, if any.
         remark: Option<String>,
     },
-    /// The destination will not take this batch, however often it is asked.
+    /// The destination will never accept this batch.
     Refused(String),
     /// The batch is lost here, and trying again will not help.
     Failed(String),
-    /// It may take the batch later, not before the given time if it said so.
+    /// It may accept the batch later, not before the given time if there is one.
     Again {
         after: Option<Duration>,
         why: String,
@@ -104,6 +104,6 @@ pub(crate) trait Sink: Send + 'static {
     /// Sends it once. Must be safe to drop before it is finished.
     fn send(&mut self, parcel: &mut Self::Parcel) -> impl Future<Output = Answer>;
 
-    /// Called once when nothing more will come.
+    /// Called once, after the last batch.
     fn finish(&mut self, _within: Duration) {}
 }

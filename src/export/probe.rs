@@ -9,7 +9,7 @@ use super::{Answer, Sink};
 
 /// What came of a probe.
 pub(crate) struct Probed {
-    /// What the endpoint, or the connection to it, said against it; none if it takes spans.
+    /// The error of the endpoint or of the connection to it; none if it accepts spans.
     pub(crate) problem: Option<String>,
     pub(crate) after: Duration,
 }

@@ -39,7 +39,7 @@ impl Delivery {
         std::process::id() != self.process
     }
 
-    /// Waits until everything queued so far has left or is lost. The error tells what is lost, or still waits.
+    /// Waits until everything queued so far is sent or lost. The error names what is lost or still queued.
     pub(crate) fn flush_within(&self, patience: Duration) -> Result<(), String> {
         if self.is_forked_copy() {
             return Ok(());
@@ -64,13 +64,13 @@ impl Delivery {
         verdict(problems)
     }
 
-    /// Sends what is queued and ends the threads by `deadline`. The error tells every span that was ever lost.
+    /// Sends what is queued and ends the threads by `deadline`. The error counts every span lost since the start.
     pub(crate) fn close_by(&self, deadline: Instant) -> Result<(), String> {
         if self.is_forked_copy() {
             return Ok(());
         }
         let now = Instant::now();
-        // The workers stop a little earlier, so that there is time to hear what they achieved.
+        // The workers stop a little earlier, so that there is time to collect their results.
         let stop = now + deadline.saturating_duration_since(now).mul_f64(0.95);
         for worker in &self.workers {
             worker.queue.close(stop);
@@ -148,7 +148,7 @@ mod tests {
     use crate::environment::Limits;
     use crate::export::{Answer, Reporter, Sink};
 
-    /// Takes for ever.
+    /// Never returns from an export.
     struct Endless;
 
     impl Sink for Endless {

@@ -1,4 +1,4 @@
-//! The bounded queue between the program's threads and a worker, and the count of what became of each span.
+//! The bounded queue between the program's threads and a worker, and the count of each span's outcome.
 
 use std::{
     collections::VecDeque,
@@ -12,7 +12,7 @@ use tokio::sync::Notify;
 use super::{deadline::deadline, size};
 use crate::environment::Limits;
 
-/// What has become of the spans that were sent to one destination, since the program started.
+/// The outcome of the spans of one destination since the program started.
 ///
 /// `exported + rejected + failed + dropped_queue_full + waiting` is the number of spans that were finished.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -20,13 +20,13 @@ use crate::environment::Limits;
 pub struct Delivered {
     /// Where the spans go: a URL, or the name of a console view.
     pub destination: String,
-    /// Spans that the destination has taken.
+    /// Spans that the destination accepted.
     pub exported: u64,
-    /// Spans that found the queue full: the destination was away, or slower than the program, for too long.
+    /// Spans that found the queue full: the destination was unavailable, or slower than the program, for too long.
     pub dropped_queue_full: u64,
     /// Spans that the destination refused, all of a batch (say, a wrong key) or some (OTLP's partial success).
     pub rejected: u64,
-    /// Spans given up: the destination stayed away beyond every retry, the program ended first, or the span ended after
+    /// Spans given up: the destination was unavailable for longer than every retry, the program ended first, or the span ended after
     /// the shutdown.
     pub failed: u64,
     /// Spans in the queue or under way.
@@ -34,7 +34,7 @@ pub struct Delivered {
     /// How often the export thread panicked, in an exporter or in what it calls, and was started again. The spans of
     /// the batch that it was sending are among `failed`.
     pub restarts: u64,
-    /// The last trouble in the destination's words, or in those of the connection to it.
+    /// The last error, as the destination or the connection to it reported it.
     pub last_problem: Option<String>,
 }
 
@@ -49,7 +49,7 @@ impl Delivered {
 struct State {
     /// With the memory that each holds.
     spans: VecDeque<(usize, SpanData)>,
-    /// Memory of the queued spans and of the batch under way: a batch frees its room only once it is settled.
+    /// Memory of the queued spans and of the batch under way: a batch releases its share only once it is settled.
     bytes: usize,
     /// Spans of the batch under way, and their memory.
     under_way: usize,
@@ -59,9 +59,9 @@ struct State {
     /// Spans that were ever queued, and those of them whose fate is known.
     accepted: u64,
     settled: u64,
-    /// Spans accepted up to here are wanted out at once.
+    /// Spans accepted up to here are sent without delay.
     flush_to: u64,
-    /// Set when the end has come: the moment by which everything must be settled.
+    /// Set at shutdown: the deadline by which everything must be settled.
     closing: Option<Instant>,
     /// The worker has ended.
     closed: bool,
@@ -132,7 +132,7 @@ impl Queue {
         &self.limits
     }
 
-    /// Takes a span in, or drops and counts it. Never waits for the destination.
+    /// Queues a span, or drops and counts it. Never waits for the destination.
     pub(crate) fn push(&self, span: SpanData) {
         let bytes = size::held_by(&span);
         let mut state = self.lock();
@@ -160,7 +160,7 @@ impl Queue {
         }
     }
 
-    /// Says what the worker is to do now, taking a batch out if one is due.
+    /// Returns what the worker is to do now, with a batch if one is due.
     pub(crate) fn next(&self, now: Instant) -> Next {
         let mut state = self.lock();
         match state.closing {
@@ -189,7 +189,7 @@ impl Queue {
         Next::Batch(state.spans.drain(..count).map(|(_, span)| span).collect())
     }
 
-    /// Writes down what became of the batch under way.
+    /// Records the outcome of the batch under way.
     pub(crate) fn settle(&self, fate: impl FnOnce(&mut Delivered, u64)) {
         let mut state = self.lock();
         let count = state.under_way as u64;
@@ -198,14 +198,14 @@ impl Queue {
         state.bytes -= std::mem::take(&mut state.under_way_bytes);
         state.settled += count;
         if state.spans.is_empty() {
-            // A burst grew it; an idle program gives the room back.
+            // A burst grew it; an idle program releases the memory.
             state.spans.shrink_to(self.limits.batch_spans);
         }
         drop(state);
         self.settled.notify_all();
     }
 
-    /// Notes trouble that may still pass.
+    /// Records a temporary failure.
     pub(crate) fn note(&self, problem: String) {
         self.lock().counts.last_problem = Some(problem);
     }
@@ -218,7 +218,7 @@ impl Queue {
         }
     }
 
-    /// Asks for everything queued to leave now, and says up to which span that is.
+    /// Requests that everything queued be sent now, and returns the last span's position.
     pub(crate) fn start_flush(&self) -> u64 {
         let mut state = self.lock();
         state.flush_to = state.accepted;
@@ -233,7 +233,7 @@ impl Queue {
         self.wait(deadline, |state| state.settled >= target)
     }
 
-    /// Tells the worker to be done by `deadline`. The first call counts.
+    /// Sets the worker's deadline. The first call counts.
     pub(crate) fn close(&self, deadline: Instant) {
         self.lock().closing.get_or_insert(deadline);
         self.wake.notify_one();
@@ -266,7 +266,7 @@ impl Queue {
         self.lock().closing
     }
 
-    /// Writes down that the export thread panicked: the batch that it was sending is lost.
+    /// Records that the export thread panicked: the batch that it was sending is lost.
     pub(crate) fn restarted(&self) {
         self.settle(|counts, spans| {
             counts.failed += spans;
@@ -275,7 +275,7 @@ impl Queue {
         });
     }
 
-    /// The worker's last act, also when a panic tears it down: whatever is left will not be sent.
+    /// Called when the worker ends, also by a panic: what remains will not be sent.
     pub(crate) fn end(&self) {
         let mut state = self.lock();
         let left = (state.spans.len() + state.under_way) as u64;
@@ -290,18 +290,18 @@ impl Queue {
         self.settled.notify_all();
     }
 
-    /// Waits until something has changed or the moment has come.
+    /// Waits until something has changed or the deadline has passed.
     pub(crate) async fn woken(&self, until: Option<Instant>) {
         match until {
             None => self.wake.notified().await,
-            // Whether it was woken or the time is up, the caller looks again.
+            // The caller checks the condition again, whether it was woken or the time is up.
             Some(moment) => {
                 let _ = tokio::time::timeout_at(moment.into(), self.wake.notified()).await;
             }
         }
     }
 
-    /// Never returns before the end has come and its deadline has passed.
+    /// Does not return before the shutdown's deadline has passed.
     pub(crate) async fn out_of_time(&self) {
         loop {
             match self.closing() {

@@ -1,4 +1,4 @@
-//! Says, through `tracing` and at most once a period, that spans are held up or were lost, or that metrics were not sent.
+//! Reports, through `tracing` and at most once a period, that spans are held up or were lost, or that metrics were not sent.
 
 use std::{
     sync::{Arc, OnceLock},
@@ -11,7 +11,7 @@ use super::queue::{Delivered, Queue};
 
 const PERIOD: Duration = Duration::from_secs(60);
 
-/// Speaks for one worker; clones speak to the same subscriber.
+/// The reports of one worker; clones report to the same subscriber.
 ///
 /// A report goes to the subscriber that the layer was installed in, which need not be the global one. The layer itself
 /// ignores it, since the export thread is silenced.
@@ -26,11 +26,11 @@ pub(crate) struct Reporter {
 impl Reporter {
     /// Reports go here from now on. The first call counts.
     pub(crate) fn speak_to(&self, subscriber: &Dispatch) {
-        // A second subscriber with the same layer would only hear everything twice.
+        // A second subscriber with the same layer would only get every report twice.
         let _ = self.subscriber.set(subscriber.downgrade());
     }
 
-    /// Says that spans cannot leave for the moment, or what was lost since the last report; else nothing.
+    /// Reports that spans cannot be sent for the moment, or what was lost since the last report, if either is so.
     pub(crate) fn report(&mut self, queue: &Queue, held_up: bool) {
         let counts = queue.counts();
         let lost = counts.lost() - self.said_lost;
@@ -50,7 +50,7 @@ impl Reporter {
         }
     }
 
-    /// Says that the export thread panicked and was started again.
+    /// Reports that the export thread panicked and was started again.
     pub(crate) fn report_restart(&mut self, queue: &Queue) {
         if self.due(self.said_restart_at) {
             // Before the subscriber runs, which may be what panics.
@@ -62,7 +62,7 @@ impl Reporter {
         }
     }
 
-    /// Says that metrics could not be sent. With cumulative ones nothing is lost as long as a later export succeeds.
+    /// Reports that metrics could not be sent. With cumulative ones nothing is lost as long as a later export succeeds.
     #[cfg(feature = "metrics")]
     pub(crate) fn report_metrics(&mut self, destination: &str, problem: &str) {
         if !self.due(self.said_at) {

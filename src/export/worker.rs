@@ -21,7 +21,7 @@ use super::{
 use crate::environment::Limits;
 use crate::silence::silence_this_thread;
 
-/// How long before the end of the program the last attempt is made, whatever the destination said about when.
+/// How long before the end of the program the last attempt is made, whatever delay the destination asked for.
 const LAST_ATTEMPT: Duration = Duration::from_millis(300);
 
 /// The longest wait between attempts when the program ends.
@@ -58,7 +58,7 @@ impl Worker {
                 let mut restarted = false;
                 loop {
                     let work = run(&queue, &mut sink, &mut reporter, restarted);
-                    // Nothing of ours is left half done by a panic: the queue's lock is never held across foreign
+                    // A panic leaves no state of the crate inconsistent: the queue's lock is never held across foreign
                     // code, and a sink that is in pieces fails again and is counted again.
                     let finished = catch_unwind(AssertUnwindSafe(|| runtime.block_on(work)));
                     if finished.is_ok() {
@@ -104,7 +104,7 @@ pub(super) fn silence_for_life() {
     std::mem::forget(Context::enter_telemetry_suppressed_scope());
 }
 
-/// Lets those go who wait for the worker, whichever way it ended.
+/// Releases whoever waits for the worker, however it ended.
 struct Ended<'a>(&'a Queue);
 
 impl Drop for Ended<'_> {
@@ -154,7 +154,7 @@ async fn deliver<S: Sink>(
         let (after, why) = match answer {
             Answer::Taken { rejected, remark } => {
                 return queue.settle(|counts, spans| {
-                    // A server may count as it likes; ours must add up.
+                    // The server's count may be wrong; the totals here must add up.
                     let rejected = rejected.min(spans);
                     counts.rejected += rejected;
                     counts.exported += spans - rejected;
