@@ -136,3 +136,35 @@ fn empty_batch_writes_nothing() {
     export(&JsonLinesExporter::to_writer(caught.clone()), vec![]).unwrap();
     assert_eq!(caught.writes(), 0);
 }
+
+#[test]
+fn line_after_one_that_broke_off_is_whole() {
+    /// Fails once, after ten bytes.
+    struct Failing(Caught, u8);
+    impl std::io::Write for Failing {
+        fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+            self.1 += 1;
+            match self.1 {
+                1 => self.0.write(&bytes[..10]),
+                2 => Err(std::io::Error::other("the disk is full")),
+                _ => self.0.write(bytes),
+            }
+        }
+        fn flush(&mut self) -> std::io::Result<()> {
+            Ok(())
+        }
+    }
+    let caught = Caught::default();
+    let exporter = JsonLinesExporter::to_writer(Failing(caught.clone(), 0));
+    let export_one = || export(&exporter, vec![span("turn", 1, 0, 0.0, 1.0)]);
+    let error = export_one().unwrap_err().to_string();
+    assert!(error.contains("the disk is full"), "{error}");
+    export_one().unwrap();
+    export_one().unwrap();
+    let text = caught.take();
+    let lines: Vec<&str> = text.lines().collect();
+    assert_eq!((lines.len(), lines[0].len()), (3, 10), "{text}");
+    for line in &lines[1..] {
+        serde_json::from_str::<serde_json::Value>(line).unwrap();
+    }
+}
