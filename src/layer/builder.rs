@@ -129,10 +129,10 @@ where
         self
     }
 
-    /// Fields of the conversation's scope that every span of the conversation carries, beside `conversation.id` and
-    /// `turn.number`. Default: none.
+    /// Fields of the conversation's scope that every span of the conversation carries, beside `conversation.id`,
+    /// `turn.number`, the user (`user.id`, `enduser.id`, `user_id`) and the tags (`tags`, `conversation.tags`). Default: none.
     ///
-    /// For what a backend filters single spans by, such as a tenant or a user. Where the scope has no such field, an entry of
+    /// For what a backend filters single spans by, such as a tenant. Where the scope has no such field, an entry of
     /// that name in the baggage that the conversation is started with takes its place.
     pub fn inherited<N: Into<String>>(mut self, fields: impl IntoIterator<Item = N>) -> Self {
         self.settings.inherited = fields.into_iter().map(Into::into).collect();

@@ -48,6 +48,16 @@ fn remote_parent(recorded: &impl Recorded, parent: OtelContext) -> OtelContext {
     })
 }
 
+/// Fields of a scope that every span of the conversation carries: backends read user and tags of each span, and where each
+/// turn is a trace they have no other.
+const ALWAYS_INHERITED: &[&str] = &[
+    "user.id",
+    "enduser.id",
+    "user_id",
+    "tags",
+    "conversation.tags",
+];
+
 /// What the fields of a span say of the span itself, before anything else is made of them.
 #[derive(Default)]
 pub(super) struct SpanFields {
@@ -187,7 +197,10 @@ where
             if !PROPAGATED.contains(&field)
                 && let Some(value) = exported_value(field, value, &shared.content)
             {
-                if shared.settings.inherited.iter().any(|name| name == field) {
+                let is_named = |name: &String| name == field;
+                if ALWAYS_INHERITED.contains(&field)
+                    || shared.settings.inherited.iter().any(is_named)
+                {
                     conversation.inherit(field, &value);
                 }
                 attributes.push(KeyValue::new(field, value));

@@ -115,11 +115,11 @@ impl<'a> Facts<'a> {
 
     /// The user's id.
     pub(super) fn user(&self) -> Option<StringValue> {
-        // On an stt span, `user_id` is the speaker.
-        let is_whole = matches!(self.kind, Kind::Conversation | Kind::Turn);
+        // There, `user_id` is the speaker.
+        let is_speaker = matches!(self.kind, Kind::Stt | Kind::Realtime);
         self.text("user.id")
             .or_else(|| self.text("enduser.id"))
-            .or_else(|| is_whole.then(|| self.text("user_id")).flatten())
+            .or_else(|| (!is_speaker).then(|| self.text("user_id")).flatten())
     }
 
     /// The tags of the conversation, recorded as a list, a JSON list, or a text with commas.

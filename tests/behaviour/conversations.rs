@@ -499,6 +499,40 @@ fn configured_fields_are_inherited_by_every_span() {
 }
 
 #[test]
+fn user_and_tags_are_on_every_span() {
+    let stage = Stage::with(|layer| layer.trace_mode(tracing_conversation::TraceMode::Turn));
+    stage.play(|| {
+        let conversation = info_span!(
+            "conversation",
+            conversation.id = "c1",
+            user_id = "ann",
+            tags = tracing::field::Empty
+        );
+        conversation.record("tags", "beta,weather");
+        conversation.in_scope(|| {
+            drop(info_span!(
+                "stt",
+                gen_ai.operation.name = "stt",
+                user_id = "speaker-2"
+            ));
+            let llm = info_span!("llm", gen_ai.operation.name = "chat");
+            llm.in_scope(|| drop(info_span!("POST")));
+        });
+    });
+    assert_eq!(
+        stage.tree(&["user_id", "tags"]),
+        [
+            "conversation user_id=ann tags=beta,weather",
+            "turn user_id=ann tags=beta,weather",
+            "  stt user_id=speaker-2 tags=beta,weather",
+            "  llm user_id=ann tags=beta,weather",
+            "    POST user_id=ann tags=beta,weather",
+        ]
+    );
+    assert_each_key_once(&stage.spans());
+}
+
+#[test]
 fn turn_mode_links_each_turn_to_its_conversation() {
     let stage = Stage::with(|layer| layer.trace_mode(tracing_conversation::TraceMode::Turn));
     stage.play(|| {

@@ -66,6 +66,8 @@ fn span(name: &'static str, id: u8, parent: u8, times: std::ops::Range<f64>) -> 
         attributes: vec![
             KeyValue::new("conversation.id", "call-1"),
             KeyValue::new("gen_ai.conversation.id", "call-1"),
+            KeyValue::new("user.id", "ann"),
+            KeyValue::new("tags", "beta,weather"),
         ],
         dropped_attributes_count: 0,
         events: SpanEvents::default(),
@@ -178,8 +180,6 @@ fn conversation() -> SpanData {
             ("conversation.type", "voice".into()),
             ("conversation.input", "What is the weather in Bern?".into()),
             ("conversation.output", "It is clear and".into()),
-            ("user.id", "ann".into()),
-            ("tags", "beta,weather".into()),
         ],
     )
 }
