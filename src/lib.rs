@@ -202,3 +202,17 @@ pub mod __private {
     pub use tracing;
     pub use tracing_conversation_macros::declare_span;
 }
+
+/// The snippets of the README and the guides, which compile and run as documentation tests.
+#[cfg(doctest)]
+mod documents {
+    #[doc = include_str!("../README.md")]
+    struct Readme;
+
+    #[doc = include_str!("../docs/instrumenting.md")]
+    #[cfg(feature = "attributes")]
+    struct Instrumenting;
+
+    #[doc = include_str!("../docs/which-events.md")]
+    struct WhichEvents;
+}
