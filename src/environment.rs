@@ -63,6 +63,8 @@ pub enum SetupError {
         /// What is wrong.
         problem: String,
     },
+    /// The program's rules, or the file that `CONVERSATION_RULES` names, have a mistake: where, and what is allowed there.
+    Rules(String),
     /// The export thread cannot be started.
     Thread(std::io::Error),
     /// The program has installed a global subscriber already: add the layer to that one instead of calling `init`.
@@ -88,6 +90,7 @@ impl fmt::Display for SetupError {
             Self::Client { destination, problem } => {
                 write!(f, "spans cannot be sent to {destination}: {problem}")
             }
+            Self::Rules(problem) => f.write_str(problem),
             Self::Thread(error) => write!(f, "the export thread cannot be started: {error}"),
             Self::AlreadyInstalled => f.write_str(
                 "a global tracing subscriber is installed already: add `Telemetry::layer()` to that one",
@@ -110,6 +113,9 @@ impl std::error::Error for SetupError {
         }
     }
 }
+
+/// The variable that names a file of rules.
+pub(crate) const RULES: &str = "CONVERSATION_RULES";
 
 /// What the console shows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -160,6 +166,10 @@ pub(crate) struct Settings {
     /// Whether content may be exported.
     pub(crate) content: bool,
     pub(crate) trace_mode: TraceMode,
+    /// The path of a file of rules.
+    pub(crate) rules: Option<String>,
+    /// Whether what they took is to be printed at the end.
+    pub(crate) reports_rules: bool,
     pub(crate) profiles: Profiles,
     pub(crate) prices: Option<Prices>,
     #[cfg(feature = "metrics")]
@@ -276,6 +286,8 @@ impl Settings {
             limits: Limits::default(),
             content: false,
             trace_mode: TraceMode::default(),
+            rules: None,
+            reports_rules: false,
             profiles: Profiles::default(),
             prices: None,
             #[cfg(feature = "metrics")]
@@ -306,6 +318,8 @@ impl Settings {
     }
 
     fn read_all(variables: &Variables<'_>) -> Result<Self, SetupError> {
+        const YES_OR_NO: &[(&str, bool)] =
+            &[("1", true), ("true", true), ("0", false), ("false", false)];
         const TRACE_MODES: &[(&str, TraceMode)] = &[
             ("conversation", TraceMode::Conversation),
             ("turn", TraceMode::Turn),
@@ -352,6 +366,10 @@ impl Settings {
             limits: limits(variables)?,
             content: content(variables)?,
             trace_mode,
+            rules: variables.get(RULES)?,
+            reports_rules: variables
+                .choice("CONVERSATION_RULES_DEBUG", YES_OR_NO)?
+                .unwrap_or(false),
             profiles: profiles.with_trace_mode(trace_mode),
             prices: prices(variables)?,
             #[cfg(feature = "metrics")]

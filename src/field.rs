@@ -190,6 +190,45 @@ impl<F: FnMut(&'static str, FieldValue<'_>)> Visit for SelectedFields<F> {
     }
 }
 
+/// Hands the fields whose name satisfies `selects` to a closure; no other is formatted.
+pub(crate) struct NamedFields<P, F> {
+    selects: P,
+    visitor: FieldVisitor<F>,
+}
+
+impl<P: Fn(&str) -> bool, F: FnMut(&'static str, FieldValue<'_>)> NamedFields<P, F> {
+    pub(crate) fn new(selects: P, act: F) -> Self {
+        Self {
+            selects,
+            visitor: FieldVisitor(act),
+        }
+    }
+}
+
+macro_rules! visit_selected {
+    ($($method:ident: $type:ty),*) => {$(
+        fn $method(&mut self, field: &Field, value: $type) {
+            if (self.selects)(field.name()) {
+                self.visitor.$method(field, value);
+            }
+        }
+    )*};
+}
+
+impl<P: Fn(&str) -> bool, F: FnMut(&'static str, FieldValue<'_>)> Visit for NamedFields<P, F> {
+    visit_selected! {
+        record_f64: f64,
+        record_i64: i64,
+        record_u64: u64,
+        record_i128: i128,
+        record_u128: u128,
+        record_bool: bool,
+        record_str: &str,
+        record_error: &(dyn std::error::Error + 'static),
+        record_debug: &dyn Debug
+    }
+}
+
 /// The span kind that tracing-opentelemetry knows by `name`.
 pub(crate) fn span_kind(name: &str) -> Option<SpanKind> {
     [

@@ -44,6 +44,8 @@
 //! as does `metrics.character_count`; anything else recorded again replaces the earlier value. A failure is recorded as
 //! `otel.status_code = "ERROR"`, `otel.status_description`, `error` or `error.type`.
 //!
+//! A program that has names of its own for all this says by [`rules`] what they mean, and need not be changed.
+//!
 //! # What comes out
 //!
 //! One trace a conversation: turns are children of its span, service spans are children of the turn that is open when
@@ -80,12 +82,13 @@
 //! | `grpc` | no | OTLP over gRPC |
 //! | `tls`, `tls-ring`, `tls-native` | no | `https` endpoints: through rustls as it comes, rustls with ring, the system's TLS |
 //! | `console` | yes | the tree view, OTLP/JSON lines, opentelemetry-stdout |
-//! | `setup` | with any of these | [`init`], [`Telemetry`], delivery to exporters of your own |
+//! | `rules` | yes | [rules](rules) from TOML files, `CONVERSATION_RULES` |
+//! | `setup` | with `http`, `grpc` or `console` | [`init`], [`Telemetry`], delivery to exporters of your own |
 //! | `serde` | no | `Serialize` and `Deserialize` for the data of [`observe`] |
 //! | `attributes` | no | `#[traced_stt]`, `#[traced_llm]`, `#[traced_tts]`, `#[traced_tool]` |
 //! | `testing` | no | `testing`: a recorder for a program's own tests |
 //!
-//! Without any of them, the layer is there alone.
+//! Without any of them, the layer is there alone, with rules in code.
 //!
 //! # Versions
 //!
@@ -138,6 +141,7 @@ pub mod prices;
 mod profile;
 mod recording;
 mod reentrancy;
+pub mod rules;
 mod seen;
 mod sentences;
 mod service_kind;

@@ -183,6 +183,23 @@ pub mod event {
     pub const FIRST_BYTE: &str = "first_byte";
     /// Its fields become attributes.
     pub const ANNOTATE: &str = "annotate";
+
+    /// All of them.
+    pub(crate) const ALL: &[&str] = &[
+        CONVERSATION_STARTED,
+        CONVERSATION_ENDED,
+        CLIENT_CONNECTED,
+        CLIENT_DISCONNECTED,
+        USER_STARTED_SPEAKING,
+        USER_STOPPED_SPEAKING,
+        VAD_USER_STARTED_SPEAKING,
+        VAD_USER_STOPPED_SPEAKING,
+        BOT_STARTED_SPEAKING,
+        BOT_STOPPED_SPEAKING,
+        INTERRUPTION,
+        FIRST_BYTE,
+        ANNOTATE,
+    ];
 }
 
 /// Field of a service span, not exported: the span ends when it is recorded.

@@ -2,7 +2,9 @@
 
 use crate::clock::ManualClock;
 use crate::prices::Prices;
+use crate::rules::Rules;
 use std::time::Duration;
+use tracing_core::LevelFilter;
 
 /// What is one trace.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -25,6 +27,10 @@ pub(crate) struct LayerSettings {
     /// Whether a conversation is a trace of its own that links to its caller, instead of continuing the caller's trace.
     pub(crate) links_to_caller: bool,
     pub(crate) prices: Option<Prices>,
+    /// What the program's own names mean.
+    pub(crate) rules: Rules,
+    /// From which level upwards the layer is to have ordinary spans and events.
+    pub(crate) level: LevelFilter,
     /// In place of the machine's clock.
     pub(crate) clock: Option<ManualClock>,
 }
@@ -39,6 +45,8 @@ impl Default for LayerSettings {
             inherited: Vec::new(),
             links_to_caller: false,
             prices: None,
+            rules: Rules::new(),
+            level: LevelFilter::TRACE,
             clock: None,
         }
     }

@@ -8,6 +8,7 @@ mod log_fields;
 #[cfg(feature = "metrics")]
 mod metrics;
 mod observers;
+mod rules;
 mod signal;
 
 use std::{
@@ -21,7 +22,7 @@ use opentelemetry::{InstrumentationScope, trace::TracerProvider as _};
 #[cfg(feature = "metrics")]
 use opentelemetry_sdk::metrics::SdkMeterProvider;
 use opentelemetry_sdk::trace::{SdkTracer, SdkTracerProvider};
-use tracing::{Dispatch, Subscriber};
+use tracing::{Dispatch, Subscriber, level_filters::LevelFilter};
 use tracing_subscriber::{Layer, registry::LookupSpan};
 
 use crate::{
@@ -150,7 +151,8 @@ impl Telemetry {
     where
         S: Subscriber + for<'a> LookupSpan<'a>,
     {
-        self.unfiltered_layer().with_filter(self.inner.filter)
+        let filter = self.inner.filter.clone();
+        self.layer_from(filter.level()).with_filter(filter)
     }
 
     /// The same layer without its filter, to be put under one of yours.
@@ -158,8 +160,20 @@ impl Telemetry {
     where
         S: Subscriber + for<'a> LookupSpan<'a>,
     {
+        self.layer_from(LevelFilter::TRACE)
+    }
+
+    /// A layer whose filter lets ordinary spans and events through from `level` upwards.
+    fn layer_from<S>(&self, level: LevelFilter) -> impl Layer<S> + use<S>
+    where
+        S: Subscriber + for<'a> LookupSpan<'a>,
+    {
+        let settings = LayerSettings {
+            level,
+            ..self.inner.layer.clone()
+        };
         let layer = ConversationLayer::builder(self.tracer(), &self.inner.processor)
-            .settings(self.inner.layer.clone())
+            .settings(settings)
             .sinks(self.inner.sinks.clone())
             .build();
         self.inner.seen().extend(layer.conversations().seen());

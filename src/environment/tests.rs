@@ -772,6 +772,39 @@ fn otel_instrumentation_genai_capture_message_content() {
 }
 
 #[test]
+fn conversation_rules() {
+    const NAME: &str = "CONVERSATION_RULES";
+    assert_eq!(settings(&[]).rules, None);
+    // It is read with the rules of the program: tests/behaviour/rules/setup.rs.
+    assert_eq!(
+        settings(&[(NAME, " a/b.toml ")]).rules.as_deref(),
+        Some("a/b.toml")
+    );
+}
+
+#[test]
+fn conversation_rules_debug() {
+    const NAME: &str = "CONVERSATION_RULES_DEBUG";
+    for (value, prints) in [
+        ("", false),
+        ("0", false),
+        ("False", false),
+        ("1", true),
+        ("true", true),
+    ] {
+        assert_eq!(
+            settings(&[(NAME, value)]).reports_rules,
+            prints,
+            "{value:?}"
+        );
+    }
+    assert_eq!(
+        complaint(&[(NAME, "perhaps")]),
+        "CONVERSATION_RULES_DEBUG=\"perhaps\" cannot be used: allowed is 1, true, 0, false"
+    );
+}
+
+#[test]
 fn conversation_trace() {
     const NAME: &str = "CONVERSATION_TRACE";
     assert_eq!(settings(&[]).trace_mode, TraceMode::Conversation);

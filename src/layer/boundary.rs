@@ -1,151 +1,22 @@
 //! Boundary events: those addressed to the layer.
 
+use super::boundary_event::{Boundary, BoundaryFields};
 use super::recorded::Recorded;
 use super::standing::Standing;
 use super::table::{Found, Opening};
 use super::tracked::TrackedSpan;
 use super::{ConversationLayer, LayerState, stack};
+use crate::conversation::ActiveConversation;
 use crate::conversation::service::{ServiceSpan, exported_value};
-use crate::conversation::{ActiveConversation, Heard};
-use crate::field::FieldValue;
 use crate::latency::FirstByte;
 use crate::names;
-use crate::seen::SeenEvent;
 use crate::turns::EndReason;
 use opentelemetry::{KeyValue, Value};
 use std::sync::Arc;
-use std::time::Duration;
 use tracing_core::span::Id;
 use tracing_core::{Event, Subscriber};
 use tracing_subscriber::layer::Context;
 use tracing_subscriber::registry::LookupSpan;
-
-/// A boundary event by its name.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Boundary {
-    ConversationStarted,
-    ConversationEnded,
-    ClientConnected,
-    ClientDisconnected,
-    UserStarted,
-    UserStopped,
-    VadStarted,
-    VadStopped,
-    BotStarted,
-    BotStopped,
-    Interruption,
-    FirstByte,
-    Annotate,
-}
-
-impl Boundary {
-    #[inline]
-    pub(super) fn named(name: &str) -> Option<Self> {
-        use names::event as n;
-        Some(match name {
-            n::CONVERSATION_STARTED => Self::ConversationStarted,
-            n::CONVERSATION_ENDED => Self::ConversationEnded,
-            n::CLIENT_CONNECTED => Self::ClientConnected,
-            n::CLIENT_DISCONNECTED => Self::ClientDisconnected,
-            n::USER_STARTED_SPEAKING => Self::UserStarted,
-            n::USER_STOPPED_SPEAKING => Self::UserStopped,
-            n::VAD_USER_STARTED_SPEAKING => Self::VadStarted,
-            n::VAD_USER_STOPPED_SPEAKING => Self::VadStopped,
-            n::BOT_STARTED_SPEAKING => Self::BotStarted,
-            n::BOT_STOPPED_SPEAKING => Self::BotStopped,
-            n::INTERRUPTION => Self::Interruption,
-            n::FIRST_BYTE => Self::FirstByte,
-            n::ANNOTATE => Self::Annotate,
-            _ => return None,
-        })
-    }
-
-    /// What of a program's turns it shows, for the doctor.
-    #[inline]
-    fn seen_as(self) -> u32 {
-        let turn = SeenEvent::Turn as u32;
-        match self {
-            Self::UserStarted => turn | SeenEvent::UserStarted as u32,
-            Self::UserStopped | Self::BotStopped => turn,
-            Self::BotStarted => turn | SeenEvent::BotStarted as u32,
-            Self::VadStarted | Self::VadStopped => SeenEvent::Vad as u32,
-            _ => 0,
-        }
-    }
-
-    fn ends_conversation(self) -> bool {
-        matches!(self, Self::ConversationEnded | Self::ClientDisconnected)
-    }
-
-    /// When it opens the conversation that it names.
-    fn opening(self) -> Opening {
-        match self {
-            Self::ConversationStarted | Self::ClientConnected => Opening::Ended,
-            // The end of an unknown conversation has nothing to end, and a first byte needs a span to be of.
-            Self::ConversationEnded | Self::ClientDisconnected | Self::FirstByte => Opening::Never,
-            _ => Opening::Unknown,
-        }
-    }
-}
-
-/// What an event says, but for the fields of an annotation.
-#[derive(Default)]
-pub(super) struct BoundaryFields {
-    pub(super) boundary: Option<Boundary>,
-    unknown_name: Option<String>,
-    pub(super) conversation: Option<Arc<str>>,
-    /// For how long it had been so when voice activity was confirmed.
-    since: Duration,
-    heard: Heard,
-    ago: Duration,
-    is_tool_call: bool,
-    reason: Option<String>,
-}
-
-impl BoundaryFields {
-    /// The fields that say anything.
-    pub(super) const NAMES: &[&str] = &[
-        names::CONVERSATION_EVENT,
-        names::CONVERSATION_ID,
-        names::START_SECS,
-        names::STOP_SECS,
-        names::TEXT_HEARD,
-        names::PLAYED_SECS,
-        names::AGO_SECS,
-        names::TEXT,
-        names::REASON,
-    ];
-
-    #[inline]
-    fn read(event: &Event<'_>) -> Self {
-        let mut fields = Self::default();
-        event.each_of(Self::NAMES, |field, value| fields.set(field, value));
-        fields
-    }
-
-    pub(super) fn set(&mut self, field: &'static str, value: FieldValue<'_>) {
-        match field {
-            names::CONVERSATION_EVENT => {
-                let name = value.text();
-                self.boundary = Boundary::named(&name);
-                if self.boundary.is_none() {
-                    // As much as a warning needs: a name may be anything, of any length.
-                    self.unknown_name = Some(name.chars().take(80).collect());
-                }
-            }
-            names::CONVERSATION_ID => self.conversation = value.conversation_id(),
-            names::START_SECS | names::STOP_SECS => self.since = duration(value),
-            names::AGO_SECS => self.ago = duration(value),
-            names::TEXT => self.is_tool_call = value.boolean() == Some(false),
-            names::REASON => self.reason = Some(value.text().into_owned()),
-            names::TEXT_HEARD => self.heard.text = Some(value.text().into()),
-            names::PLAYED_SECS => {
-                self.heard.seconds = value.number().filter(|seconds| *seconds >= 0.0);
-            }
-            _ => {}
-        }
-    }
-}
 
 /// Where an event is emitted.
 pub(super) struct EventPlace {
@@ -154,24 +25,26 @@ pub(super) struct EventPlace {
     pub(super) is_contextual: bool,
 }
 
-/// A length of time in seconds; zero if it is none.
-fn duration(value: FieldValue<'_>) -> Duration {
-    value
-        .number()
-        .and_then(|seconds| Duration::try_from_secs_f64(seconds).ok())
-        .unwrap_or_default()
-}
-
 impl<S> ConversationLayer<S>
 where
     S: Subscriber + for<'span> LookupSpan<'span>,
 {
     pub(super) fn boundary(&self, event: &Event<'_>, ctx: &Context<'_, S>) {
         let fields = BoundaryFields::read(event);
+        self.boundary_of(fields, &self.place_of(event), event, ctx);
+    }
+
+    /// The same of an event that is read already.
+    #[inline]
+    pub(super) fn boundary_of(
+        &self,
+        fields: BoundaryFields,
+        place: &EventPlace,
+        event: &Event<'_>,
+        ctx: &Context<'_, S>,
+    ) {
         match fields.boundary {
-            Some(boundary) => {
-                self.happen(boundary, &fields, &self.place_of(event), event, ctx);
-            }
+            Some(boundary) => self.happen(boundary, &fields, place, event, ctx),
             None => self
                 .state
                 .warn_of_unknown_event(fields.unknown_name.unwrap_or_default()),

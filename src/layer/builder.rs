@@ -8,10 +8,13 @@ use crate::clock::ManualClock;
 use crate::observe::{Observer, Observers, SummarySinks};
 use crate::prices::Prices;
 use crate::recording::ConversationProcessor;
+use crate::rules::Rules;
 use crate::settings::{LayerSettings, TraceMode};
 use opentelemetry_sdk::trace::SdkTracer;
 use std::sync::Arc;
 use std::time::Duration;
+#[cfg(feature = "testing")]
+use tracing_core::LevelFilter;
 use tracing_core::Subscriber;
 use tracing_opentelemetry::OpenTelemetryLayer;
 use tracing_subscriber::registry::LookupSpan;
@@ -100,6 +103,19 @@ where
         Self { sinks, ..self }
     }
 
+    /// The rules so far.
+    #[cfg(feature = "testing")]
+    pub(crate) fn own_rules(&self) -> Rules {
+        self.settings.rules.clone()
+    }
+
+    /// From which level upwards the layer's filter lets ordinary spans and events through.
+    #[cfg(feature = "testing")]
+    pub(crate) fn level(mut self, level: LevelFilter) -> Self {
+        self.settings.level = level;
+        self
+    }
+
     /// How long the bot is silent before its turn ends. Default: 2.5 seconds, as in Pipecat.
     ///
     /// Shorter where the bot never pauses within an answer; longer where slow tools make it do so.
@@ -152,6 +168,14 @@ where
     /// What models cost: service, turn and conversation spans then carry `usage.cost_usd`. Default: no prices, no costs.
     pub fn prices(mut self, prices: Prices) -> Self {
         self.settings.prices = Some(prices);
+        self
+    }
+
+    /// What the program's own spans and events mean, behind the rules that it has already. Default: none.
+    ///
+    /// A rule that cannot be used ([`Rules::check`]) is left out, with a warning.
+    pub fn rules(mut self, rules: Rules) -> Self {
+        self.settings.rules = std::mem::take(&mut self.settings.rules).and(rules);
         self
     }
 

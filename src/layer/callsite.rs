@@ -23,6 +23,8 @@ pub(super) enum CallsiteKind {
     ExplicitService = 5,
     /// An event addressed to the layer.
     Boundary = 6,
+    /// A span or event that rules may match, or that they look up fields of.
+    Adopted = 7,
 }
 
 /// What each callsite is to a layer: decided once a callsite, or again where two share a slot.
@@ -34,7 +36,7 @@ pub(super) struct Callsites {
     slots: Box<[AtomicUsize; SLOTS]>,
 }
 
-const SLOTS: usize = 1 << 10;
+pub(super) const SLOTS: usize = 1 << 10;
 const KIND: usize = 0b111;
 const _: () = assert!(align_of::<Metadata<'static>>() > KIND);
 
@@ -45,18 +47,34 @@ impl Callsites {
         }
     }
 
+    /// What a callsite is; `adopts` says once whether rules adopt what is of that kind without them.
     #[inline]
-    pub(super) fn kind(&self, metadata: &'static Metadata<'static>) -> CallsiteKind {
+    pub(super) fn kind(
+        &self,
+        metadata: &'static Metadata<'static>,
+        adopts: impl FnOnce(CallsiteKind) -> bool,
+    ) -> CallsiteKind {
         let address = std::ptr::from_ref(metadata).addr();
-        let slot = &self.slots[(address / align_of::<Metadata<'static>>()) % SLOTS];
+        let slot = &self.slots[slot(address)];
         let known = slot.load(Ordering::Relaxed);
         if known & !KIND == address {
             return CallsiteKind::from_bits(known & KIND);
         }
-        let kind = CallsiteKind::of(metadata);
+        let own = CallsiteKind::of(metadata);
+        let kind = if adopts(own) {
+            CallsiteKind::Adopted
+        } else {
+            own
+        };
         slot.store(address | kind as usize, Ordering::Relaxed);
         kind
     }
+}
+
+/// The slot of a callsite whose metadata is at `address`.
+#[inline]
+pub(super) fn slot(address: usize) -> usize {
+    (address / align_of::<Metadata<'static>>()) % SLOTS
 }
 
 impl CallsiteKind {
@@ -68,6 +86,7 @@ impl CallsiteKind {
             4 => Self::Joining,
             5 => Self::ExplicitService,
             6 => Self::Boundary,
+            7 => Self::Adopted,
             _ => Self::Ordinary,
         }
     }
@@ -78,8 +97,9 @@ impl CallsiteKind {
         self as usize >= Self::Boundary as usize
     }
 
+    /// What it is without rules, by the names of its fields alone.
     #[cold]
-    fn of(metadata: &Metadata<'static>) -> Self {
+    pub(super) fn of(metadata: &Metadata<'static>) -> Self {
         let declares = |name| metadata.fields().field(name).is_some();
         if metadata.is_event() {
             if declares(names::CONVERSATION_EVENT) {

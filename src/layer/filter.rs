@@ -1,20 +1,33 @@
 //! Which spans and events reach the layer.
 
 use crate::names;
+use crate::rules::Rules;
+use std::sync::Arc;
 use tracing_core::{Interest, LevelFilter, Metadata, Subscriber};
 use tracing_subscriber::layer::{Context, Filter};
 
 /// A level for the program's ordinary spans and events; whatever is addressed to the layer passes at any level.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub(crate) struct ConversationFilter {
     level: LevelFilter,
     /// False if there is no destination: then nothing is worth a span.
     active: bool,
+    /// What they may match passes at any level too.
+    rules: Arc<Rules>,
 }
 
 impl ConversationFilter {
-    pub(crate) fn new(level: LevelFilter, active: bool) -> Self {
-        Self { level, active }
+    pub(crate) fn new(level: LevelFilter, active: bool, rules: Rules) -> Self {
+        Self {
+            level,
+            active,
+            rules: Arc::new(rules),
+        }
+    }
+
+    /// From where upwards ordinary spans and events pass.
+    pub(crate) fn level(&self) -> LevelFilter {
+        self.level
     }
 
     fn wants(&self, callsite: &Metadata<'_>) -> bool {
@@ -27,7 +40,8 @@ impl ConversationFilter {
             .iter()
             .any(|field| callsite.fields().field(field).is_some())
         };
-        self.active && (*callsite.level() <= self.level || addressed())
+        self.active
+            && (*callsite.level() <= self.level || addressed() || self.rules.may_match(callsite))
     }
 }
 

@@ -1,6 +1,8 @@
 //! The layer: sorts what `tracing` reports, keeps what is open, and hands ordinary spans to the wrapped layer.
 
+mod adopt;
 mod boundary;
+mod boundary_event;
 mod builder;
 mod callsite;
 #[cfg(any(feature = "setup", feature = "testing"))]
@@ -24,6 +26,7 @@ use crate::reentrancy::{guarded, is_guarded};
 use crate::seen::Seen;
 use crate::silence::is_silenced;
 use crate::turns::EndReason;
+use adopt::Adoption;
 use callsite::{CallsiteKind, Callsites, service_kind};
 use neighbour::Neighbour;
 use standing::Standing;
@@ -139,6 +142,14 @@ impl Conversations {
         self.0.upgrade().map_or(0, |state| state.table.len())
     }
 
+    /// What the layer's [rules](LayerBuilder::rules) have taken so far: every rule, every callsite that was seen with the rules
+    /// that have taken something there, and the rules that have taken nothing. Empty without rules.
+    pub fn rules_report(&self) -> String {
+        let state = self.0.upgrade();
+        let adoption = state.as_ref().and_then(|state| state.adoption.as_ref());
+        adoption.map_or_else(String::new, Adoption::report)
+    }
+
     /// What the layer has seen, if it is still there.
     #[cfg(feature = "setup")]
     pub(crate) fn seen(&self) -> Option<Arc<Seen>> {
@@ -157,6 +168,7 @@ impl Conversations {
         if let Some(state) = self.0.upgrade() {
             state.advise_to_end();
             state.end_all(EndReason::ConversationEnded);
+            state.conclude_rules();
             state.finish_warnings(patience);
         }
     }
@@ -199,7 +211,10 @@ where
     }
 
     fn register_callsite(&self, metadata: &'static Metadata<'static>) -> Interest {
-        let concerns_conversation = self.callsites.kind(metadata) != CallsiteKind::Ordinary;
+        // Not by `kind`, which notes what was seen: here is every callsite of the program.
+        let adoption = self.state.adoption.as_ref();
+        let concerns_conversation = CallsiteKind::of(metadata) != CallsiteKind::Ordinary
+            || adoption.is_some_and(|adoption| adoption.may_match(metadata));
         let address = std::ptr::from_ref(metadata).addr();
         let seen = &self.state.shared.seen;
         seen.callsite(address, concerns_conversation);
@@ -222,24 +237,8 @@ where
         if is_silenced() || self.ignores(id) {
             return;
         }
-        match self.callsites.kind(attributes.metadata()) {
-            CallsiteKind::Scope if !is_guarded() => {
-                self.new_scope(attributes, attributes, id, &ctx)
-            }
-            CallsiteKind::Service if !is_guarded() => {
-                let does = service_kind(attributes);
-                self.new_service(attributes, does, attributes, id, &ctx, false);
-            }
-            CallsiteKind::ExplicitService if !is_guarded() => {
-                let does = service_kind(attributes);
-                self.new_service(attributes, does, attributes, id, &ctx, true);
-            }
-            CallsiteKind::Joining if !is_guarded() => self.new_joining(attributes, id, &ctx),
-            _ if stack::is_empty() && attributes.parent().is_none() => {
-                self.wrapped.on_new_span(attributes, id, ctx);
-            }
-            _ => self.new_ordinary(attributes, id, &ctx),
-        }
+        let kind = self.kind(attributes.metadata());
+        self.new_span(kind, attributes, id, ctx);
     }
 
     fn on_record(&self, id: &Id, values: &Record<'_>, ctx: Context<'_, S>) {
@@ -248,9 +247,13 @@ where
         }
         if self.state.tracked.may_contain(id)
             && !is_guarded()
-            && let Some(tracked) = self.state.tracked.get(id)
+            && let Some((tracked, is_adopted)) = self.state.tracked.find(id)
         {
-            self.record(tracked, id, values, ctx);
+            if is_adopted {
+                self.record_adopted(tracked, id, values, ctx);
+            } else {
+                self.record(tracked, id, values, ctx);
+            }
         } else {
             self.wrapped.on_record(id, values, ctx);
         }
@@ -269,16 +272,14 @@ where
         if is_silenced() || self.neighbour.is_resting() {
             return;
         }
-        if self.callsites.kind(event.metadata()).is_own_event() {
-            if !is_guarded() {
-                self.boundary(event, &ctx);
-            }
-            return;
+        let kind = self.kind(event.metadata());
+        if !kind.is_own_event() {
+            self.ordinary_event(event, &ctx);
+        } else if kind == CallsiteKind::Adopted {
+            self.adopted_event(event, &ctx);
+        } else if !is_guarded() {
+            self.boundary(event, &ctx);
         }
-        if !self.has_span_ext {
-            self.show_service_of(event, &ctx);
-        }
-        self.wrapped.on_event(event, ctx);
     }
 
     fn on_enter(&self, id: &Id, ctx: Context<'_, S>) {
@@ -308,18 +309,35 @@ where
         if self.neighbour.is_resting() {
             return;
         }
-        let Some(tracked) = self.state.tracked.get(&id) else {
+        let Some((tracked, is_adopted)) = self.state.tracked.find(&id) else {
             return guarded(|| self.wrapped.on_close(id, ctx));
+        };
+        let closing = if is_adopted {
+            self.closing(&id, &ctx)
+        } else {
+            None
         };
         if tracked.is_wrapped() {
             // First the wrapped layer: it hands over what it has collected of an owned span.
-            guarded(|| self.wrapped.on_close(id.clone(), ctx));
+            guarded(|| self.wrapped.on_close(id.clone(), ctx.clone()));
         }
+        // The end of a conversation comes after what else its span's end is, that of a service before.
+        let standing = closing
+            .is_some()
+            .then(|| tracked.clone().standing())
+            .flatten();
+        if let (Some(closing), TrackedSpan::Scope(_)) = (&closing, &tracked) {
+            self.close_adopted(closing, standing.clone(), &ctx);
+        }
+        let is_scope = matches!(tracked, TrackedSpan::Scope(_));
         match tracked {
             TrackedSpan::Scope(conversation) => self.close_scope(&conversation, &id),
             TrackedSpan::Service { service, .. } => service.finish(),
             TrackedSpan::Unrecorded(conversation) => conversation.touch(self.state.now()),
             TrackedSpan::Ordinary(_) | TrackedSpan::Joining(_) => {}
+        }
+        if let Some(closing) = closing.filter(|_| !is_scope) {
+            self.close_adopted(&closing, standing, &ctx);
         }
         self.state.tracked.remove(&id);
     }
@@ -354,6 +372,51 @@ impl<S> ConversationLayer<S>
 where
     S: Subscriber + for<'span> LookupSpan<'span>,
 {
+    /// What a callsite is, to this layer.
+    #[inline]
+    fn kind(&self, metadata: &'static Metadata<'static>) -> CallsiteKind {
+        self.callsites.kind(metadata, |own| {
+            let adoption = self.state.adoption.as_ref();
+            adoption.is_some_and(|adoption| adoption.adopts(metadata, own))
+        })
+    }
+
+    #[inline]
+    fn new_span(
+        &self,
+        kind: CallsiteKind,
+        attributes: &Attributes<'_>,
+        id: &Id,
+        ctx: Context<'_, S>,
+    ) {
+        match kind {
+            CallsiteKind::Adopted => self.new_adopted(attributes, id, &ctx),
+            CallsiteKind::Scope if !is_guarded() => {
+                self.new_scope(attributes, attributes, id, &ctx)
+            }
+            CallsiteKind::Service if !is_guarded() => {
+                let does = service_kind(attributes);
+                self.new_service(attributes, does, attributes, id, &ctx, false);
+            }
+            CallsiteKind::ExplicitService if !is_guarded() => {
+                let does = service_kind(attributes);
+                self.new_service(attributes, does, attributes, id, &ctx, true);
+            }
+            CallsiteKind::Joining if !is_guarded() => self.new_joining(attributes, id, &ctx),
+            _ if stack::is_empty() && attributes.parent().is_none() => {
+                self.wrapped.on_new_span(attributes, id, ctx);
+            }
+            _ => self.new_ordinary(attributes, id, &ctx),
+        }
+    }
+
+    fn ordinary_event(&self, event: &Event<'_>, ctx: &Context<'_, S>) {
+        if !self.has_span_ext {
+            self.show_service_of(event, ctx);
+        }
+        self.wrapped.on_event(event, ctx.clone());
+    }
+
     fn record(&self, tracked: TrackedSpan, id: &Id, values: &Record<'_>, ctx: Context<'_, S>) {
         match tracked {
             TrackedSpan::Scope(conversation) => {

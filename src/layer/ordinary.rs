@@ -1,5 +1,6 @@
 //! Spans that are neither scopes nor service spans: the wrapped layer's, marked as their conversation's.
 
+use super::recorded::Recorded;
 use super::standing::Standing;
 use super::tracked::TrackedSpan;
 use super::{ConversationLayer, LayerState, stack};
@@ -102,13 +103,18 @@ where
     #[cold]
     pub(super) fn record_joining(&self, id: &Id, values: &Record<'_>, ctx: Context<'_, S>) {
         self.record_ordinary(id, values, ctx.clone());
-        let fields = super::scope::SpanFields::read(values);
+        self.join_late(id, values, &ctx);
+    }
+
+    /// Moves an ordinary span to the conversation that it names only now, if it does.
+    pub(super) fn join_late(&self, id: &Id, recorded: &impl Recorded, ctx: &Context<'_, S>) {
+        let fields = super::scope::SpanFields::read(recorded);
         let Some(conversation_id) = fields.conversation else {
             return;
         };
         let standing = self.standing_by_id(conversation_id, None);
         if let Some(marks) = self.state.marks(&standing)
-            && let Some(context) = self.context_of(id, &ctx)
+            && let Some(context) = self.context_of(id, ctx)
             && context.span().is_recording()
         {
             let span_id = context.span().span_context().span_id();

@@ -2,6 +2,7 @@
 
 use crate::field::{FieldValue, FieldVisitor, SelectedFields};
 use tracing_core::Event;
+use tracing_core::field::Visit;
 use tracing_core::span::{Attributes, Record};
 
 pub(super) trait Recorded {
@@ -14,6 +15,24 @@ pub(super) trait Recorded {
         names: &'static [&'static str],
         act: impl FnMut(&'static str, FieldValue<'_>),
     );
+
+    /// How rules rename its fields, if they do.
+    #[inline]
+    fn renaming(&self) -> Option<&dyn Renaming> {
+        None
+    }
+}
+
+/// Fields that leave under other names.
+pub(super) trait Renaming {
+    /// Records the fields as they are.
+    fn record(&self, visit: &mut dyn Visit);
+
+    /// Whether the value of a field leaves under another name.
+    fn consumes(&self, field: &str) -> bool;
+
+    /// Hands on what is set under the names of the contract.
+    fn each_set(&self, act: &mut dyn FnMut(&'static str, FieldValue<'_>));
 }
 
 macro_rules! record_as_they_are {

@@ -1,6 +1,7 @@
 //! Spans that are the scope of a conversation, and those that join one by its id.
 
 use super::ConversationLayer;
+use super::adopt::without_fields;
 use super::recorded::Recorded;
 use super::standing::Standing;
 use super::table::{Found, Opening};
@@ -106,7 +107,7 @@ where
         let known = self.state.table.find(&conversation_id).open();
         if known.as_ref().is_some_and(|known| known.is_scoped()) {
             // A second scope of an open conversation joins it.
-            return self.join(Some(conversation_id), attributes, id, ctx);
+            return self.join(Some(conversation_id), recorded, attributes, id, ctx);
         }
         let is_new = known.is_none();
         let conversation = known.unwrap_or_else(|| {
@@ -115,7 +116,7 @@ where
         self.describe(&conversation, recorded);
         if conversation.has_root() {
             // Events or services have opened it and its span is started: the scope comes too late to be that.
-            self.join(Some(conversation_id), attributes, id, ctx);
+            self.join(Some(conversation_id), recorded, attributes, id, ctx);
             conversation.set_scope(Scope {
                 id: id.clone(),
                 name: names::CONVERSATION.into(),
@@ -139,7 +140,7 @@ where
         // Found by its id only now that its scope is known.
         if is_new && !self.state.admit(&conversation) {
             // Another scope of the same id was first.
-            return self.join(Some(conversation_id), attributes, id, ctx);
+            return self.join(Some(conversation_id), recorded, attributes, id, ctx);
         }
         let _attached = attach(parent);
         with_proxy(id, |proxy| self.wrapped.on_new_span(proxy, id, ctx.clone()));
@@ -154,13 +155,14 @@ where
 
     pub(super) fn new_joining(&self, attributes: &Attributes<'_>, id: &Id, ctx: &Context<'_, S>) {
         let fields = SpanFields::read(attributes);
-        self.join(fields.conversation, attributes, id, ctx);
+        self.join(fields.conversation, attributes, attributes, id, ctx);
     }
 
     /// Starts an ordinary span in the conversation that it names; without a name, where it stands.
-    fn join(
+    pub(super) fn join(
         &self,
         conversation_id: Option<Arc<str>>,
+        recorded: &impl Recorded,
         attributes: &Attributes<'_>,
         id: &Id,
         ctx: &Context<'_, S>,
@@ -170,7 +172,15 @@ where
             Some(id) => Some(self.standing_by_id(id, above)),
             None => above,
         };
-        self.start_ordinary(standing.as_ref(), attributes, id, ctx);
+        match recorded.renaming() {
+            None => self.start_ordinary(standing.as_ref(), attributes, id, ctx),
+            Some(renaming) => {
+                without_fields(attributes, |attributes| {
+                    self.start_ordinary(standing.as_ref(), attributes, id, ctx);
+                });
+                self.record_renamed(attributes.metadata(), id, renaming, ctx);
+            }
+        }
         self.state
             .tracked
             .insert(id, TrackedSpan::Joining(standing));

@@ -1,5 +1,6 @@
 //! What the hooks of a layer, its handles and its timer share.
 
+use super::adopt::Adoption;
 use super::table::{Found, Opening, Table};
 use super::tracked::{TrackedSpan, TrackedSpans};
 use crate::clock::{Time, lock};
@@ -23,6 +24,7 @@ pub(crate) struct LayerState {
     pub(crate) table: Table,
     pub(crate) tracked: Arc<TrackedSpans>,
     unknown_events: Mutex<HashSet<String>>,
+    pub(super) adoption: Option<Adoption>,
     this: Weak<Self>,
 }
 
@@ -33,17 +35,25 @@ impl LayerState {
         settings: LayerSettings,
         sinks: SummarySinks,
     ) -> Arc<Self> {
+        let (adoption, faults) = Adoption::new(&settings);
         let tracked: Arc<TrackedSpans> = Arc::default();
         let services: Weak<TrackedSpans> = Arc::downgrade(&tracked);
         let shared = Shared::new(tracer, processor, settings, sinks, services);
         let shared = Arc::new(shared);
-        Arc::new_cyclic(|this| Self {
+        let state = Arc::new_cyclic(|this| Self {
             shared,
             table: Table::default(),
             tracked,
             unknown_events: Mutex::default(),
+            adoption,
             this: this.clone(),
-        })
+        });
+        for fault in faults {
+            state.warn(move || {
+                tracing::warn!(target: "tracing_conversation", "a rule is left out: {fault}");
+            });
+        }
+        state
     }
 
     pub(crate) fn weak(&self) -> Weak<Self> {
@@ -91,6 +101,7 @@ impl LayerState {
     fn after_opening(&self, displaced: Option<Arc<ActiveConversation>>) {
         self.shared.seen.conversations.add();
         if let Some(displaced) = displaced {
+            self.end_works(&displaced);
             displaced.end(EndReason::ConversationLost, Duration::ZERO);
             self.warn_of_full_table();
         }
@@ -115,6 +126,7 @@ impl LayerState {
     }
 
     pub(super) fn end(&self, conversation: &ActiveConversation, reason: EndReason, ago: Duration) {
+        self.end_works(conversation);
         if conversation.end(reason, ago) {
             self.table.forget(conversation);
             self.shared.seen.ended_by_program.add();
@@ -142,6 +154,22 @@ impl LayerState {
     pub(super) fn advise_to_end(&self) {
         if self.table.len() > 0 && self.shared.seen.ended_by_program.get() == 0 {
             self.advise(Advice::ConversationsNeverEnd);
+        }
+    }
+
+    /// Ends what rules have begun in a conversation, which is over.
+    fn end_works(&self, conversation: &ActiveConversation) {
+        if let Some(adoption) = &self.adoption {
+            adoption.end_works(conversation.id());
+        }
+    }
+
+    /// Says once which rules have taken nothing.
+    pub(super) fn conclude_rules(&self) {
+        if let Some(adoption) = &self.adoption {
+            adoption.conclude(|unused| {
+                self.warn(move || tracing::warn!(target: "tracing_conversation", "{unused}"));
+            });
         }
     }
 
@@ -192,6 +220,7 @@ impl Due for LayerState {
     fn check(self: Arc<Self>, now: Time) -> Option<Time> {
         for conversation in self.table.all() {
             if conversation.end_if_idle(now, self.shared.settings.idle_limit) {
+                self.end_works(&conversation);
                 self.table.forget(&conversation);
                 self.shared.seen.lost.add();
                 self.advise(Advice::ConversationsNeverEnd);
@@ -211,7 +240,11 @@ impl Drop for LayerState {
                 service.finish();
             }
         }
+        if let Some(adoption) = &self.adoption {
+            adoption.end_all_works();
+        }
         self.end_all(EndReason::ConversationEnded);
+        self.conclude_rules();
         self.shared.timer.stop();
     }
 }

@@ -22,9 +22,9 @@ use tracing_core::{Interest, Kind, Level, Metadata};
 const PROXY: &str = "tracing_conversation.proxy";
 const PROXY_ID: &str = "tracing_conversation.proxy.id";
 
-struct ProxyCallsite;
+pub(super) struct ProxyCallsite;
 
-static PROXY_CALLSITE: ProxyCallsite = ProxyCallsite;
+pub(super) static PROXY_CALLSITE: ProxyCallsite = ProxyCallsite;
 
 static PROXY_METADATA: Metadata<'static> = tracing_core::metadata! {
     name: PROXY,

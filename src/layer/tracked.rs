@@ -72,8 +72,15 @@ struct Slot {
 /// Hardly ever is there more than one.
 #[derive(Default)]
 struct Spans {
-    first: Option<(u64, TrackedSpan)>,
-    more: Vec<(u64, TrackedSpan)>,
+    first: Option<Entry>,
+    more: Vec<Entry>,
+}
+
+struct Entry {
+    id: u64,
+    tracked: TrackedSpan,
+    /// Whether rules have adopted it, or look up its fields.
+    is_adopted: bool,
 }
 
 impl Default for TrackedSpans {
@@ -107,10 +114,14 @@ impl TrackedSpans {
         let slot = self.slot(id);
         let mut spans = lock(&slot.spans);
         let replaced = match spans.find(id.into_u64()) {
-            Some(known) => Some(std::mem::replace(known, tracked)),
+            Some(known) => Some(std::mem::replace(&mut known.tracked, tracked)),
             None => {
                 slot.count.fetch_add(1, Ordering::Relaxed);
-                let new = (id.into_u64(), tracked);
+                let new = Entry {
+                    id: id.into_u64(),
+                    tracked,
+                    is_adopted: false,
+                };
                 match spans.first {
                     None => spans.first = Some(new),
                     Some(_) => spans.more.push(new),
@@ -128,14 +139,14 @@ impl TrackedSpans {
         let mut spans = lock(&slot.spans);
         let id = id.into_u64();
         let removed = match &spans.first {
-            Some((first, _)) if *first == id => spans.first.take(),
+            Some(first) if first.id == id => spans.first.take(),
             _ => {
-                let index = spans.more.iter().position(|(other, _)| *other == id)?;
+                let index = spans.more.iter().position(|other| other.id == id)?;
                 Some(spans.more.swap_remove(index))
             }
         };
         slot.count.fetch_sub(1, Ordering::Relaxed);
-        removed.map(|(_, tracked)| tracked)
+        removed.map(|entry| entry.tracked)
     }
 
     #[inline]
@@ -144,14 +155,39 @@ impl TrackedSpans {
         if slot.count.load(Ordering::Relaxed) == 0 {
             return None;
         }
-        lock(&slot.spans).find(id.into_u64()).cloned()
+        let mut spans = lock(&slot.spans);
+        spans.find(id.into_u64()).map(|entry| entry.tracked.clone())
+    }
+
+    /// The same, with whether rules have adopted it.
+    #[inline]
+    pub(super) fn find(&self, id: &span::Id) -> Option<(TrackedSpan, bool)> {
+        let slot = self.slot(id);
+        if slot.count.load(Ordering::Relaxed) == 0 {
+            return None;
+        }
+        let mut spans = lock(&slot.spans);
+        let entry = spans.find(id.into_u64())?;
+        Some((entry.tracked.clone(), entry.is_adopted))
+    }
+
+    /// Notes that rules have adopted a span. One that was not tracked is, as one outside of conversations.
+    pub(super) fn set_adopted(&self, id: &span::Id) {
+        if !self.may_contain(id) || self.get(id).is_none() {
+            self.insert(id, TrackedSpan::Joining(None));
+        }
+        if let Some(entry) = lock(&self.slot(id).spans).find(id.into_u64()) {
+            entry.is_adopted = true;
+        }
     }
 
     /// Has `show` called once for a service span, before it is closed. Returns whether it was.
     pub(super) fn show_once(&self, id: &span::Id, show: impl FnOnce(&ServiceSpan)) -> bool {
         let slot = self.slot(id);
-        if let Some(TrackedSpan::Service { service, is_shown }) =
-            lock(&slot.spans).find(id.into_u64())
+        if let Some(Entry {
+            tracked: TrackedSpan::Service { service, is_shown },
+            ..
+        }) = lock(&slot.spans).find(id.into_u64())
             && !*is_shown
         {
             show(service);
@@ -170,8 +206,9 @@ impl TrackedSpans {
         filled
             .flat_map(|slot| {
                 let spans = lock(&slot.spans);
-                let all = spans.first.iter().chain(&spans.more).cloned();
-                all.collect::<Vec<_>>()
+                let all = spans.first.iter().chain(&spans.more);
+                all.map(|entry| (entry.id, entry.tracked.clone()))
+                    .collect::<Vec<_>>()
             })
             .map(|(id, tracked)| (span::Id::from_u64(id), tracked))
             .collect()
@@ -196,13 +233,10 @@ impl OpenServices for TrackedSpans {
 
 impl Spans {
     #[inline]
-    fn find(&mut self, id: u64) -> Option<&mut TrackedSpan> {
+    fn find(&mut self, id: u64) -> Option<&mut Entry> {
         match &mut self.first {
-            Some((first, tracked)) if *first == id => Some(tracked),
-            _ => {
-                let found = self.more.iter_mut().find(|(other, _)| *other == id);
-                found.map(|(_, tracked)| tracked)
-            }
+            Some(first) if first.id == id => Some(first),
+            _ => self.more.iter_mut().find(|other| other.id == id),
         }
     }
 }

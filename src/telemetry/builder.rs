@@ -20,6 +20,7 @@ use super::{
     destinations::{self, start_exporter},
     doctor::Setup,
     log::Log,
+    rules,
 };
 #[cfg(feature = "metrics")]
 use crate::environment::METRICS;
@@ -33,6 +34,7 @@ use crate::{
     observe::{Observer, Observers, SummarySinks},
     prices::Prices,
     profile::Profile,
+    rules::Rules,
     settings::LayerSettings,
 };
 #[cfg(feature = "metrics")]
@@ -250,6 +252,15 @@ impl Builder {
         self.variable(PRICES, "")
     }
 
+    /// What the program's own spans and events mean. Default: none. Called again, it adds rules behind those.
+    ///
+    /// They stand behind the rules of the file that `CONVERSATION_RULES` names: where an event matches both, both apply, and
+    /// where a span does, the file's rule makes it a conversation or a service.
+    pub fn rules(mut self, rules: Rules) -> Self {
+        self.layer.rules = std::mem::take(&mut self.layer.rules).and(rules);
+        self
+    }
+
     /// From which level upwards the program's ordinary spans and events are exported. Default: `INFO`.
     pub fn level(mut self, level: impl Into<LevelFilter>) -> Self {
         self.level = level.into();
@@ -349,6 +360,8 @@ impl Builder {
         environment: &dyn Fn(&str) -> Option<OsString>,
     ) -> Result<Telemetry, SetupError> {
         let mut settings = Settings::read(&self.variables(environment))?;
+        let mut layer = self.layer.clone();
+        layer.rules = rules::read(&settings, &layer.rules)?;
         settings.profiles = settings
             .profiles
             .with_max_value_bytes(self.content.max_value_bytes());
@@ -369,9 +382,8 @@ impl Builder {
             sinks.push(Arc::new(observers.clone()));
         }
         let has_destination = !workers.is_empty() || !sinks.is_empty();
-        let filter = ConversationFilter::new(self.level, has_destination);
+        let filter = ConversationFilter::new(self.level, has_destination, layer.rules.clone());
         let delivery = Delivery::new(workers, self.shutdown_timeout);
-        let mut layer = self.layer;
         layer.trace_mode = settings.trace_mode;
         layer.prices = layer.prices.or_else(|| settings.prices.clone());
         let processor = ConversationProcessor::new(delivery.clone()).with_content(content);

@@ -102,9 +102,11 @@ impl ConversationRecorderBuilder {
             .with_sampler(Sampler::AlwaysOn)
             .with_span_processor(processor.clone())
             .build();
-        let layer = (self.set)(new_layer(&provider, &processor, self.clock.as_ref())).build();
+        let layer = (self.set)(new_layer(&provider, &processor, self.clock.as_ref()));
+        let rules = layer.own_rules();
+        let layer = layer.level(self.level).build();
         let conversations = layer.conversations();
-        let layer = layer.with_filter(ConversationFilter::new(self.level, true));
+        let layer = layer.with_filter(ConversationFilter::new(self.level, true, rules));
         let dispatch = Dispatch::new(Registry::default().with(layer));
         let failure = Arc::new(FailureReport::new(sink.clone()));
         ConversationRecorder(Arc::new(Inner {

@@ -56,6 +56,8 @@ mod recorder;
 mod replay;
 #[cfg(feature = "http")]
 mod reports;
+#[cfg(feature = "rules")]
+mod rules;
 mod services;
 mod side_by_side;
 mod span_ext;

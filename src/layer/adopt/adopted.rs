@@ -1,0 +1,127 @@
+//! What a span or event records, under the names that rules give it.
+
+use super::{AdoptedRule, Adoption};
+use crate::field::{FieldValue, NamedFields};
+use crate::layer::recorded::{Recorded, Renaming};
+use crate::names;
+use crate::rules::KeptValue;
+use tracing_core::field::Visit;
+
+/// Looks up a field on the spans above.
+pub(super) type LookUp<'a> = dyn Fn(&str) -> Option<KeptValue> + 'a;
+
+/// What a span or event records, as the rules `applied` have it.
+pub(in crate::layer) struct Adopted<'a> {
+    pub(super) adoption: &'a Adoption,
+    pub(super) applied: &'a [usize],
+    pub(super) record: &'a dyn Fn(&mut dyn Visit),
+    /// Looks up what is not recorded on spans above; `None` for what is recorded late.
+    pub(super) above: Option<&'a LookUp<'a>>,
+    /// The operation that a rule makes of it.
+    pub(super) operation: Option<&'a str>,
+}
+
+impl<'a> Adopted<'a> {
+    fn rules(&self) -> impl Iterator<Item = &'a AdoptedRule> {
+        self.applied
+            .iter()
+            .filter_map(|rule| self.adoption.rules.get(*rule))
+    }
+
+    fn visit(
+        &self,
+        selects: &dyn Fn(&str) -> bool,
+        act: &mut dyn FnMut(&'static str, FieldValue<'_>),
+    ) {
+        if let Some(operation) = self.operation
+            && selects(names::GEN_AI_OPERATION_NAME)
+        {
+            act(names::GEN_AI_OPERATION_NAME, FieldValue::Str(operation));
+        }
+        (self.record)(&mut NamedFields::new(
+            |name| selects(name) && !self.consumes(name),
+            &mut *act,
+        ));
+        self.visit_set(selects, act);
+    }
+
+    /// Hands on what the rules set.
+    fn visit_set(
+        &self,
+        selects: &dyn Fn(&str) -> bool,
+        act: &mut dyn FnMut(&'static str, FieldValue<'_>),
+    ) {
+        for rule in self.rules() {
+            let fields = &rule.rule.fields;
+            let wants =
+                |to: &str, needed: Option<&str>, name: &str| needed == Some(name) && selects(to);
+            let mut found = 0_u64;
+            (self.record)(&mut NamedFields::new(
+                |name| {
+                    let mut fields = fields.iter();
+                    fields.any(|(to, source)| wants(to, source.needs(), name))
+                },
+                |name: &'static str, value: FieldValue<'_>| {
+                    for (at, (to, source)) in fields.iter().enumerate() {
+                        if wants(to, source.needs(), name) {
+                            found |= 1 << at;
+                            source.convert(to, value, &mut |value| act(to, value));
+                        }
+                    }
+                },
+            ));
+            let Some(above) = self.above else {
+                continue;
+            };
+            for (at, (to, source)) in fields.iter().enumerate() {
+                if found & (1 << at) != 0 || !selects(to) {
+                    continue;
+                }
+                let kept = source.needs().map(above);
+                match &kept {
+                    // It needs nothing to be there.
+                    None => source.convert(to, FieldValue::Bool(true), &mut |value| act(to, value)),
+                    Some(Some(kept)) => {
+                        source.convert(to, kept.value(), &mut |value| act(to, value));
+                    }
+                    Some(None) => {}
+                }
+            }
+        }
+    }
+}
+
+impl Recorded for Adopted<'_> {
+    fn each(&self, mut act: impl FnMut(&'static str, FieldValue<'_>)) {
+        self.visit(&|_| true, &mut act);
+    }
+
+    fn each_of(
+        &self,
+        names: &'static [&'static str],
+        mut act: impl FnMut(&'static str, FieldValue<'_>),
+    ) {
+        self.visit(&|name| names.contains(&name), &mut act);
+    }
+
+    fn renaming(&self) -> Option<&dyn Renaming> {
+        Some(self)
+    }
+}
+
+impl Renaming for Adopted<'_> {
+    fn record(&self, visit: &mut dyn Visit) {
+        (self.record)(visit);
+    }
+
+    fn consumes(&self, field: &str) -> bool {
+        self.rules().any(|rule| {
+            let mut sources = rule.rule.fields.iter().map(|(_, source)| source);
+            sources.any(|source| source.consumes() == Some(field))
+        })
+    }
+
+    fn each_set(&self, act: &mut dyn FnMut(&'static str, FieldValue<'_>)) {
+        self.visit_set(&|_| true, act);
+    }
+}

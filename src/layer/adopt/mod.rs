@@ -1,0 +1,275 @@
+//! What rules adopt: spans and events of a program under names of its own.
+//!
+//! The metadata of a callsite decides once which rules may match there ([`Adoption::adopts`]); of the others the layer keeps
+//! only that they were seen.
+
+mod adopted;
+mod events;
+mod kept;
+mod renamed;
+mod report;
+mod spans;
+mod works;
+
+pub(super) use adopted::Adopted;
+pub(super) use renamed::without_fields;
+
+use super::boundary_event::{Boundary, BoundaryFields};
+use super::callsite::{CallsiteKind, SLOTS, slot};
+use crate::names;
+use crate::rules::{Checks, Condition, Meaning, Rule};
+use crate::settings::LayerSettings;
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock, PoisonError, RwLock};
+use tracing_core::{LevelFilter, Metadata};
+use works::Works;
+
+/// So many callsites are remembered. Those of a program are in its code; some bridges make them as they run.
+const MAX_CALLSITES: usize = 1 << 14;
+
+/// A layer's rules, and what they have adopted.
+pub(crate) struct Adoption {
+    rules: Vec<AdoptedRule>,
+    is_dry_run: bool,
+    /// Whether the report is printed at the end.
+    is_reported: bool,
+    is_concluded: AtomicBool,
+    /// What the layer's filter lets through beside what rules may match.
+    level: LevelFilter,
+    /// The fields that are looked up on spans above.
+    sources: Vec<Box<str>>,
+    has_works: bool,
+    /// The adopted callsites, where no other has the slot.
+    slots: Box<[OnceLock<Arc<AdoptedCallsite>>]>,
+    callsites: RwLock<HashMap<usize, SeenCallsite>>,
+    works: Works,
+}
+
+struct AdoptedRule {
+    rule: Rule,
+    /// What an event is.
+    boundary: Option<Boundary>,
+    open: Option<Boundary>,
+    close: Option<Boundary>,
+}
+
+/// A callsite at which rules may match, or whose fields are looked up from below.
+struct AdoptedCallsite {
+    metadata: &'static Metadata<'static>,
+    /// What it is without rules.
+    kind: CallsiteKind,
+    checks: Checks<Step>,
+    /// Whether it declares fields that are looked up on spans above.
+    has_sources: bool,
+    /// Whether it declares fields that say anything of a boundary event.
+    has_boundary_fields: bool,
+    /// Of the first message that was seen there, as much as was compared, for reports.
+    message: OnceLock<String>,
+    /// A bit for each rule that has taken something there.
+    taken: Box<[AtomicU64]>,
+}
+
+impl AdoptedCallsite {
+    /// Notes that a rule has taken something there.
+    #[inline]
+    fn take(&self, rule: usize) {
+        let bit = 1 << (rule % 64);
+        if let Some(taken) = self.taken.get(rule / 64)
+            && taken.load(Ordering::Relaxed) & bit == 0
+        {
+            taken.fetch_or(bit, Ordering::Relaxed);
+        }
+    }
+
+    fn has_taken(&self, rule: usize) -> bool {
+        let taken = self.taken.get(rule / 64);
+        taken.is_some_and(|taken| taken.load(Ordering::Relaxed) & (1 << (rule % 64)) != 0)
+    }
+}
+
+/// What is done where a condition holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Step {
+    Apply(usize),
+    /// Ends the work that the rule's event has begun.
+    End(usize),
+}
+
+struct SeenCallsite {
+    metadata: &'static Metadata<'static>,
+    /// `None` where no rule may match.
+    adopted: Option<Arc<AdoptedCallsite>>,
+}
+
+impl Adoption {
+    /// `None` without any rule that can be used. With what is wrong with the others.
+    pub(super) fn new(settings: &LayerSettings) -> (Option<Self>, Vec<String>) {
+        let rules = &settings.rules;
+        let (usable, faults) = rules.usable();
+        if usable.is_empty() && !rules.is_reported() {
+            return (None, faults);
+        }
+        let rules_of: Vec<AdoptedRule> = usable.into_iter().map(AdoptedRule::new).collect();
+        let mut sources: Vec<Box<str>> = Vec::new();
+        for rule in &rules_of {
+            let needed = rule
+                .rule
+                .fields
+                .iter()
+                .filter_map(|(_, source)| source.needs());
+            for name in needed.chain(rule.rule.key.as_deref()) {
+                if name != "message" && !sources.iter().any(|known| **known == *name) {
+                    sources.push(name.into());
+                }
+            }
+        }
+        let adoption = Self {
+            is_dry_run: rules.is_dry_run(),
+            is_reported: rules.is_reported(),
+            is_concluded: AtomicBool::new(false),
+            level: settings.level,
+            has_works: rules_of.iter().any(|rule| rule.rule.begins_work()),
+            rules: rules_of,
+            sources,
+            slots: (0..SLOTS).map(|_| OnceLock::new()).collect(),
+            callsites: RwLock::default(),
+            works: Works::default(),
+        };
+        (Some(adoption), faults)
+    }
+
+    /// Whether spans or events of a callsite are adopted, which is `kind` without rules.
+    #[cold]
+    pub(super) fn adopts(&self, metadata: &'static Metadata<'static>, kind: CallsiteKind) -> bool {
+        let address = std::ptr::from_ref(metadata).addr();
+        let callsites = self
+            .callsites
+            .read()
+            .unwrap_or_else(PoisonError::into_inner);
+        if let Some(seen) = callsites.get(&address) {
+            return seen.adopted.is_some();
+        }
+        let is_full = callsites.len() >= MAX_CALLSITES;
+        drop(callsites);
+        if is_full {
+            return false;
+        }
+        let adopted = self.adopted_callsite(metadata, kind).map(Arc::new);
+        if let Some(adopted) = &adopted {
+            let _ = self.slots[slot(address)].set(adopted.clone());
+        }
+        let is_adopted = adopted.is_some();
+        let mut callsites = self
+            .callsites
+            .write()
+            .unwrap_or_else(PoisonError::into_inner);
+        callsites
+            .entry(address)
+            .or_insert(SeenCallsite { metadata, adopted });
+        is_adopted
+    }
+
+    /// Whether any rule may match something of a callsite.
+    pub(super) fn may_match(&self, metadata: &Metadata<'_>) -> bool {
+        self.rules.iter().any(|rule| rule.rule.may_match(metadata))
+    }
+
+    fn adopted_callsite(
+        &self,
+        metadata: &'static Metadata<'static>,
+        kind: CallsiteKind,
+    ) -> Option<AdoptedCallsite> {
+        let mut checks = Checks::default();
+        for (at, rule) in self.rules.iter().enumerate() {
+            for (condition, step) in rule.conditions(at) {
+                if rule.rule.is_of_events() == metadata.is_event() && condition.may_match(metadata)
+                {
+                    checks.add(metadata, condition, step);
+                }
+            }
+        }
+        let declares = |name: &str| metadata.fields().field(name).is_some();
+        let has_sources = metadata.is_span() && self.sources.iter().any(|name| declares(name));
+        // Boundary events belong to the works that rules begin as they do to service spans.
+        let may_be_of_work = self.has_works && kind == CallsiteKind::Boundary;
+        if checks.is_empty() && !has_sources && !may_be_of_work {
+            return None;
+        }
+        Some(AdoptedCallsite {
+            metadata,
+            kind,
+            checks,
+            has_sources,
+            has_boundary_fields: BoundaryFields::NAMES.iter().any(|name| declares(name)),
+            message: OnceLock::new(),
+            taken: (0..=self.rules.len() / 64)
+                .map(|_| AtomicU64::new(0))
+                .collect(),
+        })
+    }
+
+    /// An adopted callsite.
+    #[inline]
+    fn callsite(&self, metadata: &'static Metadata<'static>) -> Option<Arc<AdoptedCallsite>> {
+        let address = std::ptr::from_ref(metadata).addr();
+        if let Some(adopted) = self.slots[slot(address)].get()
+            && std::ptr::eq(adopted.metadata, metadata)
+        {
+            return Some(adopted.clone());
+        }
+        let callsites = self
+            .callsites
+            .read()
+            .unwrap_or_else(PoisonError::into_inner);
+        callsites.get(&address)?.adopted.clone()
+    }
+
+    /// Ends the works of a conversation, which is over.
+    pub(super) fn end_works(&self, conversation: &str) {
+        if self.has_works {
+            self.works.end_all(conversation);
+        }
+    }
+
+    /// Ends all works.
+    pub(super) fn end_all_works(&self) {
+        self.works.end_everything();
+    }
+}
+
+impl AdoptedRule {
+    fn new(mut rule: Rule) -> Self {
+        if let Meaning::Conversation(id) = &rule.meaning {
+            rule.fields.insert(0, (names::CONVERSATION_ID, id.clone()));
+        }
+        let boundary = |name: &Option<String>| name.as_deref().and_then(Boundary::named);
+        Self {
+            boundary: match &rule.meaning {
+                Meaning::Event(event) => Boundary::named(event),
+                _ => None,
+            },
+            open: boundary(&rule.open),
+            close: boundary(&rule.close),
+            rule,
+        }
+    }
+
+    /// What it is compared with, and what is done where that holds. The end of work comes before the next begins.
+    fn conditions(&self, at: usize) -> impl Iterator<Item = (&Condition, Step)> {
+        let ends = self
+            .rule
+            .until
+            .iter()
+            .map(move |until| (until, Step::End(at)));
+        ends.chain([(&self.rule.condition, Step::Apply(at))])
+    }
+
+    /// The operation of the service that it makes of a span or event.
+    fn operation(&self) -> Option<&str> {
+        match &self.rule.meaning {
+            Meaning::Service(operation) => Some(operation.as_str()),
+            _ => None,
+        }
+    }
+}

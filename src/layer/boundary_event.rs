@@ -1,0 +1,146 @@
+//! Boundary events by their names, and what their fields say.
+
+use super::recorded::Recorded as _;
+use super::table::Opening;
+use crate::conversation::Heard;
+use crate::field::FieldValue;
+use crate::names;
+use crate::seen::SeenEvent;
+use std::sync::Arc;
+use std::time::Duration;
+use tracing_core::Event;
+
+/// A boundary event by its name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Boundary {
+    ConversationStarted,
+    ConversationEnded,
+    ClientConnected,
+    ClientDisconnected,
+    UserStarted,
+    UserStopped,
+    VadStarted,
+    VadStopped,
+    BotStarted,
+    BotStopped,
+    Interruption,
+    FirstByte,
+    Annotate,
+}
+
+impl Boundary {
+    #[inline]
+    pub(super) fn named(name: &str) -> Option<Self> {
+        use names::event as n;
+        Some(match name {
+            n::CONVERSATION_STARTED => Self::ConversationStarted,
+            n::CONVERSATION_ENDED => Self::ConversationEnded,
+            n::CLIENT_CONNECTED => Self::ClientConnected,
+            n::CLIENT_DISCONNECTED => Self::ClientDisconnected,
+            n::USER_STARTED_SPEAKING => Self::UserStarted,
+            n::USER_STOPPED_SPEAKING => Self::UserStopped,
+            n::VAD_USER_STARTED_SPEAKING => Self::VadStarted,
+            n::VAD_USER_STOPPED_SPEAKING => Self::VadStopped,
+            n::BOT_STARTED_SPEAKING => Self::BotStarted,
+            n::BOT_STOPPED_SPEAKING => Self::BotStopped,
+            n::INTERRUPTION => Self::Interruption,
+            n::FIRST_BYTE => Self::FirstByte,
+            n::ANNOTATE => Self::Annotate,
+            _ => return None,
+        })
+    }
+
+    /// What of a program's turns it shows, for the doctor.
+    #[inline]
+    pub(super) fn seen_as(self) -> u32 {
+        let turn = SeenEvent::Turn as u32;
+        match self {
+            Self::UserStarted => turn | SeenEvent::UserStarted as u32,
+            Self::UserStopped | Self::BotStopped => turn,
+            Self::BotStarted => turn | SeenEvent::BotStarted as u32,
+            Self::VadStarted | Self::VadStopped => SeenEvent::Vad as u32,
+            _ => 0,
+        }
+    }
+
+    pub(super) fn ends_conversation(self) -> bool {
+        matches!(self, Self::ConversationEnded | Self::ClientDisconnected)
+    }
+
+    /// When it opens the conversation that it names.
+    pub(super) fn opening(self) -> Opening {
+        match self {
+            Self::ConversationStarted | Self::ClientConnected => Opening::Ended,
+            // The end of an unknown conversation has nothing to end, and a first byte needs a span to be of.
+            Self::ConversationEnded | Self::ClientDisconnected | Self::FirstByte => Opening::Never,
+            _ => Opening::Unknown,
+        }
+    }
+}
+
+/// What an event says, but for the fields of an annotation.
+#[derive(Default)]
+pub(super) struct BoundaryFields {
+    pub(super) boundary: Option<Boundary>,
+    pub(super) unknown_name: Option<String>,
+    pub(super) conversation: Option<Arc<str>>,
+    /// For how long it had been so when voice activity was confirmed.
+    pub(super) since: Duration,
+    pub(super) heard: Heard,
+    pub(super) ago: Duration,
+    pub(super) is_tool_call: bool,
+    pub(super) reason: Option<String>,
+}
+
+impl BoundaryFields {
+    /// The fields that say anything.
+    pub(super) const NAMES: &[&str] = &[
+        names::CONVERSATION_EVENT,
+        names::CONVERSATION_ID,
+        names::START_SECS,
+        names::STOP_SECS,
+        names::TEXT_HEARD,
+        names::PLAYED_SECS,
+        names::AGO_SECS,
+        names::TEXT,
+        names::REASON,
+    ];
+
+    #[inline]
+    pub(super) fn read(event: &Event<'_>) -> Self {
+        let mut fields = Self::default();
+        event.each_of(Self::NAMES, |field, value| fields.set(field, value));
+        fields
+    }
+
+    pub(super) fn set(&mut self, field: &'static str, value: FieldValue<'_>) {
+        match field {
+            names::CONVERSATION_EVENT => {
+                let name = value.text();
+                self.boundary = Boundary::named(&name);
+                if self.boundary.is_none() {
+                    // As much as a warning needs: a name may be anything, of any length.
+                    self.unknown_name = Some(name.chars().take(80).collect());
+                }
+            }
+            names::CONVERSATION_ID => self.conversation = value.conversation_id(),
+            names::START_SECS | names::STOP_SECS => self.since = duration(value),
+            names::AGO_SECS => self.ago = duration(value),
+            names::TEXT => self.is_tool_call = value.boolean() == Some(false),
+            names::REASON => self.reason = Some(value.text().into_owned()),
+            names::TEXT_HEARD => self.heard.text = Some(value.text().into()),
+            names::PLAYED_SECS => {
+                self.heard.seconds = value.number().filter(|seconds| *seconds >= 0.0);
+            }
+            _ => {}
+        }
+    }
+}
+
+/// A length of time in seconds; zero if it is none.
+fn duration(value: FieldValue<'_>) -> Duration {
+    value
+        .number()
+        .and_then(|seconds| Duration::try_from_secs_f64(seconds).ok())
+        .unwrap_or_default()
+}
