@@ -67,6 +67,13 @@ mod child {
                 }
                 return ExitCode::SUCCESS;
             }
+            "killed" => {
+                for number in 1.. {
+                    drop(tracing::info_span!("numbered"));
+                    println!("{number}");
+                    thread::sleep(Duration::from_millis(5));
+                }
+            }
             "hostile" => {
                 hostile();
                 return ExitCode::SUCCESS;
@@ -206,6 +213,24 @@ mod parent {
                 begun.elapsed()
             );
             println!("a second signal ends the process at once ... ok");
+        }
+        // What nothing can prevent is measured: how old the spans are that a kill loses.
+        {
+            let server = Server::start();
+            let mut child = spawn("killed", &server.url(), &[]);
+            let mut made = 0;
+            for line in BufReader::new(child.stdout.take().unwrap()).lines() {
+                made = line.unwrap().parse().unwrap();
+                if made == 300 {
+                    child.kill().unwrap();
+                }
+            }
+            child.wait().unwrap();
+            let names = server.names();
+            let arrived = names.iter().filter(|name| *name == "numbered").count();
+            assert!((1..=made).contains(&arrived), "{arrived} of {made}");
+            let lost = 5 * (made - arrived);
+            println!("a kill loses the spans of the last {lost} ms ... ok");
         }
         // Standard output that nobody reads, and that somebody stops reading: OTLP does not notice.
         #[cfg(feature = "console")]
