@@ -5,7 +5,10 @@
 
 mod endpoint;
 mod forms;
-#[cfg(any(fuzzing, test))]
+#[cfg(any(
+    fuzzing,
+    all(test, feature = "console", any(feature = "grpc", feature = "http"))
+))]
 pub(crate) mod fuzzed;
 mod headers;
 mod langfuse;

@@ -88,6 +88,7 @@ impl Observers {
     }
 
     /// What has become of the summaries so far.
+    #[cfg(feature = "setup")]
     pub(crate) fn counts(&self) -> Observed {
         self.0.0.counts()
     }

@@ -63,7 +63,7 @@ impl Profiles {
         }
     }
 
-    #[cfg(all(test, feature = "setup"))]
+    #[cfg(all(test, feature = "console", any(feature = "grpc", feature = "http")))]
     pub(crate) fn chosen(&self) -> &[Profile] {
         &self.chosen
     }
