@@ -66,6 +66,13 @@
 //! the bot stopped when it was interrupted, counts, mean and maximum latency, tokens, characters and audio of all services.
 //! Constants in [`names`] have them all.
 //!
+//! # Metrics
+//!
+//! With the feature `metrics`, OpenTelemetry instruments measure the same: latency and its parts, turns by how they end, open
+//! conversations, requests, tokens, errors. They are those of a meter provider of the program's
+//! (`LayerBuilder::with_meter_provider`), or go where `OTEL_METRICS_EXPORTER` says, and need no trace to be sampled. Instruments,
+//! queries, a dashboard and alerts: [docs/metrics.md](https://github.com/tracing-conversation/tracing-conversation/blob/main/docs/metrics.md).
+//!
 //! # Set-up
 //!
 //! - [`init`] installs a whole registry from the environment.
@@ -84,6 +91,7 @@
 //! | `console` | yes | the tree view, OTLP/JSON lines, opentelemetry-stdout |
 //! | `rules` | yes | [rules](rules) from TOML files, `CONVERSATION_RULES` |
 //! | `setup` | with `http`, `grpc` or `console` | [`init`], [`Telemetry`], delivery to exporters of your own |
+//! | `metrics` | no | metrics, to a meter provider of the program's or, with `setup`, from the environment |
 //! | `serde` | no | `Serialize` and `Deserialize` for the data of [`observe`] |
 //! | `attributes` | no | `#[traced_stt]`, `#[traced_llm]`, `#[traced_tts]`, `#[traced_tool]` |
 //! | `testing` | no | `testing`: a recorder for a program's own tests |

@@ -98,6 +98,20 @@ pub(crate) mod ours {
         )
     }
 
+    /// Where metrics are fed to a provider of the program's. Needs the feature `metrics`; the same as the default without.
+    pub(crate) fn with_metrics() -> Subscriber {
+        #[cfg(feature = "metrics")]
+        let set = {
+            use opentelemetry_sdk::metrics::{PeriodicReader, SdkMeterProvider};
+            let reader = PeriodicReader::builder(Drops).build();
+            let provider = SdkMeterProvider::builder().with_reader(reader).build();
+            move |it: LayerBuilder<Registry>| it.with_meter_provider(&provider)
+        };
+        #[cfg(not(feature = "metrics"))]
+        let set = |it| it;
+        with(processor(), |it| it, set, LevelFilter::TRACE)
+    }
+
     pub(crate) fn sampled_out() -> Subscriber {
         let never = |it: TracerProviderBuilder| it.with_sampler(Sampler::AlwaysOff);
         with(

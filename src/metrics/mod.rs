@@ -92,6 +92,13 @@ impl Metrics {
     }
 }
 
+impl Drop for Metrics {
+    fn drop(&mut self) {
+        // The layer goes before the provider, whose last collection would not find this any more.
+        self.record_backlog();
+    }
+}
+
 /// [`Metrics`] as what summaries are given to.
 pub(crate) struct MetricsSink(pub(crate) Arc<Metrics>);
 

@@ -2,10 +2,12 @@
 
 use std::{io, sync::Arc, time::Instant};
 
-use opentelemetry::{global, metrics::MeterProvider};
+use opentelemetry::{Key, KeyValue, global, metrics::MeterProvider};
+use opentelemetry_sdk::Resource;
 use opentelemetry_sdk::metrics::SdkMeterProvider;
 #[cfg(any(feature = "grpc", feature = "http"))]
 use opentelemetry_sdk::metrics::Temporality;
+use uuid::Uuid;
 
 #[cfg(any(feature = "grpc", feature = "http"))]
 use crate::environment::{Otlp, Protocol};
@@ -115,7 +117,8 @@ fn start(
     let Some(metrics) = &settings.metrics else {
         return Ok(None);
     };
-    let mut export = MetricsExport::builder(metrics, &settings.resource, views, reporter);
+    let resource = with_instance(&settings.resource);
+    let mut export = MetricsExport::builder(metrics, resource, views, reporter);
     #[cfg(any(feature = "grpc", feature = "http"))]
     if let Some(otlp) = &metrics.otlp {
         export = add_otlp(export, otlp, metrics.temporality)?;
@@ -124,6 +127,23 @@ fn start(
         export = add_console(export, metrics).map_err(SetupError::Thread)?;
     }
     Ok(Some(export.build()))
+}
+
+/// The resource with a `service.instance.id`: without one, the metrics of several processes of one service would be taken for
+/// those of one.
+fn with_instance(resource: &Resource) -> Resource {
+    let key = Key::from_static_str("service.instance.id");
+    let instance = match resource.get(&key) {
+        Some(id) => id,
+        None => Uuid::new_v4().to_string().into(),
+    };
+    let attributes = resource
+        .iter()
+        .map(|(key, value)| KeyValue::new(key.clone(), value.clone()))
+        .chain([KeyValue::new(key.clone(), instance)]);
+    Resource::builder_empty()
+        .with_attributes(attributes)
+        .build()
 }
 
 #[cfg(any(feature = "grpc", feature = "http"))]

@@ -42,6 +42,8 @@ mod joining;
 mod lost;
 mod many;
 mod membership;
+#[cfg(feature = "metrics")]
+mod metrics;
 mod neighbours;
 #[cfg(feature = "setup")]
 mod observed_telemetry;

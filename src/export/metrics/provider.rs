@@ -66,7 +66,7 @@ pub(crate) struct MetricsExport {
 impl MetricsExport {
     pub(crate) fn builder<'a>(
         settings: &'a MetricsSettings,
-        resource: &Resource,
+        resource: Resource,
         views: Vec<View>,
         reporter: &'a Reporter,
     ) -> MetricsExportBuilder<'a> {
@@ -80,7 +80,7 @@ impl MetricsExport {
             settings,
             reporter,
             provider: SdkMeterProvider::builder()
-                .with_resource(resource.clone())
+                .with_resource(resource)
                 .with_view(view),
             destinations: Vec::new(),
         }

@@ -168,6 +168,7 @@ fn metrics_and_headers_arrive_over_http_as_sent() {
             let resource = request.metrics.resource_metrics[0].resource.as_ref();
             let resource = crate::support::text(&resource.unwrap().attributes);
             assert!(resource.contains("service.name = test\n"), "{resource}");
+            assert!(resource.contains("service.instance.id = "), "{resource}");
             assert_eq!(counted(&request.metrics), 1500);
             let Data::Histogram(seconds) = metric(&request.metrics, "seconds") else {
                 panic!("a histogram")
@@ -392,6 +393,25 @@ fn guard_can_be_dropped_inside_a_runtime() {
         drop(provider);
     });
     assert_eq!(counts(&server), [4]);
+}
+
+#[test]
+fn instance_is_the_programs_if_it_has_one() {
+    let server = Server::start();
+    let telemetry = metrics_to(&server.url())
+        .variable("OTEL_RESOURCE_ATTRIBUTES", "service.instance.id=pod-1")
+        .build()
+        .unwrap();
+    count(&telemetry, 1);
+    telemetry.shutdown().unwrap();
+    let resource = server.requests()[0].metrics.resource_metrics[0]
+        .resource
+        .clone();
+    let resource = crate::support::text(&resource.unwrap().attributes);
+    assert!(
+        resource.contains("service.instance.id = pod-1\n"),
+        "{resource}"
+    );
 }
 
 #[test]
