@@ -74,6 +74,9 @@ impl Charge {
     }
 
     fn without(self, figures: Figures) -> Self {
+        if figures.is_empty() {
+            return self;
+        }
         let usage = self.usage.without(figures);
         let is_gone = match self.cost {
             Cost::Usd(_) => figures.contains(Figures::COST),
@@ -134,9 +137,12 @@ impl Sums {
         if own.has_services_below {
             own.counted = Some(Box::new(counted));
         }
-        let figures = charge.figures();
-        for service in above {
-            sum.subtract(service.record_below(figures));
+        let mut above = above.into_iter().peekable();
+        if above.peek().is_some() {
+            let figures = charge.figures();
+            for service in above {
+                sum.subtract(service.record_below(figures));
+            }
         }
         counted
     }

@@ -48,6 +48,7 @@ fn a_turn_by_the_sdk(
 #[bench::without_span_ext_20_polls(ours::without_span_ext(), 20)]
 #[bench::two_processors_1_poll(ours::with_two_processors(), 1)]
 #[bench::metrics_1_poll(ours::with_metrics(), 1)]
+#[bench::observed_1_poll(ours::with_an_observer(), 1)]
 #[bench::sampled_out_1_poll(ours::sampled_out(), 1)]
 #[bench::disabled_by_a_filter_1_poll(ours::disabled(), 1)]
 #[bench::tracing_alone_1_poll(subscribers::tracing_alone(), 1)]

@@ -37,6 +37,7 @@ pub(crate) mod ours {
     use super::*;
     use crate::programs::{turn_by_macros, turn_of_ours};
     use opentelemetry_sdk::trace::{Sampler, TracerProviderBuilder};
+    use tracing_conversation::observe::Observer;
     use tracing_conversation::{
         Conversation, ConversationLayer, ConversationProcessor, LayerBuilder,
     };
@@ -110,6 +111,18 @@ pub(crate) mod ours {
         #[cfg(not(feature = "metrics"))]
         let set = |it| it;
         with(processor(), |it| it, set, LevelFilter::TRACE)
+    }
+
+    /// With an observer, which does nothing. Its thread is not measured.
+    pub(crate) fn with_an_observer() -> Subscriber {
+        struct Nothing;
+        impl Observer for Nothing {}
+        with(
+            processor(),
+            |it| it,
+            |it| it.span_ext(false).with_observer(Nothing),
+            LevelFilter::TRACE,
+        )
     }
 
     pub(crate) fn sampled_out() -> Subscriber {

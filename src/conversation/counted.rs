@@ -10,10 +10,10 @@ pub(crate) trait CountedService: Send + Sync {
 }
 
 /// What a service adds to the sums.
-#[derive(Clone, Copy)]
 pub(crate) struct ServiceFigures {
     pub(crate) has_failed: bool,
-    pub(crate) charge: Charge,
+    /// `None` where nothing was used.
+    pub(crate) charge: Option<Charge>,
 }
 
 /// A service span that has not ended, with what it adds so far.

@@ -448,7 +448,7 @@ impl<'a> Transition<'a> {
         &mut self,
         key: u64,
         turn: Option<u32>,
-        figures: ServiceFigures,
+        figures: &ServiceFigures,
         service: &dyn CountedService,
         above: &[Arc<dyn CountedService>],
     ) {
@@ -459,10 +459,10 @@ impl<'a> Transition<'a> {
         open.swap_remove(at);
         let sums = &mut self.state.sums;
         sums.add_service(figures.has_failed);
-        if !figures.charge.is_empty() {
+        if let Some(charge) = figures.charge.filter(|charge| !charge.is_empty()) {
             let mut above: Vec<_> = above.iter().map(|service| lock(service.usage())).collect();
             let above = above.iter_mut().map(|usage| &mut **usage);
-            let counted = sums.add_charge(figures.charge, &mut lock(service.usage()), above);
+            let counted = sums.add_charge(charge, &mut lock(service.usage()), above);
             // On a turn's span there is its cost alone.
             let is_asked_for = self.summaries.is_some() || self.shared.settings.prices.is_some();
             if is_asked_for
@@ -479,7 +479,7 @@ impl<'a> Transition<'a> {
         self.count_service(
             open.key,
             open.turn,
-            open.figures,
+            &open.figures,
             &*open.service,
             &open.above,
         );

@@ -63,6 +63,8 @@ pub(crate) struct ServiceRecord {
     ttfb: Option<f64>,
     status: RecordedStatus,
     pub(super) attributes: AttributeList,
+    /// Whether a field was recorded that may be of what it used.
+    may_have_charge: bool,
     /// Whether the program has set attributes that the layer has not bounded.
     pub(super) is_set_from_outside: bool,
     pub(super) extras: Option<Box<SpanExtras>>,
@@ -99,6 +101,17 @@ pub(crate) fn exported_value(
     (is_exported(field) && policy.admits(field))
         .then(|| value.attribute_value(policy))
         .flatten()
+}
+
+/// Whether a field may be one of a [`Charge`]. The eighth byte rules out most.
+#[inline]
+fn may_be_charge(field: &str) -> bool {
+    match field.as_bytes().get(7) {
+        Some(b'u') => field.starts_with("gen_ai.usage."),
+        Some(b'.') => field.starts_with("metrics."),
+        Some(b'o') => field == names::USAGE_COST_USD,
+        _ => false,
+    }
 }
 
 /// A recorded number of tokens or characters.
@@ -151,6 +164,7 @@ impl ServiceRecord {
             } else {
                 AttributeList::default()
             },
+            may_have_charge: false,
             is_set_from_outside: false,
             extras: None,
         }
@@ -237,6 +251,7 @@ impl ServiceRecord {
             }
             _ if !is_exported(field) => {}
             _ => {
+                self.may_have_charge |= may_be_charge(field);
                 let recording = &mut Recording {
                     attributes: &mut self.attributes,
                     policy,
@@ -284,26 +299,30 @@ impl ServiceRecord {
 
     /// What it adds to the sums of its conversation, so far.
     pub(super) fn figures(&self, shared: &Shared) -> ServiceFigures {
+        let is_tts = self.kind == ServiceKind::Tts;
+        let characters = is_tts.then(|| self.synthesis.character_count()).flatten();
+        let has_charge = self.may_have_charge || self.is_set_from_outside || characters.is_some();
+        ServiceFigures {
+            has_failed: self.has_failed(),
+            charge: has_charge.then(|| self.charge(characters, shared)),
+        }
+    }
+
+    /// What was used, and what that cost. `characters` are those of a synthesis.
+    fn charge(&self, characters: Option<i64>, shared: &Shared) -> Charge {
         let attributes = &self.attributes;
         let mut usage = Usage::default();
-        if !attributes.is_empty() {
+        if self.may_have_charge || self.is_set_from_outside {
             usage = Usage::read(
-                #[inline]
                 |key| count(attributes.get(key)?),
-                #[inline]
                 |key| seconds(attributes.get(key)?),
             );
         }
-        if self.kind == ServiceKind::Tts
-            && let Some(characters) = self.synthesis.character_count()
-        {
+        if let Some(characters) = characters {
             usage.characters = u64::try_from(characters).ok();
         }
         let cost = cost(shared, &usage, attributes);
-        ServiceFigures {
-            has_failed: self.has_failed(),
-            charge: Charge { usage, cost },
-        }
+        Charge { usage, cost }
     }
 
     /// Whether its span is going to have the status of an error. `Ok` outranks it, as with the SDK.
@@ -353,6 +372,30 @@ impl ServiceRecord {
             Status::Ok
         } else {
             Status::Unset
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_figure_of_a_service_is_looked_at() {
+        let is_looked_at = |key| assert!(may_be_charge(key), "{key}");
+        let _ = Usage::read(
+            |key| {
+                is_looked_at(key);
+                None
+            },
+            |key| {
+                is_looked_at(key);
+                None
+            },
+        );
+        is_looked_at(names::USAGE_COST_USD);
+        for key in ["gen_ai.request.model", "metrics", "output", "turn.output"] {
+            assert!(!may_be_charge(key), "{key}");
         }
     }
 }

@@ -596,7 +596,7 @@ impl ServiceSpan {
                 // In another turn it is not exported below them.
                 let stays = decided.is_none() || record.turn == self.turn();
                 let above = if stays { &*above } else { &[] };
-                transition.count_service(self.key, record.turn, figures, self, above);
+                transition.count_service(self.key, record.turn, &figures, self, above);
                 place = transition.reserve_place();
                 (transition.state.interruptions, decided)
             });
@@ -622,12 +622,17 @@ impl ServiceSpan {
             return self.close(guard);
         }
         let status = record.finish(&self.shared.content);
-        let charge = figures.charge;
-        if let Cost::Usd(cost) = charge.cost {
+        if let Some(Charge {
+            cost: Cost::Usd(cost),
+            ..
+        }) = figures.charge
+        {
             record.attributes.set(names::USAGE_COST_USD, cost);
         }
-        let summary = (!sinks.is_empty())
-            .then(|| Arc::new(self.summary(elsewhere, record, &status, charge, now)));
+        let summary = (!sinks.is_empty()).then(|| {
+            let charge = figures.charge.unwrap_or_default();
+            Arc::new(self.summary(elsewhere, record, &status, charge, now))
+        });
         if !is_recording {
             self.close(guard);
             return self.submit(summary, place);
