@@ -53,6 +53,7 @@ mod processors;
 mod profiles;
 #[cfg(all(feature = "console", feature = "http"))]
 mod quickstart;
+mod random_sums;
 mod recorder;
 #[cfg(all(feature = "console", feature = "http"))]
 mod replay;
