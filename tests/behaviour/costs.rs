@@ -1,15 +1,22 @@
 //! Costs on spans, from prices.
 
 use std::io::Write;
+use std::sync::mpsc::{Sender, channel};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use crate::stage::{Output, Stage};
+use opentelemetry_sdk::trace::Sampler;
 use tracing::{Span, info, info_span};
 use tracing_conversation::TraceMode;
-use tracing_conversation::observe::ServiceKind;
+use tracing_conversation::observe::{
+    ConversationSummary, Observer, ServiceKind, ServiceSummary, TurnSummary,
+};
 use tracing_conversation::prices::Prices;
 use tracing_conversation::testing::ConversationRecorder;
 use tracing_subscriber::prelude::*;
+
+const PATIENCE: Duration = Duration::from_secs(60);
 
 const PRICES: &str = r#"{
     "gpt-4o": {
@@ -369,6 +376,60 @@ fn trace_a_turn_and_services_outside_of_conversations_have_costs() {
             .cost_usd(),
         Some(2.0)
     );
+}
+
+/// Sends the costs that it is called with.
+struct Costs(Sender<String>);
+
+impl Observer for Costs {
+    fn service_ended(&self, service: &ServiceSummary) {
+        let line = format!("{} {:?}", service.name, service.cost_usd);
+        self.0.send(line).unwrap();
+    }
+
+    fn turn_ended(&self, turn: &TurnSummary) {
+        let line = format!("turn {:?} {}", turn.cost_usd, turn.cost_is_partial);
+        self.0.send(line).unwrap();
+    }
+
+    fn conversation_ended(&self, call: &ConversationSummary) {
+        let line = format!("conversation {:?} {}", call.cost_usd, call.cost_is_partial);
+        self.0.send(line).unwrap();
+    }
+}
+
+#[test]
+fn observers_get_the_costs_of_conversations_that_are_not_sampled_too() {
+    for is_sampled in [true, false] {
+        let (send, costs) = channel();
+        let sampler = if is_sampled {
+            Sampler::AlwaysOn
+        } else {
+            Sampler::AlwaysOff
+        };
+        let output = Output::with(|provider| provider.with_sampler(sampler));
+        let stage = Stage::over(output, |layer| {
+            layer.prices(prices()).with_observer(Costs(send))
+        });
+        stage.play(|| {
+            info_span!("conversation", conversation.id = "c1").in_scope(|| {
+                drop(llm("gpt-4o", 4, 1));
+                drop(llm("gpt-5", 4, 1));
+            });
+        });
+        let seen: Vec<_> = (0..4)
+            .map(|_| costs.recv_timeout(PATIENCE).unwrap())
+            .collect();
+        assert_eq!(
+            seen,
+            [
+                "llm Some(2.0)",
+                "llm None",
+                "turn Some(2.0) true",
+                "conversation Some(2.0) true"
+            ]
+        );
+    }
 }
 
 #[cfg(feature = "console")]
