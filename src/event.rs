@@ -20,9 +20,23 @@ use std::time::Duration;
 
 use tracing::level_filters::LevelFilter;
 use tracing::subscriber::NoSubscriber;
-use tracing::{Level, Span, dispatcher};
+use tracing::{Level, Metadata, Span, dispatcher};
 
-use crate::names::event as names;
+use crate::names::{CONVERSATION_EVENT, event as names};
+
+/// Whether a callsite emits boundary events: for a log layer that is not to show them.
+///
+/// ```
+/// use tracing_conversation::event;
+/// use tracing_subscriber::{Layer as _, Registry, filter::filter_fn, fmt};
+///
+/// let log = fmt::layer::<Registry>().with_filter(filter_fn(|metadata| !event::is_boundary(metadata)));
+/// # drop(log);
+/// ```
+#[must_use]
+pub fn is_boundary(metadata: &Metadata<'_>) -> bool {
+    metadata.is_event() && metadata.fields().field(CONVERSATION_EVENT).is_some()
+}
 
 /// Sets which conversation or span an event belongs to, and when it happened.
 ///

@@ -225,6 +225,9 @@ mod documents {
     #[cfg(feature = "attributes")]
     struct Instrumenting;
 
+    #[doc = include_str!("../docs/beside-others.md")]
+    struct BesideOthers;
+
     #[doc = include_str!("../docs/which-events.md")]
     struct WhichEvents;
 }

@@ -2,7 +2,7 @@
 
 use std::io::{self, IsTerminal as _};
 
-use tracing::{Metadata, Subscriber};
+use tracing::Subscriber;
 use tracing_subscriber::{
     EnvFilter, Layer,
     filter::{FilterExt as _, filter_fn},
@@ -13,7 +13,7 @@ use super::log_fields::LogFields;
 use crate::{
     ContentPolicy,
     environment::{SetupError, Variables},
-    names,
+    event::is_boundary,
 };
 
 /// What is logged, from `RUST_LOG`.
@@ -63,8 +63,4 @@ impl Log {
             .with_filter(filter)
             .boxed()
     }
-}
-
-fn is_boundary(callsite: &Metadata<'_>) -> bool {
-    callsite.is_event() && callsite.fields().field(names::CONVERSATION_EVENT).is_some()
 }
