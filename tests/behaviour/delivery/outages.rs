@@ -12,6 +12,7 @@ use opentelemetry::{
 };
 
 use super::{counts, make, to};
+use crate::stage::eventually;
 use crate::support::{PATIENCE, Reply, Server};
 
 #[test]
@@ -60,7 +61,8 @@ fn a_full_queue_drops_and_counts_and_never_blocks() {
     make(&telemetry, 1000);
     assert_eq!(counts(&telemetry), [0, 900, 0, 0, 100]);
     telemetry.shutdown().unwrap_err();
-    assert_eq!(counts(&telemetry), [0, 900, 0, 100, 0]);
+    // The export thread may be late on a busy machine.
+    eventually(|| counts(&telemetry) == [0, 900, 0, 100, 0]);
 }
 
 #[test]
