@@ -89,7 +89,7 @@
 //! | `grpc` | no | OTLP over gRPC |
 //! | `tls`, `tls-ring`, `tls-native` | no | `https` endpoints: through rustls as it comes, rustls with ring, the system's TLS |
 //! | `console` | yes | the tree view, OTLP/JSON lines, opentelemetry-stdout |
-//! | `rules` | yes | [rules](rules) from TOML files, `CONVERSATION_RULES` |
+//! | `rules` | yes | [rules] from TOML files, `CONVERSATION_RULES` |
 //! | `setup` | with `http`, `grpc` or `console` | [`init`], [`Telemetry`], delivery to exporters of your own |
 //! | `metrics` | no | metrics, to a meter provider of the program's or, with `setup`, from the environment |
 //! | `serde` | no | `Serialize` and `Deserialize` for the data of [`observe`] |
