@@ -138,6 +138,23 @@ pub use tracing_conversation_macros::traced_tts;
 /// ```
 pub use tracing_conversation_macros::traced_tool;
 
+/// Runs a function inside an [`agent_span!`](crate::agent_span) whose `gen_ai.agent.name` is the function's name, unless that
+/// field is given: what is done in it stays below it in the turn. Like [`traced_llm`](macro@crate::traced_llm).
+///
+/// ```
+/// use tracing_conversation::traced_agent;
+///
+/// #[traced_agent]
+/// async fn answer(question: &str) -> Result<String, std::io::Error> {
+///     // … language models, tools, speech …
+///     Ok(format!("You asked: {question}"))
+/// }
+/// # #[tokio::main(flavor = "current_thread")] async fn main() {
+/// assert_eq!(answer("why?").await.unwrap(), "You asked: why?");
+/// # }
+/// ```
+pub use tracing_conversation_macros::traced_agent;
+
 #[cfg(doctest)]
 #[doc = include_str!("../docs/instrumenting.md")]
 struct Guide;

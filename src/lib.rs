@@ -93,7 +93,7 @@
 //! | `setup` | with `http`, `grpc` or `console` | [`init`], [`Telemetry`], delivery to exporters of your own |
 //! | `metrics` | no | metrics, to a meter provider of the program's or, with `setup`, from the environment |
 //! | `serde` | no | `Serialize` and `Deserialize` for the data of [`observe`] |
-//! | `attributes` | no | `#[traced_stt]`, `#[traced_llm]`, `#[traced_tts]`, `#[traced_tool]` |
+//! | `attributes` | no | `#[traced_stt]`, `#[traced_llm]`, `#[traced_tts]`, `#[traced_tool]`, `#[traced_agent]` |
 //! | `testing` | no | `testing`: a recorder for a program's own tests |
 //!
 //! Without any of them, the layer is there alone, with rules in code.
@@ -169,7 +169,7 @@ mod turns;
 mod usage;
 
 #[cfg(feature = "attributes")]
-pub use attributes::{traced_llm, traced_stt, traced_tool, traced_tts};
+pub use attributes::{traced_agent, traced_llm, traced_stt, traced_tool, traced_tts};
 pub use clock::ManualClock;
 pub use content::ContentPolicy;
 #[cfg(feature = "setup")]

@@ -165,6 +165,25 @@ span_macros! { $
         gen_ai.tool.call.id, gen_ai.tool.call.arguments, gen_ai.tool.call.result
     ]
 
+    /// An agent at work, such as a program's own handler that answers: the services that are started in it stay below it.
+    ///
+    /// ```
+    /// use tracing_conversation::{agent_span, llm_span};
+    ///
+    /// agent_span!(gen_ai.agent.name = "concierge").in_scope(|| {
+    ///     drop(llm_span!(gen_ai.request.model = "gpt-4o"));
+    /// });
+    /// ```
+    ///
+    /// Besides the [fields of every service span](crate::llm_span#fields-of-every-service-span):
+    /// `gen_ai.agent.name`, `gen_ai.agent.id`, `gen_ai.agent.description`, `gen_ai.agent.version`, `input`, `output`.
+    /// `gen_ai.operation.name` is `invoke_agent` unless given.
+    agent_span "agent" [
+        gen_ai.operation.name = "invoke_agent",
+        gen_ai.agent.name, gen_ai.agent.id, gen_ai.agent.description, gen_ai.agent.version,
+        input, output
+    ]
+
     /// One response of a speech-to-speech service.
     ///
     /// ```

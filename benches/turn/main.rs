@@ -20,8 +20,9 @@ use gungraun::Dhat;
 use gungraun::prelude::*;
 use opentelemetry_sdk::trace::{SdkTracer, SdkTracerProvider};
 use programs::{
-    Words, ordinary_event, ordinary_span, turn_by_hand, turn_by_hand_live, turn_by_handle,
-    turn_by_macros, turn_nested_by_hand, turn_of_ours,
+    Words, contract_event, contract_event_with_field, event_by_message, event_by_target,
+    event_with_field, ordinary_event, ordinary_span, turn_by_hand, turn_by_hand_live,
+    turn_by_handle, turn_by_macros, turn_nested_by_hand, turn_of_ours,
 };
 use subscribers::{Subscriber, otel, ours, raw};
 use tracing_conversation::Conversation;
@@ -100,6 +101,21 @@ fn an_ordinary_event(under: Subscriber) -> Subscriber {
     under
 }
 
+#[library_benchmark]
+#[bench::in_the_contracts_words(ours::with_rules(), contract_event)]
+#[bench::by_a_rule_for_its_target(ours::with_rules(), event_by_target)]
+#[bench::by_a_rule_for_its_message(ours::with_rules(), event_by_message)]
+#[bench::with_a_field_in_the_contracts_words(ours::with_rules(), contract_event_with_field)]
+#[bench::with_a_field_by_a_rule(ours::with_rules(), event_with_field)]
+#[bench::ordinary_without_rules(ours::default(), ordinary_event)]
+#[bench::ordinary_that_no_rule_matches(ours::with_rules(), ordinary_event)]
+#[bench::span_without_rules(ours::default(), ordinary_span)]
+#[bench::span_that_no_rule_matches(ours::with_rules(), ordinary_span)]
+fn an_event(under: Subscriber, event: fn()) -> Subscriber {
+    event();
+    under
+}
+
 library_benchmark_group!(
     name = turns,
     benchmarks = [
@@ -109,7 +125,8 @@ library_benchmark_group!(
         a_turn_by_handle,
         a_turn_nested_by_hand,
         an_ordinary_span,
-        an_ordinary_event
+        an_ordinary_event,
+        an_event
     ]
 );
 

@@ -276,6 +276,31 @@ pub(crate) fn ordinary_event() {
     info!(bytes = 17_i64, "read");
 }
 
+/// A boundary event that changes nothing in a turn that is under way.
+pub(crate) fn contract_event() {
+    info!(conversation.event = "user_stopped_speaking");
+}
+
+/// The same of a program that is adopted by rules.
+pub(crate) fn event_by_target() {
+    info!(target: "turns::release", turn = 1_i64);
+}
+
+pub(crate) fn event_by_message() {
+    info!(target: "turns", "released");
+}
+
+pub(crate) fn contract_event_with_field() {
+    info!(
+        conversation.event = "vad_user_stopped_speaking",
+        stop_secs = 0.2
+    );
+}
+
+pub(crate) fn event_with_field() {
+    info!(target: "vad", silence_ms = 200_i64, "silence");
+}
+
 /// The turn of [`turn_of_ours`] with the functions of `event` and the span macros.
 pub(crate) fn turn_by_macros(Words(words): &Words) {
     event::vad_user_started_speaking(0.2);

@@ -35,9 +35,13 @@ impl Subscriber {
 /// This crate's layer.
 pub(crate) mod ours {
     use super::*;
-    use crate::programs::{turn_by_macros, turn_of_ours};
+    use crate::programs::{
+        contract_event, contract_event_with_field, event_by_message, event_by_target,
+        event_with_field, turn_by_macros, turn_of_ours,
+    };
     use opentelemetry_sdk::trace::{Sampler, TracerProviderBuilder};
     use tracing_conversation::observe::Observer;
+    use tracing_conversation::rules::{Match, Operation, Rules, Source};
     use tracing_conversation::{
         Conversation, ConversationLayer, ConversationProcessor, LayerBuilder,
     };
@@ -87,6 +91,40 @@ pub(crate) mod ours {
     /// Where the macros and the functions of `event` have been used before.
     pub(crate) fn warm_for_macros() -> Subscriber {
         without_span_ext().warm_up(turn_by_macros)
+    }
+
+    /// Where rules adopt events, none of which is of [`turn_of_ours`].
+    pub(crate) fn with_rules() -> Subscriber {
+        let rules = Rules::new()
+            .event(Match::target("turns::release"), "user_stopped_speaking")
+            .event(
+                Match::target("turns").message("released"),
+                "user_stopped_speaking",
+            )
+            .event(
+                Match::target("vad").message("silence"),
+                "vad_user_stopped_speaking",
+            )
+            .field("stop_secs", Source::millis("silence_ms"))
+            .service(Match::span("ask"), Operation::Chat)
+            .field("gen_ai.request.model", "model");
+        let subscriber = with(
+            processor(),
+            |it| it,
+            |it| it.rules(rules),
+            LevelFilter::TRACE,
+        );
+        for event in [
+            contract_event,
+            event_by_target,
+            event_by_message,
+            contract_event_with_field,
+            event_with_field,
+        ] {
+            event();
+            event();
+        }
+        subscriber
     }
 
     pub(crate) fn with_two_processors() -> Subscriber {

@@ -34,4 +34,5 @@ attributes! {
     traced_llm "llm";
     traced_tts "tts";
     traced_tool "tool";
+    traced_agent "agent";
 }

@@ -240,9 +240,11 @@ fn expand(service: &str, arguments: Arguments, function: &ItemFn) -> syn::Result
         mut fields,
     } = arguments;
     check_habits(&fields, function)?;
-    if service == "tool" && !names_tool(&fields) {
-        let name = sig.ident.to_string();
+    let name = sig.ident.to_string();
+    if service == "tool" && !sets(&fields, "gen_ai.tool.name") {
         fields = quote!(gen_ai.tool.name = #name, #fields);
+    } else if service == "agent" && !sets(&fields, "gen_ai.agent.name") {
+        fields = quote!(gen_ai.agent.name = #name, #fields);
     }
 
     // Mixed-site hygiene: these names cannot collide with the function's own.
@@ -325,10 +327,10 @@ fn expand(service: &str, arguments: Arguments, function: &ItemFn) -> syn::Result
     })
 }
 
-/// Returns whether `gen_ai.tool.name` is among the fields.
-fn names_tool(fields: &TokenStream) -> bool {
+/// Returns whether `field` is among the fields.
+fn sets(fields: &TokenStream, field: &str) -> bool {
     let fields: String = fields.to_string().split_whitespace().collect();
-    fields.contains("gen_ai.tool.name=")
+    fields.contains(&format!("{field}="))
 }
 
 /// Replaces each `impl Trait` in the type with `_`: only signatures may contain one.

@@ -82,6 +82,7 @@ impl FieldTest {
     }
 
     /// Compares with a number, in the forms of `Display` and `Debug`.
+    #[cfg(feature = "rules")]
     pub(crate) fn float(value: f64) -> Self {
         Self::OneOf(vec![
             Pattern::exact(&value.to_string()),
@@ -90,6 +91,7 @@ impl FieldTest {
     }
 
     /// Compares with something that has one form.
+    #[cfg(feature = "rules")]
     pub(crate) fn plain(value: &dyn fmt::Display) -> Self {
         Self::OneOf(vec![Pattern::exact(&value.to_string())])
     }

@@ -55,6 +55,10 @@ pub(crate) enum Part {
 
 /// What is wrong with a part of a rule, what is allowed there, and what was probably meant.
 #[derive(Clone, Debug)]
+#[cfg_attr(
+    not(feature = "rules"),
+    allow(dead_code, reason = "only a file has a place for each part")
+)]
 pub(crate) struct Fault {
     pub(crate) part: Part,
     pub(crate) problem: String,

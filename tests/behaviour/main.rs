@@ -36,6 +36,8 @@ mod delivery;
 mod doctor;
 mod fuzzed;
 mod handle;
+#[cfg(all(feature = "attributes", feature = "rules"))]
+mod handlers;
 mod hostile;
 mod instrument;
 mod joining;
