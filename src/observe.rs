@@ -30,6 +30,7 @@
 //!
 //! What was said is subject to the [`ContentPolicy`](crate::ContentPolicy), whose redaction runs on the observers' thread for it.
 
+mod ended;
 #[cfg(feature = "serde")]
 mod hex;
 mod queue;
@@ -40,6 +41,7 @@ pub use crate::latency::{MeasuredFrom, Part as LatencyPart};
 pub use crate::service_kind::ServiceKind;
 pub use crate::turns::EndReason;
 pub use crate::usage::Usage;
+pub(crate) use ended::{EndedService, EndedTurn};
 #[cfg(feature = "setup")]
 pub(crate) use queue::Observed;
 pub(crate) use queue::Observers;

@@ -17,7 +17,7 @@ mod warnings;
 use crate::attribute_list::AttributeList;
 use crate::clock::{Time, lock};
 use crate::names;
-use crate::observe::ServiceSummary;
+use crate::observe::EndedService;
 use crate::recording::{
     ContextSpan, Ended, Identity, Marks, RootSpan, SpanExtras, SpanTarget, truncate,
 };
@@ -124,10 +124,10 @@ impl ActiveConversation {
         }
     }
 
-    /// Gives them the summary of a service. One that ends after the conversation comes after it.
-    fn submit_service(&self, summary: Arc<ServiceSummary>, place: Option<Place>) {
+    /// Gives them a service that has ended. One that ends after the conversation comes after it.
+    fn submit_service(&self, ended: Arc<EndedService>, place: Option<Place>) {
         if let Some(outbox) = &self.outbox {
-            let notice = Notice::ServiceEnded(summary);
+            let notice = Notice::ServiceEnded(ended);
             match place {
                 Some(place) => outbox.write(&place, notice),
                 None => outbox.push(notice),
@@ -517,8 +517,8 @@ impl ActiveConversation {
         let words = ended.turn.facts.take_words(content);
         self.keep_words(&words);
         if let (Some(outbox), Some(place)) = (&self.outbox, place) {
-            let summary = self.turn_summary(ended, &span_context, &words);
-            outbox.write(&place, Notice::TurnEnded(Arc::new(summary)));
+            let ended = self.ended_turn(ended, &span_context, &words);
+            outbox.write(&place, Notice::TurnEnded(Arc::new(ended)));
         }
         if !is_recording {
             return;

@@ -1,7 +1,7 @@
 //! Summaries on their way from a conversation to those that take them, in the order in which things happened.
 
 use crate::clock::lock;
-use crate::observe::{ConversationSummary, ServiceSummary, SummarySinks, TurnStarted, TurnSummary};
+use crate::observe::{ConversationSummary, EndedService, EndedTurn, SummarySinks, TurnStarted};
 use crate::reentrancy::guard_thread;
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -14,8 +14,8 @@ const MAX_WAITING: usize = 256;
 pub(super) enum Notice {
     ConversationStarted,
     TurnStarted(Arc<TurnStarted>),
-    ServiceEnded(Arc<ServiceSummary>),
-    TurnEnded(Arc<TurnSummary>),
+    ServiceEnded(Arc<EndedService>),
+    TurnEnded(Arc<EndedTurn>),
     ConversationEnded(Arc<ConversationSummary>),
 }
 
@@ -75,8 +75,8 @@ impl Outbox {
             sinks.for_each(|sink| match &notice {
                 Notice::ConversationStarted => sink.conversation_started(conversation_type),
                 Notice::TurnStarted(turn) => sink.turn_started(turn),
-                Notice::ServiceEnded(service) => sink.service_ended(service),
-                Notice::TurnEnded(turn) => sink.turn_ended(turn),
+                Notice::ServiceEnded(service) => sink.take_service(service),
+                Notice::TurnEnded(turn) => sink.take_turn(turn),
                 Notice::ConversationEnded(conversation) => sink.conversation_ended(conversation),
             });
         }

@@ -3,8 +3,7 @@
 use super::ActiveConversation;
 use super::totals::Totals;
 use super::turn::{EndedTurn, TurnWords};
-use crate::latency::Measured;
-use crate::observe::{ConversationSummary, LatencyParts, TurnSummary};
+use crate::observe::{self, ConversationSummary};
 use crate::turns::EndReason;
 use opentelemetry::StringValue;
 use opentelemetry::trace::SpanContext;
@@ -12,41 +11,31 @@ use std::sync::Arc;
 
 impl ActiveConversation {
     /// A turn that ends. `words` is what was said in it.
-    pub(super) fn turn_summary(
+    pub(super) fn ended_turn(
         &self,
         ended: &EndedTurn,
         span_context: &SpanContext,
         words: &TurnWords,
-    ) -> TurnSummary {
+    ) -> observe::EndedTurn {
         let (turn, facts) = (&ended.turn.turn, &ended.turn.facts);
-        let speech = &ended.speech;
         let read_words = self.shared.sinks.read_words();
-        let words_of = |words: &Option<StringValue>| read_words.then(|| shared(words)).flatten();
-        let spent = facts.spent.as_deref().copied().unwrap_or_default();
-        TurnSummary {
+        let words_of = |words: &Option<StringValue>| words.clone().filter(|_| read_words);
+        observe::EndedTurn {
             conversation_id: self.id().clone(),
             number: turn.number,
             trace_id: span_context.trace_id(),
             span_id: span_context.span_id(),
             started: self.wall + turn.started,
-            duration_seconds: ended.at.saturating_sub(turn.started).as_secs_f64(),
+            lasted: ended.at.saturating_sub(turn.started),
             end_reason: ended.reason,
-            user_bot_latency_seconds: facts
-                .user_bot_latency()
-                .map(|latency| latency.as_secs_f64()),
-            latency: facts.measured.and_then(latency_parts),
-            user_speech_seconds: speech.sums.user.as_secs_f64(),
-            bot_speech_seconds: speech.sums.bot.as_secs_f64(),
-            dead_air_seconds: speech.sums.dead_air.as_secs_f64(),
-            interrupted_after_seconds: speech.interrupted_after.map(|after| after.as_secs_f64()),
-            barge_in_stop_seconds: speech.barge_in_stop.map(|lasted| lasted.as_secs_f64()),
+            user_bot_latency: facts.user_bot_latency(),
+            measured: facts.measured,
+            speech: ended.speech,
             played_seconds: facts.heard.seconds,
             input: words_of(&words.input),
             output: words_of(&words.output),
-            heard_output: facts.heard.text.clone().filter(|_| read_words),
-            usage: spent.usage,
-            cost_usd: spent.cost_usd,
-            cost_is_partial: spent.cost_is_partial(),
+            heard: facts.heard.text.clone().filter(|_| read_words),
+            spent: facts.spent.as_deref().copied().unwrap_or_default(),
         }
     }
 
@@ -83,18 +72,6 @@ impl ActiveConversation {
             output,
         }
     }
-}
-
-fn latency_parts(measured: Measured) -> Option<LatencyParts> {
-    let parts = measured.parts?;
-    Some(LatencyParts {
-        measured_from: measured.from,
-        total_seconds: measured.total.as_secs_f64(),
-        parts: parts
-            .iter()
-            .map(|(part, lasted)| (part, lasted.as_secs_f64()))
-            .collect(),
-    })
 }
 
 fn shared(text: &Option<StringValue>) -> Option<Arc<str>> {

@@ -1,6 +1,9 @@
 //! The thread on which observers are called, and the bounded queue in front of it.
 
-use super::{ConversationSummary, Observer, ServiceSummary, SummarySink, TurnStarted, TurnSummary};
+use super::{
+    ConversationSummary, EndedService, EndedTurn, Observer, ServiceSummary, SummarySink,
+    TurnStarted, TurnSummary,
+};
 use crate::clock::lock;
 use crate::content::ContentPolicy;
 use std::collections::VecDeque;
@@ -56,7 +59,7 @@ struct Queue {
 
 #[derive(Default)]
 struct State {
-    waiting: VecDeque<Summary>,
+    waiting: VecDeque<Ended>,
     is_handling: bool,
     thread: Option<ThreadId>,
     /// Nobody will add anything any more.
@@ -65,10 +68,10 @@ struct State {
     counts: Observed,
 }
 
-enum Summary {
+enum Ended {
     TurnStarted(Arc<TurnStarted>),
-    Service(Arc<ServiceSummary>),
-    Turn(Arc<TurnSummary>),
+    Service(Arc<EndedService>),
+    Turn(Arc<EndedTurn>),
     Conversation(Arc<ConversationSummary>),
 }
 
@@ -110,7 +113,7 @@ impl Observers {
         true
     }
 
-    fn push(&self, summary: Summary) {
+    fn push(&self, ended: Ended) {
         let queue = &self.0.0;
         let mut state = lock(&queue.state);
         if state.thread.is_none() {
@@ -121,7 +124,7 @@ impl Observers {
             state.counts.dropped += 1;
             return;
         }
-        state.waiting.push_back(summary);
+        state.waiting.push_back(ended);
         state.accepted += 1;
         let is_asleep = state.waiting.len() == 1 && !state.is_handling;
         drop(state);
@@ -142,19 +145,19 @@ impl SummarySink for Observers {
     }
 
     fn turn_started(&self, turn: &Arc<TurnStarted>) {
-        self.push(Summary::TurnStarted(turn.clone()));
+        self.push(Ended::TurnStarted(turn.clone()));
     }
 
-    fn service_ended(&self, service: &Arc<ServiceSummary>) {
-        self.push(Summary::Service(service.clone()));
+    fn take_service(&self, service: &Arc<EndedService>) {
+        self.push(Ended::Service(service.clone()));
     }
 
-    fn turn_ended(&self, turn: &Arc<TurnSummary>) {
-        self.push(Summary::Turn(turn.clone()));
+    fn take_turn(&self, turn: &Arc<EndedTurn>) {
+        self.push(Ended::Turn(turn.clone()));
     }
 
     fn conversation_ended(&self, conversation: &Arc<ConversationSummary>) {
-        self.push(Summary::Conversation(conversation.clone()));
+        self.push(Ended::Conversation(conversation.clone()));
     }
 }
 
@@ -180,8 +183,8 @@ struct Worker {
 
 impl Worker {
     fn run(mut self) {
-        while let Some(mut summary) = self.queue.next() {
-            summary.apply(&self.queue.content);
+        while let Some(ended) = self.queue.next() {
+            let summary = ended.summary(&self.queue.content);
             self.queue.in_subscriber(|| {
                 for observer in &self.queue.observers {
                     self.queue.call(&**observer, &summary);
@@ -220,15 +223,15 @@ impl Queue {
     }
 
     /// Waits for the next summary. `None` when there will be no more.
-    fn next(&self) -> Option<Summary> {
+    fn next(&self) -> Option<Ended> {
         let mut state = lock(&self.state);
         if std::mem::take(&mut state.is_handling) {
             state.counts.delivered += 1;
         }
         loop {
-            if let Some(summary) = state.waiting.pop_front() {
+            if let Some(ended) = state.waiting.pop_front() {
                 state.is_handling = true;
-                return Some(summary);
+                return Some(ended);
             }
             self.idle.notify_all();
             if state.is_closed {
@@ -285,19 +288,33 @@ fn is_default(subscriber: &Dispatch) -> bool {
     layer(subscriber).is_some() && dispatcher::get_default(layer) == layer(subscriber)
 }
 
-impl Summary {
-    /// Applies the content policy to what was said.
-    fn apply(&mut self, policy: &ContentPolicy) {
+/// What observers are called with.
+enum Summary {
+    TurnStarted(Arc<TurnStarted>),
+    Service(Box<ServiceSummary>),
+    Turn(Box<TurnSummary>),
+    Conversation(Box<ConversationSummary>),
+}
+
+impl Ended {
+    /// Makes the summary, with as much of what was said as the content policy allows.
+    fn summary(self, policy: &ContentPolicy) -> Summary {
         match self {
-            Self::TurnStarted(_) => {}
+            Self::TurnStarted(turn) => Summary::TurnStarted(turn),
             Self::Service(service) => {
-                Arc::make_mut(service).apply(policy);
+                let mut service = service.summary(true);
+                service.apply(policy);
+                Summary::Service(Box::new(service))
             }
             Self::Turn(turn) => {
-                Arc::make_mut(turn).apply(policy);
+                let mut turn = turn.summary(true);
+                turn.apply(policy);
+                Summary::Turn(Box::new(turn))
             }
             Self::Conversation(conversation) => {
-                Arc::make_mut(conversation).apply(policy);
+                let mut conversation = Arc::unwrap_or_clone(conversation);
+                conversation.apply(policy);
+                Summary::Conversation(Box::new(conversation))
             }
         }
     }

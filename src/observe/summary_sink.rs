@@ -1,6 +1,8 @@
 //! Where summaries go, on the thread on which something ends: the observers' queue, metrics.
 
-use super::{ConversationSummary, ServiceSummary, TurnStarted, TurnSummary};
+use super::{
+    ConversationSummary, EndedService, EndedTurn, ServiceSummary, TurnStarted, TurnSummary,
+};
 use std::fmt;
 use std::sync::Arc;
 use tracing_core::Dispatch;
@@ -28,8 +30,18 @@ pub(crate) trait SummarySink: Send + Sync + 'static {
         let _ = turn;
     }
 
+    /// Is called with each service. Makes its summary, unless that is left for later.
+    fn take_service(&self, service: &Arc<EndedService>) {
+        self.service_ended(&Arc::new(service.summary(self.reads_words())));
+    }
+
     fn service_ended(&self, service: &Arc<ServiceSummary>) {
         let _ = service;
+    }
+
+    /// Is called with each turn. Makes its summary, unless that is left for later.
+    fn take_turn(&self, turn: &Arc<EndedTurn>) {
+        self.turn_ended(&Arc::new(turn.summary(self.reads_words())));
     }
 
     fn turn_ended(&self, turn: &Arc<TurnSummary>) {

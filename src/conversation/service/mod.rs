@@ -9,7 +9,6 @@ mod record;
 mod remote;
 mod span;
 mod stt;
-mod summary;
 mod tts;
 
 pub(crate) use effects::Effects;

@@ -1,6 +1,5 @@
 //! A service span: the layer's own data from its start to its end.
 
-use super::summary::EndedService;
 use super::{Effects, ServiceRecord, ServiceStart, remote};
 use crate::attribute_list::AttributeList;
 use crate::clock::{Time, lock};
@@ -9,7 +8,7 @@ use crate::conversation::{ActiveConversation, Parent, Place, Shared, Transition,
 use crate::field::FieldValue;
 use crate::latency::FirstByte;
 use crate::names;
-use crate::observe::ServiceSummary;
+use crate::observe::EndedService;
 use crate::prices::Cost;
 use crate::recording::{
     ContextSpan, Decision, Ended, Marks, PendingTurn, RootSpan, SpanExtras, SpanTarget,
@@ -629,13 +628,13 @@ impl ServiceSpan {
         {
             record.attributes.set(names::USAGE_COST_USD, cost);
         }
-        let summary = (!sinks.is_empty()).then(|| {
+        let ended = (!sinks.is_empty()).then(|| {
             let charge = figures.charge.unwrap_or_default();
-            Arc::new(self.summary(elsewhere, record, &status, charge, now))
+            Arc::new(self.ended(elsewhere, record, &status, charge, now))
         });
         if !is_recording {
             self.close(guard);
-            return self.submit(summary, place);
+            return self.submit(ended, place);
         }
         let finished = Finished {
             kind: self.kind_with(record),
@@ -651,7 +650,7 @@ impl ServiceSpan {
         self.close(guard);
         // Not under the lock: processors run.
         let _guarded = guard_thread();
-        self.submit(summary, place);
+        self.submit(ended, place);
         if let Some(root) = elsewhere.and_then(|elsewhere| elsewhere.root.as_ref()) {
             return self.end_root(root, self.span_data(elsewhere, finished));
         }
@@ -692,52 +691,63 @@ impl ServiceSpan {
 
     /// The service for those that observe it, once its record is complete.
     #[inline(never)]
-    fn summary(
+    fn ended(
         &self,
         elsewhere: Option<&Elsewhere>,
         record: &ServiceRecord,
         status: &Status,
         charge: Charge,
         now: Time,
-    ) -> ServiceSummary {
-        let mut span_context = self.span_context_of(elsewhere);
-        if let Some(moved_to) = self.moved_to.get() {
-            span_context = moved(&span_context, &moved_to.parent);
-        }
+    ) -> EndedService {
+        let own = elsewhere.map(|elsewhere| &elsewhere.span_context);
+        let trace = match (self.moved_to.get(), own) {
+            (Some(moved_to), _) => &moved_to.parent,
+            (None, Some(own)) => own,
+            (None, None) => &self.parent.span_context,
+        };
         let extras = record.extras.as_deref();
         let status = match extras {
             Some(extras) if extras.status > *status => &extras.status,
             _ => status,
         };
         let name = extras.and_then(|extras| extras.name.as_ref());
-        let ended = EndedService {
-            conversation_id: self.conversation.as_ref().map(|own| own.id()),
+        let with_words = self.shared.sinks.read_words();
+        let attributes = record.attributes.iter();
+        EndedService {
+            conversation_id: self.conversation.as_ref().map(|own| own.id().clone()),
             turn_number: self.turn(),
-            span_context,
-            name: name.unwrap_or(&self.name),
+            trace_id: trace.trace_id(),
+            span_id: own.map_or(self.span_id, SpanContext::span_id),
+            name: name.unwrap_or(&self.name).clone(),
             kind: record.kind,
             started: self.start,
             lasted: now.saturating_sub(record.started),
-            charge,
+            usage: charge.usage,
             counted_usage: lock(&self.usage).counting(charge.usage),
+            cost_usd: match charge.cost {
+                Cost::Usd(cost) => Some(cost),
+                Cost::None | Cost::Unknown => None,
+            },
             is_interrupted: record.is_interrupted,
-            status,
-            with_words: self.shared.sinks.read_words(),
-        };
-        ended.summary(&record.attributes)
+            status: status.clone(),
+            attributes: attributes
+                .filter(|one| EndedService::needs(record.kind, one.key.as_str(), with_words))
+                .cloned()
+                .collect(),
+        }
     }
 
-    /// Gives a summary to those that observe the service, in its place among those of its conversation.
-    fn submit(&self, summary: Option<Arc<ServiceSummary>>, place: Option<Place>) {
-        let Some(summary) = summary else {
+    /// Gives the service to those that observe it, in its place in its conversation.
+    fn submit(&self, ended: Option<Arc<EndedService>>, place: Option<Place>) {
+        let Some(ended) = ended else {
             return;
         };
         match &self.conversation {
-            Some(conversation) => conversation.submit_service(summary, place),
+            Some(conversation) => conversation.submit_service(ended, place),
             None => {
                 let _guarded = guard_thread();
                 let sinks = &self.shared.sinks;
-                sinks.for_each(|sink| sink.service_ended(&summary));
+                sinks.for_each(|sink| sink.take_service(&ended));
             }
         }
     }
