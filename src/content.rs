@@ -197,14 +197,10 @@ impl ContentPolicy {
         }
     }
 
-    /// Returns whether the policy keeps an attribute unchanged, whatever its key; conservatively `false`.
-    pub(crate) fn passes(&self, value: &Value) -> bool {
-        let fits = match value {
-            Value::String(text) => text.as_str().len() <= self.max_value_bytes,
-            Value::Array(_) => false,
-            _ => true,
-        };
-        fits && self.capture && self.redaction.is_none()
+    /// Returns up to which length the policy keeps every text unchanged, whatever its key; `None` if it may change any.
+    #[inline]
+    pub(crate) fn limit_of_texts(&self) -> Option<usize> {
+        (self.capture && self.redaction.is_none()).then_some(self.max_value_bytes)
     }
 
     /// Returns the limits that every value admitted by the policy satisfies.

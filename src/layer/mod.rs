@@ -432,31 +432,28 @@ where
     }
 
     fn enter(&self, id: &Id, ctx: Context<'_, S>) {
-        let (standing, context) = match self.state.tracked.get(id) {
+        let conversation = match self.state.tracked.get(id) {
             Some(TrackedSpan::Service { service, .. }) => {
-                let context = service.context().clone();
-                return stack::enter(
-                    &self.state,
-                    id,
-                    Some(Standing::Service(service)),
-                    Some(context),
-                );
+                let standing = Standing::Service(service.clone());
+                return stack::enter(&self.state, id, Some(standing), Some(service.context()));
             }
             Some(TrackedSpan::Scope(conversation)) => {
                 self.register_default();
-                let context = conversation.context().clone();
-                (Some(Standing::Conversation(conversation)), Some(context))
+                conversation
             }
-            Some(TrackedSpan::Unrecorded(conversation)) => {
-                let context = conversation.context().clone();
-                (Some(Standing::Conversation(conversation)), Some(context))
+            Some(TrackedSpan::Unrecorded(conversation)) => conversation,
+            tracked @ (Some(TrackedSpan::Ordinary(_) | TrackedSpan::Joining(_)) | None) => {
+                guarded(|| self.wrapped.on_enter(id, ctx));
+                let standing = tracked.and_then(TrackedSpan::standing);
+                return stack::enter(&self.state, id, standing, None);
             }
-            Some(tracked) => (tracked.standing(), None),
-            None => (None, None),
         };
-        if context.is_none() {
-            guarded(|| self.wrapped.on_enter(id, ctx));
-        }
-        stack::enter(&self.state, id, standing, context);
+        let standing = Standing::Conversation(conversation.clone());
+        stack::enter(
+            &self.state,
+            id,
+            Some(standing),
+            Some(conversation.context()),
+        );
     }
 }

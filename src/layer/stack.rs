@@ -54,27 +54,15 @@ pub(super) fn is_empty() -> bool {
     COUNT.get() == 0
 }
 
-/// Enters a span, or with `None` a handle. With `context`, that is active until it is exited.
+/// Pushes the frame that `frame` makes of the context's guard. With `context`, that is active until it is popped.
 #[inline]
-fn push(
-    layer: Weak<LayerState>,
-    span: Option<NonZeroU64>,
-    standing: Option<Standing>,
-    context: Option<Context>,
-) {
+fn push(context: Option<&Context>, frame: impl FnOnce(Option<ContextGuard>) -> Frame) {
     // A thread whose locals are being dropped enters nothing any more.
     let pushed = FRAMES.try_with(|frames| {
-        let guard = match context {
-            Some(context) if frames.has_context => Some(context.attach()),
-            _ => None,
-        };
+        let context = context.filter(|_| frames.has_context);
+        let guard = context.map(|context| context.clone().attach());
         let mut list = frames.list.borrow_mut();
-        list.push(Frame {
-            layer,
-            span,
-            standing,
-            guard,
-        });
+        list.push(frame(guard));
         list.len()
     });
     COUNT.set(pushed.unwrap_or(0));
@@ -86,14 +74,14 @@ pub(super) fn enter(
     layer: &LayerState,
     id: &Id,
     standing: Option<Standing>,
-    context: Option<Context>,
+    context: Option<&Context>,
 ) {
-    push(
-        layer.weak(),
-        Some(id.into_non_zero_u64()),
+    push(context, |guard| Frame {
+        layer: layer.weak(),
+        span: Some(id.into_non_zero_u64()),
         standing,
-        context,
-    );
+        guard,
+    });
 }
 
 /// Changes where a span stands that may be entered on this thread.
@@ -175,7 +163,12 @@ pub(crate) fn enter_handle(
         _ => (standing, Some(context)),
     };
     let frame = COUNT.get();
-    push(layer.clone(), None, Some(standing), context);
+    push(context.as_ref(), |guard| Frame {
+        layer: layer.clone(),
+        span: None,
+        standing: Some(standing),
+        guard,
+    });
     EnteredHandle {
         frame,
         _not_send: std::marker::PhantomData,

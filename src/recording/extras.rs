@@ -49,7 +49,7 @@ impl SpanExtras {
 
     /// Sets the status as the SDK does: `Ok` outranks an error, an error outranks nothing.
     pub(crate) fn set_status(&mut self, status: Status) {
-        if status > self.status {
+        if status != Status::Unset && status > self.status {
             self.status = status;
         }
     }

@@ -301,14 +301,15 @@ impl Inner {
     }
 
     /// Whether nothing of a span needs mending, as is nearly always so; where it is hard to tell, `false`.
+    #[inline]
     fn is_sound(&self, span: &SpanData) -> bool {
         span.events.events.is_empty()
             && span.links.links.is_empty()
             && !matches!(span.status, Status::Error { .. })
-            && are_surely_different(&span.attributes)
-            && span.attributes.iter().all(|attribute| {
-                can_be_exported(&attribute.value) && self.content.passes(&attribute.value)
-            })
+            && self
+                .content
+                .limit_of_texts()
+                .is_some_and(|limit| are_sound(&span.attributes, limit))
     }
 }
 
@@ -427,25 +428,44 @@ fn merge_repeated(attributes: &mut Vec<KeyValue>) {
     attributes.retain(|attribute| can_be_exported(&attribute.value));
 }
 
-/// Whether no key is there twice; where it takes long to tell, `false`.
-fn are_surely_different(attributes: &[KeyValue]) -> bool {
-    /// So few are compared with each other.
-    const FEW: usize = 4;
-    if attributes.len() <= FEW {
-        let is_new = |(index, attribute): (usize, &KeyValue)| {
-            let mut earlier = attributes[..index].iter();
-            !earlier.any(|other| other.key == attribute.key)
-        };
-        return attributes.iter().enumerate().all(is_new);
-    }
-    let mut seen = [0_u64; 16];
-    attributes.iter().all(|attribute| {
-        let mark = fingerprint(attribute.key.as_str());
-        let word = &mut seen[mark / 64 % 16];
+/// Keys of which hardly any two share a bit.
+#[derive(Default)]
+struct SeenKeys([u64; 8]);
+
+impl SeenKeys {
+    /// Whether `key` is surely another than all before it.
+    #[inline]
+    fn is_new(&mut self, key: &str) -> bool {
+        let mark = fingerprint(key);
+        let word = &mut self.0[mark / 64 % 8];
         let bit = 1 << (mark % 64);
         let is_new = *word & bit == 0;
         *word |= bit;
         is_new
+    }
+}
+
+/// Whether no key is there twice; where it takes long to tell, `false`.
+fn are_surely_different(attributes: &[KeyValue]) -> bool {
+    let mut seen = SeenKeys::default();
+    attributes
+        .iter()
+        .all(|attribute| seen.is_new(attribute.key.as_str()))
+}
+
+/// Whether no key is there twice, no text is longer than `limit`, and all values can be exported; where it takes long to
+/// tell, `false`.
+#[inline]
+fn are_sound(attributes: &[KeyValue], limit: usize) -> bool {
+    let mut seen = SeenKeys::default();
+    attributes.iter().all(|attribute| {
+        let is_sound = match &attribute.value {
+            Value::String(text) => text.as_str().len() <= limit,
+            Value::F64(value) => value.is_finite(),
+            Value::Array(_) => false,
+            _ => true,
+        };
+        is_sound && seen.is_new(attribute.key.as_str())
     })
 }
 

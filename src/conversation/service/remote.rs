@@ -24,6 +24,17 @@ const IN_PROCESS: &[&str] = &[
     "whisperrs",
 ];
 
+/// A bit for each letter that such a name begins with.
+const FIRST_LETTERS: u32 = {
+    let mut letters = 0;
+    let mut at = 0;
+    while at < IN_PROCESS.len() {
+        letters |= 1 << (IN_PROCESS[at].as_bytes()[0] - b'a');
+        at += 1;
+    }
+    letters
+};
+
 /// The kind of a service span that declares none. The GenAI conventions: `CLIENT`, save for models that run in the same
 /// process. An address is that of another process, on this machine or not; without one, the provider's name decides.
 pub(super) fn span_kind(service: ServiceKind, attributes: &AttributeList) -> SpanKind {
@@ -47,14 +58,15 @@ fn is_in_another_process(provider: &str) -> bool {
         let letters = provider.bytes().filter(u8::is_ascii_alphanumeric);
         letters.map(|letter| letter.to_ascii_lowercase())
     };
-    let Some(first) = letters().next() else {
-        return !provider.is_empty();
-    };
-    // The first letter rules out nearly all.
-    let mut alike = IN_PROCESS
-        .iter()
-        .filter(|engine| engine.as_bytes()[0] == first);
-    !alike.any(|engine| letters().eq(engine.bytes()))
+    match letters().next() {
+        Some(first @ b'a'..=b'z') if FIRST_LETTERS & (1 << (first - b'a')) != 0 => {
+            let mut alike = IN_PROCESS
+                .iter()
+                .filter(|engine| engine.as_bytes()[0] == first);
+            !alike.any(|engine| letters().eq(engine.bytes()))
+        }
+        _ => !provider.is_empty(),
+    }
 }
 
 #[cfg(test)]
