@@ -16,6 +16,7 @@
 //! Each emits a plain `tracing` event at INFO with the target `tracing_conversation`, from its own callsite. It costs a
 //! few instructions without a subscriber.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use tracing::level_filters::LevelFilter;
@@ -160,7 +161,8 @@ impl<'a> EventBuilder<'a> {
 /// Returns whether an event could reach a subscriber.
 ///
 /// Inside a subscriber's hook it cannot, and `tracing` would cache for a callsite that is first used there that no
-/// subscriber is interested in it.
+/// subscriber is interested in it. A callsite that has been used elsewhere before is registered.
+#[cold]
 fn has_subscriber() -> bool {
     LevelFilter::current() >= Level::INFO
         && dispatcher::get_default(|subscriber| !subscriber.is::<NoSubscriber>())
@@ -183,30 +185,31 @@ macro_rules! events {
             $(
                 #[doc = concat!("Like [`", stringify!($event), "`], with the builder's settings.")]
                 pub fn $event(self $(, $arg: $type)*) {
-                    if !has_subscriber() {
-                        return;
-                    }
                     let ago_secs = self.ago.map(|ago| ago.as_secs_f64());
                     // A field that is `None` is not recorded.
                     macro_rules! emit {
-                        ($d($parent:tt)*) => {
-                            tracing::event!(
-                                target: "tracing_conversation",
-                                $d($parent)*
-                                Level::INFO,
-                                {
-                                    conversation.event = names::$name,
-                                    conversation.id = self.conversation,
-                                    ago_secs,
-                                    reason = self.reason,
-                                    $($field = $value,)?
-                                    $(
-                                        text_heard = self.$heard,
-                                        played_secs = self.$played.map(|played| played.as_secs_f64()),
-                                    )?
-                                }
-                            )
-                        };
+                        ($d($parent:tt)*) => {{
+                            static IS_REGISTERED: AtomicBool = AtomicBool::new(false);
+                            if IS_REGISTERED.load(Ordering::Relaxed) || has_subscriber() {
+                                tracing::event!(
+                                    target: "tracing_conversation",
+                                    $d($parent)*
+                                    Level::INFO,
+                                    {
+                                        conversation.event = names::$name,
+                                        conversation.id = self.conversation,
+                                        ago_secs,
+                                        reason = self.reason,
+                                        $($field = $value,)?
+                                        $(
+                                            text_heard = self.$heard,
+                                            played_secs = self.$played.map(|played| played.as_secs_f64()),
+                                        )?
+                                    }
+                                );
+                                IS_REGISTERED.store(true, Ordering::Relaxed);
+                            }
+                        }};
                     }
                     match self.span {
                         Some(span) => emit!(parent: span,),

@@ -48,7 +48,6 @@ span_macros! { $ []
 span_macros! { $
     [
         gen_ai.provider.name, gen_ai.request.model, gen_ai.response.model, server.address, server.port,
-        turn.number,
         metrics.ttfb, gen_ai.response.time_to_first_chunk,
         error.type, otel.status_code, otel.status_description, interrupted, service.ended
     ]
@@ -92,10 +91,13 @@ span_macros! { $
     /// # Fields of every service span
     ///
     /// `gen_ai.operation.name`, `gen_ai.provider.name`, `gen_ai.request.model`,
-    /// `gen_ai.response.model`, `server.address`, `server.port`, `turn.number`, `metrics.ttfb`,
+    /// `gen_ai.response.model`, `server.address`, `server.port`, `metrics.ttfb`,
     /// `gen_ai.response.time_to_first_chunk`, `error.type`, `otel.status_code`,
     /// `otel.status_description`, `interrupted`, and `service.ended`, which ends the exported span
     /// although handles to it are still alive.
+    ///
+    /// `turn.number`, `conversation.id`, `otel.name` and `otel.kind` count only where they are given when the span is
+    /// made, and so are not declared unless they are.
     ///
     /// # Fields of a language model's span
     ///
