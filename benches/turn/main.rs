@@ -1,7 +1,7 @@
 //! What a turn costs, in instructions (callgrind) and allocations (DHAT, as "Total blocks").
 //!
 //!     cargo install gungraun-runner --version 0.20.0 --locked   # and valgrind, from the system's packages
-//!     cargo bench --bench turn
+//!     cargo bench --no-default-features --features attributes --bench turn
 //!
 //! Each benchmark runs one turn, or one ordinary span or event, after a warm-up of two. A turn is a turn span, three
 //! service spans (stt, llm, tts) with two texts of 200 bytes each, recorded after they began, and eight boundary events; a
@@ -65,6 +65,17 @@ fn a_turn_by_macros(under: Subscriber) -> Subscriber {
     under
 }
 
+#[cfg(feature = "attributes")]
+#[library_benchmark]
+#[bench::default(ours::warm_for_attributes())]
+fn a_turn_by_attributes(under: Subscriber) -> Subscriber {
+    programs::turn_by_attributes(&under.words);
+    under
+}
+
+#[cfg(feature = "attributes")]
+library_benchmark_group!(name = with_attributes, benchmarks = [a_turn_by_attributes]);
+
 #[library_benchmark]
 #[bench::default(ours::with_a_handle())]
 fn a_turn_by_handle((under, conversation): (Subscriber, Conversation)) -> Subscriber {
@@ -84,9 +95,14 @@ fn a_turn_nested_by_hand(under: Subscriber, polls: usize, with_events: bool) -> 
 }
 
 #[library_benchmark]
-#[bench::otel_alone(otel::lean())]
-#[bench::ours(ours::outside_a_conversation(1))]
-#[bench::ours_below_eight_others(ours::outside_a_conversation(8))]
+#[bench::otel_alone_below_0(otel::lean_below(0))]
+#[bench::ours_below_0(ours::outside_a_conversation(0))]
+#[bench::otel_alone_below_1(otel::lean_below(1))]
+#[bench::ours_below_1(ours::outside_a_conversation(1))]
+#[bench::otel_alone_below_8(otel::lean_below(8))]
+#[bench::ours_below_8(ours::outside_a_conversation(8))]
+#[bench::otel_alone_below_64(otel::lean_below(64))]
+#[bench::ours_below_64(ours::outside_a_conversation(64))]
 #[bench::ours_in_a_conversation(ours::default())]
 fn an_ordinary_span(under: Subscriber) -> Subscriber {
     ordinary_span();
@@ -94,7 +110,7 @@ fn an_ordinary_span(under: Subscriber) -> Subscriber {
 }
 
 #[library_benchmark]
-#[bench::otel_alone(otel::lean())]
+#[bench::otel_alone(otel::lean_below(1))]
 #[bench::ours(ours::outside_a_conversation(1))]
 fn an_ordinary_event(under: Subscriber) -> Subscriber {
     ordinary_event();
@@ -130,7 +146,14 @@ library_benchmark_group!(
     ]
 );
 
+#[cfg(not(feature = "attributes"))]
 main!(
     config = LibraryBenchmarkConfig::default().tool(Dhat::default()),
     library_benchmark_groups = turns
+);
+
+#[cfg(feature = "attributes")]
+main!(
+    config = LibraryBenchmarkConfig::default().tool(Dhat::default()),
+    library_benchmark_groups = [turns, with_attributes]
 );

@@ -342,6 +342,65 @@ pub(crate) fn turn_by_macros(Words(words): &Words) {
     event::bot_stopped_speaking();
 }
 
+/// The turn of [`turn_by_macros`] in functions with attributes, which record what they return.
+#[cfg(feature = "attributes")]
+pub(crate) fn turn_by_attributes(Words(words): &Words) {
+    use tracing_conversation::instrument::Recorder;
+    use tracing_conversation::{traced_llm, traced_stt, traced_tts};
+
+    #[traced_stt(
+        record: |said: &&[String], recorder: &mut Recorder<'_>| {
+            recorder.transcript(&said[0], true);
+            recorder.span().record("stt.alternative", &*said[1]);
+        },
+        gen_ai.provider.name = "deepgram",
+        gen_ai.request.model = "nova-3",
+        language = "en",
+        stt.alternative = Empty,
+    )]
+    fn transcribe(words: &[String]) -> &[String] {
+        event::vad_user_stopped_speaking(0.2);
+        words
+    }
+
+    #[traced_llm(
+        record: |answer: &&str, recorder: &mut Recorder<'_>| { recorder.output(answer); },
+        gen_ai.provider.name = "openai",
+        gen_ai.request.model = "gpt-4o",
+        gen_ai.request.temperature = 0.7,
+        input = question,
+    )]
+    fn complete<'a>(question: &str, answer: &'a str) -> &'a str {
+        black_box(question);
+        answer
+    }
+
+    #[traced_tts(
+        record: |second: &&str, recorder: &mut Recorder<'_>| {
+            recorder.span().record("tts.second", *second);
+        },
+        gen_ai.provider.name = "cartesia",
+        gen_ai.request.model = "sonic-2",
+        voice_id = "reading-lady",
+        text = text,
+        tts.second = Empty,
+    )]
+    fn speak<'a>(text: &str, second: &'a str) -> &'a str {
+        black_box(text);
+        event::first_byte();
+        event::bot_started_speaking();
+        second
+    }
+
+    event::vad_user_started_speaking(0.2);
+    event::user_started_speaking();
+    black_box(transcribe(&words[0..2]));
+    event::user_stopped_speaking();
+    black_box(complete(&words[2], &words[3]));
+    black_box(speak(&words[4], &words[5]));
+    event::bot_stopped_speaking();
+}
+
 /// The turn of [`turn_of_ours`] in code that has a handle and no scope.
 pub(crate) fn turn_by_handle(words: &Words, conversation: &Conversation) {
     conversation.in_scope(|| turn_of_ours(words, 1));

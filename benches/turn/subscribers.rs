@@ -23,6 +23,17 @@ impl Drop for Subscriber {
 }
 
 impl Subscriber {
+    /// Below `depth` spans in place of those that it is in.
+    fn below(mut self, depth: usize) -> Self {
+        while self.scopes.pop().is_some() {}
+        for _ in 0..depth {
+            self.scopes.push(info_span!("outer").entered());
+        }
+        ordinary_span();
+        ordinary_event();
+        self
+    }
+
     fn warm_up(self, turn: fn(&Words)) -> Self {
         turn(&self.words);
         turn(&self.words);
@@ -127,6 +138,11 @@ pub(crate) mod ours {
         subscriber
     }
 
+    #[cfg(feature = "attributes")]
+    pub(crate) fn warm_for_attributes() -> Subscriber {
+        without_span_ext().warm_up(crate::programs::turn_by_attributes)
+    }
+
     pub(crate) fn with_two_processors() -> Subscriber {
         let processor = processor().and(Drops);
         with(
@@ -192,14 +208,7 @@ pub(crate) mod ours {
 
     /// Below `depth` spans, after a conversation that is over.
     pub(crate) fn outside_a_conversation(depth: usize) -> Subscriber {
-        let mut subscriber = default();
-        subscriber.scopes.clear();
-        for _ in 0..depth {
-            subscriber.scopes.push(info_span!("outer").entered());
-        }
-        ordinary_span();
-        ordinary_event();
-        subscriber
+        default().below(depth)
     }
 }
 
@@ -234,6 +243,11 @@ pub(crate) mod otel {
     /// As it is by default.
     pub(crate) fn default() -> Subscriber {
         with(|layer| layer)
+    }
+
+    /// The same below `depth` spans.
+    pub(crate) fn lean_below(depth: usize) -> Subscriber {
+        lean().below(depth)
     }
 
     /// Without location, threads, inactivity and target.
