@@ -7,6 +7,9 @@ use crate::names;
 use crate::rules::KeptValue;
 use tracing_core::field::Visit;
 
+/// What `tracing-log` adds to a record of the `log` crate: where it comes from, which is nothing of a service or a turn.
+const LOG_FIELDS: &[&str] = &["log.target", "log.module_path", "log.file", "log.line"];
+
 /// Looks up a field on the spans above.
 pub(super) type LookUp<'a> = dyn Fn(&str) -> Option<KeptValue> + 'a;
 
@@ -39,7 +42,7 @@ impl<'a> Adopted<'a> {
             act(names::GEN_AI_OPERATION_NAME, FieldValue::Str(operation));
         }
         (self.record)(&mut NamedFields::new(
-            |name| selects(name) && !self.consumes(name),
+            |name| selects(name) && !self.consumes(name) && !LOG_FIELDS.contains(&name),
             &mut *act,
         ));
         self.visit_set(selects, act);

@@ -536,3 +536,53 @@ conversation 0..50 Internal
 "#
     );
 }
+
+/// A record of the `log` crate, as `tracing-log` hands it on.
+macro_rules! logged {
+    ($target:literal, $($message:tt)+) => {
+        tracing::event!(
+            target: "log",
+            Level::INFO,
+            { log.target = $target, log.module_path = "bot::vad", log.line = 7 },
+            $($message)+
+        )
+    };
+}
+
+#[test]
+fn records_of_the_log_crate_match_by_their_own_target() {
+    let stage = adopted(
+        r#"
+[[rule]]
+match = { span = "call" }
+conversation = "sid"
+
+[[rule]]
+match = { target = "bot::vad*", message = "speech began" }
+event = "user_started_speaking"
+
+[[rule]]
+match = { target = "bot::player" }
+event = "bot_started_speaking"
+
+[[rule]]
+match = { target = "bot::notes", message = "caller said: *" }
+event = "annotate"
+fields = { mood = { from = "message", after = "caller said: " } }
+"#,
+    );
+    stage.play(|| {
+        let call = info_span!("call", sid = "c1").entered();
+        logged!("bot::player", "on");
+        logged!("bot::vad::silero", "speech began");
+        logged!("bot::vad::silero", "speech went on");
+        logged!("bot::notes", "caller said: {}", "thanks");
+        logged!("elsewhere", "speech began");
+        drop(call);
+    });
+    let spans = stage.spans();
+    let turns: Vec<_> = spans.iter().filter(|span| span.name == "turn").collect();
+    assert_eq!(turns.len(), 2);
+    assert_eq!(attribute(turns[1], "mood").as_deref(), Some("thanks"));
+    assert_eq!(attribute(turns[1], "log.target"), None);
+}
