@@ -26,6 +26,7 @@ impl ConversationFilter {
     }
 
     /// From where upwards ordinary spans and events pass.
+    #[cfg(feature = "setup")]
     pub(crate) fn level(&self) -> LevelFilter {
         self.level
     }
