@@ -214,7 +214,7 @@ impl Collector {
         conversation.trace.get_or_insert(record.trace);
         conversation.totals.add(&record);
         match record.kind {
-            Kind::Conversation => conversation.span = Some(record),
+            Kind::Conversation(_) => conversation.span = Some(record),
             Kind::Turn(_) => conversation.turns.push(record),
             Kind::Service(_) | Kind::Ordinary => {
                 conversation.waiting.push(record);

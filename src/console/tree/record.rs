@@ -35,10 +35,20 @@ pub(super) struct Record {
 
 #[derive(Debug)]
 pub(super) enum Kind {
-    Conversation,
+    /// With the usage that its span sums up, if it does.
+    Conversation(Option<Box<UsageSums>>),
     Turn(Box<TurnFacts>),
     Service(Box<ServiceFacts>),
     Ordinary,
+}
+
+/// What the services of a conversation used: agents' totals are not counted beside their requests.
+#[derive(Debug)]
+pub(super) struct UsageSums {
+    pub(super) input_tokens: u64,
+    pub(super) output_tokens: u64,
+    pub(super) characters: u64,
+    pub(super) audio_seconds: f64,
 }
 
 #[derive(Debug, Default)]
@@ -99,7 +109,7 @@ impl Record {
             .value(names::CONVERSATION_ID)
             .map(|id| unique_name(&id.as_str()));
         let kind = match (span.name.as_ref(), &conversation) {
-            ("conversation", Some(_)) => Kind::Conversation,
+            ("conversation", Some(_)) => Kind::Conversation(attributes.usage_sums().map(Box::new)),
             ("turn", Some(_)) => Kind::Turn(Box::new(attributes.turn())),
             (name, _) => match attributes.service(name, conversation.is_some()) {
                 Some(service) => Kind::Service(Box::new(service)),
@@ -223,6 +233,20 @@ impl Attributes<'_> {
             Some(kind) => format!("{kind}: {text}"),
             None if text.is_empty() => "failed".to_owned(),
             None => text,
+        })
+    }
+
+    fn usage_sums(&self) -> Option<UsageSums> {
+        // It is always there with the others.
+        self.count(names::CONVERSATION_TURN_COUNT)?;
+        let sum = |key| self.count(key).unwrap_or(0);
+        Some(UsageSums {
+            input_tokens: sum(names::CONVERSATION_USAGE_INPUT_TOKENS),
+            output_tokens: sum(names::CONVERSATION_USAGE_OUTPUT_TOKENS),
+            characters: sum(names::CONVERSATION_USAGE_CHARACTERS),
+            audio_seconds: self
+                .number(names::CONVERSATION_USAGE_AUDIO_SECONDS)
+                .unwrap_or(0.0),
         })
     }
 

@@ -32,7 +32,7 @@ pub(super) fn summary(
     let mut lines = vec![heading("conversation", conversation, &facts, view)];
     if let Some(Record {
         failure: Some(failure),
-        kind: Kind::Conversation,
+        kind: Kind::Conversation(_),
         ..
     }) = span
     {

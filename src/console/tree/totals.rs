@@ -33,7 +33,14 @@ impl Totals {
         self.first = self.first.into_iter().chain([record.start]).min();
         self.last = self.last.into_iter().chain([record.end]).max();
         match &record.kind {
-            Kind::Conversation => {}
+            Kind::Conversation(sums) => {
+                if let Some(sums) = sums {
+                    self.input_tokens = sums.input_tokens;
+                    self.output_tokens = sums.output_tokens;
+                    self.characters = sums.characters;
+                    self.audio_seconds = sums.audio_seconds;
+                }
+            }
             Kind::Ordinary => return,
             Kind::Turn(turn) => {
                 self.turns += 1;

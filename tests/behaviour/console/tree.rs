@@ -112,6 +112,30 @@ fn turn_includes_spans_after_it_in_batch() {
 }
 
 #[test]
+fn usage_of_the_summary_is_that_of_the_conversation_span() {
+    let service = |name, id, parent| {
+        in_call(name, id, parent, 0.1, 0.9)
+            .with(
+                "gen_ai.operation.name",
+                if name == "llm" { "chat" } else { name },
+            )
+            .with("gen_ai.usage.input_tokens", 30)
+            .with("turn.number", 1)
+    };
+    let text = rendered(vec![vec![
+        service("llm", 3, 4),
+        // Reports the total of its requests.
+        service("invoke_agent", 4, 2),
+        in_call("turn", 2, 1, 0.0, 1.0).with("turn.number", 1),
+        in_call("conversation", 1, 0, 0.0, 1.0)
+            .with("conversation.turn_count", 1)
+            .with("conversation.usage.input_tokens", 30),
+    ]]);
+    let tokens = text.lines().find(|line| line.contains("tokens")).unwrap();
+    assert_eq!(tokens.trim_start(), "tokens  30 in → 0 out · 1 llm request");
+}
+
+#[test]
 fn late_spans_are_shown_on_axis_of_their_turn() {
     let mut spans = scenes::interruption();
     let turn = spans.pop().unwrap();
