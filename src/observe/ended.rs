@@ -31,26 +31,27 @@ pub(crate) struct EndedService {
     pub(crate) cost_usd: Option<f64>,
     pub(crate) is_interrupted: bool,
     pub(crate) status: Status,
-    /// Those that a summary [is made of](Self::needs).
+    /// Those that a summary [needs](Self::for_each_needed).
     pub(crate) attributes: Vec<KeyValue>,
 }
 
 impl EndedService {
-    /// Whether a summary of a service of this kind needs an attribute.
+    /// Calls `take` with each attribute that a summary of a service of this kind needs.
     #[inline]
-    pub(crate) fn needs(kind: ServiceKind, key: &str, with_words: bool) -> bool {
-        match key {
-            names::GEN_AI_OPERATION_NAME
-            | names::GEN_AI_PROVIDER_NAME
-            | names::GEN_AI_REQUEST_MODEL
-            | names::GEN_AI_RESPONSE_MODEL
-            | names::GEN_AI_TOOL_NAME
-            | names::METRICS_TTFB
-            | names::ERROR_TYPE => true,
-            names::TRANSCRIPT | names::OUTPUT | names::TEXT => {
-                with_words && Some(key) == words_of(kind)
-            }
-            _ => false,
+    pub(crate) fn for_each_needed(
+        kind: ServiceKind,
+        with_words: bool,
+        mut take: impl FnMut(&'static str),
+    ) {
+        take(names::GEN_AI_OPERATION_NAME);
+        take(names::GEN_AI_PROVIDER_NAME);
+        take(names::GEN_AI_REQUEST_MODEL);
+        take(names::GEN_AI_RESPONSE_MODEL);
+        take(names::GEN_AI_TOOL_NAME);
+        take(names::METRICS_TTFB);
+        take(names::ERROR_TYPE);
+        if let Some(words) = words_of(kind).filter(|_| with_words) {
+            take(words);
         }
     }
 

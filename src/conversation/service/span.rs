@@ -712,7 +712,11 @@ impl ServiceSpan {
         };
         let name = extras.and_then(|extras| extras.name.as_ref());
         let with_words = self.shared.sinks.read_words();
-        let attributes = record.attributes.iter();
+        let mut attributes = Vec::with_capacity(8);
+        EndedService::for_each_needed(record.kind, with_words, |key| {
+            let value = record.attributes.get(key);
+            attributes.extend(value.map(|value| KeyValue::new(key, value.clone())));
+        });
         EndedService {
             conversation_id: self.conversation.as_ref().map(|own| own.id().clone()),
             turn_number: self.turn(),
@@ -730,10 +734,7 @@ impl ServiceSpan {
             },
             is_interrupted: record.is_interrupted,
             status: status.clone(),
-            attributes: attributes
-                .filter(|one| EndedService::needs(record.kind, one.key.as_str(), with_words))
-                .cloned()
-                .collect(),
+            attributes,
         }
     }
 
