@@ -103,6 +103,8 @@ pub const GEN_AI_OUTPUT_TYPE: &str = "gen_ai.output.type";
 pub const GEN_AI_RESPONSE_TIME_TO_FIRST_CHUNK: &str = "gen_ai.response.time_to_first_chunk";
 /// The name of the tool that is run.
 pub const GEN_AI_TOOL_NAME: &str = "gen_ai.tool.name";
+/// The name of the agent that is given a task (OpenTelemetry).
+pub(crate) const GEN_AI_AGENT_NAME: &str = "gen_ai.agent.name";
 /// Seconds to the first output of a service (Pipecat's name).
 pub const METRICS_TTFB: &str = "metrics.ttfb";
 /// Characters that were sent to be spoken.

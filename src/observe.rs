@@ -137,6 +137,8 @@ pub struct ServiceSummary {
     pub response_model: Option<Arc<str>>,
     /// `gen_ai.tool.name`.
     pub tool_name: Option<Arc<str>>,
+    /// `gen_ai.agent.name`, of an agent.
+    pub agent_name: Option<Arc<str>>,
     /// When it started.
     pub started: SystemTime,
     /// How long it lasted.

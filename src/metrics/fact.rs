@@ -1,16 +1,17 @@
-//! What is measured, without the texts and ids of the summaries that it comes from.
+//! What is measured, without the texts of turns.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
-use crate::observe::{
-    ConversationSummary, EndReason, LatencyParts, ServiceKind, ServiceSummary, TurnSummary, Usage,
+use crate::{
+    latency::Measured,
+    observe::{ConversationSummary, EndReason, EndedService, EndedTurn},
 };
 
 /// Something that is recorded with one or more instruments.
 pub(super) enum Fact {
     /// A conversation has started.
     Started,
-    Service(ServiceFact),
+    Service(Arc<EndedService>),
     Turn(TurnFact),
     /// A conversation has ended.
     Ended {
@@ -19,48 +20,22 @@ pub(super) enum Fact {
     },
 }
 
-pub(super) struct ServiceFact {
-    pub(super) kind: ServiceKind,
-    pub(super) operation: Option<Arc<str>>,
-    pub(super) provider: Option<Arc<str>>,
-    pub(super) model: Option<Arc<str>>,
-    pub(super) tool: Option<Arc<str>>,
-    pub(super) error: Option<Arc<str>>,
-    pub(super) seconds: f64,
-    pub(super) ttfb: Option<f64>,
-    pub(super) usage: Usage,
-}
-
 pub(super) struct TurnFact {
     pub(super) end_reason: EndReason,
-    pub(super) seconds: f64,
-    pub(super) user_bot_latency: Option<f64>,
-    pub(super) barge_in_stop: Option<f64>,
-    pub(super) latency: Option<LatencyParts>,
+    pub(super) lasted: Duration,
+    pub(super) user_bot_latency: Option<Duration>,
+    pub(super) barge_in_stop: Option<Duration>,
+    pub(super) measured: Option<Measured>,
 }
 
 impl Fact {
-    pub(super) fn service(service: &ServiceSummary) -> Self {
-        Self::Service(ServiceFact {
-            kind: service.kind,
-            operation: service.operation.clone(),
-            provider: service.provider.clone(),
-            model: service.request_model.clone(),
-            tool: service.tool_name.clone(),
-            error: service.error.as_ref().map(|error| error.kind.clone()),
-            seconds: service.duration_seconds,
-            ttfb: service.ttfb_seconds,
-            usage: service.counted_usage,
-        })
-    }
-
-    pub(super) fn turn(turn: &TurnSummary) -> Self {
+    pub(super) fn turn(turn: &EndedTurn) -> Self {
         Self::Turn(TurnFact {
             end_reason: turn.end_reason,
-            seconds: turn.duration_seconds,
-            user_bot_latency: turn.user_bot_latency_seconds,
-            barge_in_stop: turn.barge_in_stop_seconds,
-            latency: turn.latency.clone(),
+            lasted: turn.lasted,
+            user_bot_latency: turn.user_bot_latency,
+            barge_in_stop: turn.speech.barge_in_stop,
+            measured: turn.measured,
         })
     }
 

@@ -6,10 +6,13 @@ use opentelemetry::{
 };
 
 use super::{
-    fact::{Fact, ServiceFact, TurnFact},
+    fact::{Fact, TurnFact},
     names::Names,
 };
-use crate::{names, observe::ServiceKind};
+use crate::{
+    names,
+    observe::{ServiceKind, ServiceSummary},
+};
 
 /// Bounds for what a user waits for, in seconds.
 const VOICE: &[f64] = &[
@@ -69,6 +72,7 @@ pub(super) struct Instruments {
     providers: Names,
     models: Names,
     tools: Names,
+    agents: Names,
     errors: Names,
 }
 
@@ -155,6 +159,7 @@ impl Instruments {
             providers: Names::of(names::GEN_AI_PROVIDER_NAME),
             models: Names::of(names::GEN_AI_REQUEST_MODEL),
             tools: Names::of(names::GEN_AI_TOOL_NAME),
+            agents: Names::of(names::GEN_AI_AGENT_NAME),
             errors: Names::of(names::ERROR_TYPE),
         }
     }
@@ -162,7 +167,7 @@ impl Instruments {
     pub(super) fn record(&mut self, fact: Fact) {
         match fact {
             Fact::Started => self.active.add(1, &[]),
-            Fact::Service(service) => self.record_service(&service),
+            Fact::Service(service) => self.record_service(&service.summary(false)),
             Fact::Turn(turn) => self.record_turn(&turn),
             Fact::Ended {
                 conversation_type,
@@ -178,26 +183,30 @@ impl Instruments {
 
     fn record_turn(&self, turn: &TurnFact) {
         let reason = KeyValue::new(names::TURN_END_REASON, turn.end_reason.as_str());
-        self.turn_duration.record(turn.seconds, &[reason]);
-        if let Some(seconds) = turn.user_bot_latency {
-            self.user_bot_latency.record(seconds, &[]);
+        self.turn_duration
+            .record(turn.lasted.as_secs_f64(), &[reason]);
+        if let Some(latency) = turn.user_bot_latency {
+            self.user_bot_latency.record(latency.as_secs_f64(), &[]);
         }
-        if let Some(seconds) = turn.barge_in_stop {
-            self.barge_in_stop.record(seconds, &[]);
+        if let Some(lasted) = turn.barge_in_stop {
+            self.barge_in_stop.record(lasted.as_secs_f64(), &[]);
         }
-        if let Some(latency) = &turn.latency {
-            let from = latency.measured_from.as_str();
+        if let Some(measured) = &turn.measured
+            && let Some(parts) = &measured.parts
+        {
+            let from = measured.from.as_str();
             let from = KeyValue::new(names::TURN_LATENCY_MEASURED_FROM, from);
-            for (part, seconds) in &latency.parts {
+            for (part, lasted) in parts.iter() {
                 let part = KeyValue::new("part", part.name());
-                self.latency.record(*seconds, &[part, from.clone()]);
+                self.latency
+                    .record(lasted.as_secs_f64(), &[part, from.clone()]);
             }
         }
     }
 
-    fn record_service(&mut self, service: &ServiceFact) {
+    fn record_service(&mut self, service: &ServiceSummary) {
         let provider = service.provider.as_ref();
-        let model = service.model.as_ref();
+        let model = service.request_model.as_ref();
         let mut attributes: Vec<KeyValue> = [
             provider.map(|provider| self.providers.attribute(provider)),
             model.map(|model| self.models.attribute(model)),
@@ -210,46 +219,62 @@ impl Instruments {
         attributes.extend(operation.map(|operation| self.operations.attribute(operation)));
         self.record_tokens(service, &mut attributes);
         let error = service.error.as_ref();
-        let error = error.map(|error| self.errors.attribute(error));
+        let error = error.map(|error| self.errors.attribute(&error.kind));
         let is_agent = operation.is_some_and(|operation| **operation == *INVOKE_AGENT);
         match service.kind {
             ServiceKind::Llm | ServiceKind::Tts | ServiceKind::Realtime => {
                 attributes.extend(error);
-                self.operation_duration.record(service.seconds, &attributes);
-                if let Some(seconds) = service.ttfb {
+                self.operation_duration
+                    .record(service.duration_seconds, &attributes);
+                if let Some(seconds) = service.ttfb_seconds {
                     self.time_to_first_chunk.record(seconds, &attributes);
                 }
             }
             ServiceKind::Tool => {
-                let tool = service.tool.as_ref();
+                let tool = service.tool_name.as_ref();
                 let tool = tool.map(|tool| self.tools.attribute(tool));
                 let attributes: Vec<KeyValue> = tool.into_iter().chain(error).collect();
-                self.tool_duration.record(service.seconds, &attributes);
+                self.tool_duration
+                    .record(service.duration_seconds, &attributes);
             }
             _ if is_agent => {
+                let agent = service.agent_name.as_ref();
+                let agent = agent.map(|agent| self.agents.attribute(agent));
                 let model = model.map(|model| self.models.attribute(model));
-                let attributes: Vec<KeyValue> = model.into_iter().chain(error).collect();
-                self.agent_duration.record(service.seconds, &attributes);
+                let attributes: Vec<KeyValue> =
+                    agent.into_iter().chain(model).chain(error).collect();
+                self.agent_duration
+                    .record(service.duration_seconds, &attributes);
             }
             _ => {}
         }
     }
 
     /// What speech services use and how fast a transcription is, by provider and model.
-    fn record_speech(&self, service: &ServiceFact, attributes: &[KeyValue]) {
-        if let Some(seconds) = service.ttfb.filter(|_| service.kind == ServiceKind::Stt) {
+    fn record_speech(&self, service: &ServiceSummary, attributes: &[KeyValue]) {
+        if let Some(seconds) = service
+            .ttfb_seconds
+            .filter(|_| service.kind == ServiceKind::Stt)
+        {
             self.stt_ttfb.record(seconds, attributes);
         }
-        if let Some(characters) = service.usage.characters {
+        if let Some(characters) = service.counted_usage.characters {
             self.characters.add(characters, attributes);
         }
-        if let Some(seconds) = service.usage.audio_seconds.filter(|s| s.is_finite()) {
+        if let Some(seconds) = service
+            .counted_usage
+            .audio_seconds
+            .filter(|s| s.is_finite())
+        {
             self.audio.add(seconds, attributes);
         }
     }
 
-    fn record_tokens(&self, service: &ServiceFact, attributes: &mut Vec<KeyValue>) {
-        let (input, output) = (service.usage.input_tokens, service.usage.output_tokens);
+    fn record_tokens(&self, service: &ServiceSummary, attributes: &mut Vec<KeyValue>) {
+        let (input, output) = (
+            service.counted_usage.input_tokens,
+            service.counted_usage.output_tokens,
+        );
         for (tokens, token_type) in [(input, "input"), (output, "output")] {
             if let Some(tokens) = tokens {
                 attributes.push(KeyValue::new("gen_ai.token.type", token_type));

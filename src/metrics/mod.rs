@@ -18,7 +18,7 @@ use opentelemetry::{
 
 use crate::{
     clock::lock,
-    observe::{ConversationSummary, ServiceSummary, SummarySink, TurnSummary},
+    observe::{ConversationSummary, EndedService, EndedTurn, SummarySink},
 };
 use backlog::Backlog;
 use fact::Fact;
@@ -107,11 +107,11 @@ impl SummarySink for MetricsSink {
         self.0.push(Fact::Started);
     }
 
-    fn service_ended(&self, service: &Arc<ServiceSummary>) {
-        self.0.push(Fact::service(service));
+    fn take_service(&self, service: &Arc<EndedService>) {
+        self.0.push(Fact::Service(service.clone()));
     }
 
-    fn turn_ended(&self, turn: &Arc<TurnSummary>) {
+    fn take_turn(&self, turn: &Arc<EndedTurn>) {
         self.0.push(Fact::turn(turn));
     }
 

@@ -50,12 +50,15 @@ impl EndedService {
         take(names::GEN_AI_TOOL_NAME);
         take(names::METRICS_TTFB);
         take(names::ERROR_TYPE);
+        if kind == ServiceKind::Other {
+            take(names::GEN_AI_AGENT_NAME);
+        }
         if let Some(words) = words_of(kind).filter(|_| with_words) {
             take(words);
         }
     }
 
-    pub(super) fn summary(&self, with_words: bool) -> ServiceSummary {
+    pub(crate) fn summary(&self, with_words: bool) -> ServiceSummary {
         let value = |key: &str| {
             let mut attributes = self.attributes.iter();
             let found = attributes.find(|attribute| attribute.key.as_str() == key);
@@ -85,6 +88,7 @@ impl EndedService {
             request_model: name(names::GEN_AI_REQUEST_MODEL),
             response_model: name(names::GEN_AI_RESPONSE_MODEL),
             tool_name: name(names::GEN_AI_TOOL_NAME),
+            agent_name: name(names::GEN_AI_AGENT_NAME),
             started: self.started,
             duration_seconds: self.lasted.as_secs_f64(),
             ttfb_seconds: match value(names::METRICS_TTFB) {

@@ -148,7 +148,7 @@ class Measured:
         if operation == "execute_tool":
             self.record("gen_ai.execute_tool.duration", OPERATION, span["seconds"], gen_ai__tool__name=facts.get("gen_ai.tool.name"), **error)
         if operation == "invoke_agent":
-            del names["gen_ai__provider__name"]
+            names = {"gen_ai__agent__name": facts.get("gen_ai.agent.name"), "gen_ai__request__model": facts.get("gen_ai.request.model")}
             self.record("gen_ai.invoke_agent.duration", AGENT, span["seconds"], **names, **error)
         for token_type in ("input", "output"):
             tokens = self.counted(span, f"gen_ai.usage.{token_type}_tokens")

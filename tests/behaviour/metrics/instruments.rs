@@ -41,7 +41,12 @@ fn converse(stage: &Stage) {
         )
         .in_scope(|| stage.pass(100));
         info!(conversation.event = "user_stopped_speaking");
-        info_span!("agent", gen_ai.operation.name = "invoke_agent").in_scope(|| {
+        info_span!(
+            "agent",
+            gen_ai.operation.name = "invoke_agent",
+            gen_ai.agent.name = "helper"
+        )
+        .in_scope(|| {
             let llm = info_span!(
                 "llm",
                 gen_ai.operation.name = "chat",
@@ -154,7 +159,11 @@ fn one_call_with_every_instrument() {
             1,
             0.03,
         ),
-        ("gen_ai.invoke_agent.duration{}", 1, 0.33),
+        (
+            "gen_ai.invoke_agent.duration{gen_ai.agent.name=helper}",
+            1,
+            0.33,
+        ),
         (
             "conversation.stt.ttfb{gen_ai.provider.name=deepgram, gen_ai.request.model=nova-3}",
             1,

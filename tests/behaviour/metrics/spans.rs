@@ -170,7 +170,7 @@ impl Measured {
                 self.record(name, OPERATION, seconds(span), &attributes);
             }
             "invoke_agent" => {
-                let attributes = [model.clone(), error];
+                let attributes = [get(span, "gen_ai.agent.name"), model.clone(), error];
                 let name = "gen_ai.invoke_agent.duration";
                 self.record(name, AGENT, seconds(span), &attributes);
             }
