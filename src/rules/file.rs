@@ -6,6 +6,7 @@ use super::kept_name::kept_name;
 use super::nearest::nearest;
 use super::operation::Operation;
 use super::pattern::Pattern;
+use super::presets::PRESETS;
 use super::rule::{Fault, Meaning, Part, Rule, list};
 use super::source::{Constant, Origin, Source};
 use std::fmt;
@@ -134,7 +135,7 @@ fn position(text: &str, at: usize) -> (usize, usize) {
     (line, before[line_start..].chars().count() + 1)
 }
 
-const FILE_KEYS: &[&str] = &["rule"];
+const FILE_KEYS: &[&str] = &["presets", "rule"];
 const RULE_KEYS: &[&str] = &[
     "match",
     "event",
@@ -171,9 +172,10 @@ impl Reader<'_> {
         })?;
         let document = document.into_inner();
         self.check_keys(&document, FILE_KEYS, "a file of rules")?;
+        let presets = self.presets(&document)?;
         let mut rules = Rules::new();
         let Some(all) = document.get("rule") else {
-            return Ok(rules);
+            return Ok(presets);
         };
         let DeValue::Array(all) = all.get_ref() else {
             return mistake(
@@ -188,6 +190,36 @@ impl Reader<'_> {
             read.push(self.rule(table, &span)?);
         }
         rules.rules = read;
+        Ok(rules.and(presets))
+    }
+
+    /// The rules of the presets that a file names.
+    fn presets(&self, document: &Table<'_>) -> Read<Rules> {
+        let mut rules = Rules::new();
+        let Some(value) = document.get("presets") else {
+            return Ok(rules);
+        };
+        let DeValue::Array(names) = value.get_ref() else {
+            let problem = format!(
+                "`presets` is {}; allowed is a list such as `[\"rig\"]`",
+                kind(value.get_ref())
+            );
+            return mistake(&value.span(), problem);
+        };
+        let known = PRESETS.iter().map(|(preset, _)| *preset);
+        for value in names.iter() {
+            let DeValue::String(name) = value.get_ref() else {
+                let (found, known) = (kind(value.get_ref()), list(known));
+                return mistake(
+                    &value.span(),
+                    format!("a preset is {found}; allowed is {known}"),
+                );
+            };
+            match PRESETS.iter().find(|(preset, _)| *preset == &**name) {
+                Some((_, preset)) => rules = rules.and(preset()),
+                None => return mistake(&value.span(), unknown("preset", name, "", known)),
+            }
+        }
         Ok(rules)
     }
 

@@ -57,6 +57,7 @@ mod matching;
 mod nearest;
 mod operation;
 mod pattern;
+pub mod presets;
 mod reported;
 mod rule;
 mod source;
@@ -194,6 +195,15 @@ impl Rules {
     pub fn check(&self) -> Result<(), String> {
         let mut faults = self.rules.iter().filter_map(fault);
         faults.next().map_or(Ok(()), Err)
+    }
+
+    /// Calls these rules those of a preset.
+    fn of_preset(mut self, name: &str) -> Self {
+        for (at, rule) in self.rules.iter_mut().enumerate() {
+            rule.origin = format!("preset {name}, rule {}", at + 1);
+            rule.is_of_preset = true;
+        }
+        self
     }
 
     pub(crate) fn is_dry_run(&self) -> bool {

@@ -23,6 +23,8 @@ pub(crate) struct Rule {
     pub(crate) until: Vec<Condition>,
     pub(crate) name: Option<String>,
     pub(crate) key: Option<String>,
+    /// Whether it stands in a preset, of which few programs need every rule.
+    pub(crate) is_of_preset: bool,
 }
 
 /// What a rule makes of what it matches.
@@ -99,6 +101,7 @@ impl Rule {
             until: Vec::new(),
             name: None,
             key: None,
+            is_of_preset: false,
         }
     }
 

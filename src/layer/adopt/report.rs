@@ -31,10 +31,10 @@ impl Adoption {
         adopted.any(|adopted| adopted.has_taken(rule))
     }
 
-    /// A line for each rule that has never matched, with the callsite that is nearest to it.
+    /// A line for each rule of the program's own that has never matched, with the callsite that is nearest to it.
     pub(in crate::layer) fn unused(&self) -> Vec<String> {
         let rules = self.rules.iter().enumerate();
-        let unused = rules.filter(|(at, _)| !self.has_taken(*at));
+        let unused = rules.filter(|(at, rule)| !rule.rule.is_of_preset && !self.has_taken(*at));
         unused
             .map(|(_, rule)| self.describe_unused(&rule.rule))
             .collect()

@@ -13,7 +13,19 @@ const MISTAKES: &[(&str, &str)] = &[
     ),
     (
         "rules = 1\n",
-        "rules:1:1: unknown key `rules` in a file of rules; allowed is `rule`; did you mean `rule`?",
+        "rules:1:1: unknown key `rules` in a file of rules; allowed is `presets`, `rule`; did you mean `rule`?",
+    ),
+    (
+        "presets = \"rig\"\n",
+        "rules:1:11: `presets` is a string; allowed is a list such as `[\"rig\"]`",
+    ),
+    (
+        "presets = [\"rig\", \"rigg\"]\n",
+        "rules:1:19: unknown preset `rigg`; allowed is `rig`; did you mean `rig`?",
+    ),
+    (
+        "presets = [1]\n",
+        "rules:1:12: a preset is a number; allowed is `rig`",
     ),
     (
         "[rule]\nmatch = { target = \"vad\" }\n",

@@ -85,3 +85,12 @@ fn layer_without_rules_reports_nothing() {
     stage.play(program);
     assert_eq!(stage.conversations.rules_report(), "");
 }
+
+#[test]
+fn rule_of_preset_that_never_matched_is_not_reported_as_such() {
+    let stage = adopted("presets = [\"rig\"]\n");
+    stage.play(program);
+    let report = stage.conversations.rules_report();
+    assert!(report.contains("\n  preset rig, rule 1: "), "{report}");
+    assert!(!report.contains("never matched"), "{report}");
+}
