@@ -292,15 +292,15 @@ impl Attributes<'_> {
 
     fn service(&self, name: &str, in_conversation: bool) -> Option<ServiceFacts> {
         let operation = self.name(names::GEN_AI_OPERATION_NAME);
-        let by_name =
-            ServiceKind::of_known(name).filter(|_| in_conversation || operation.is_some());
-        let (service, label) = match (by_name, &operation) {
-            (Some((kind, _)), _) => (kind, kind.name().to_owned()),
-            (None, Some(operation)) => match ServiceKind::of(operation) {
+        let (service, label) = match &operation {
+            Some(operation) => match ServiceKind::of(operation) {
                 ServiceKind::Other => (ServiceKind::Other, operation.clone()),
                 kind => (kind, kind.name().to_owned()),
             },
-            (None, None) => return None,
+            None => {
+                let (kind, _) = ServiceKind::of_known(name).filter(|_| in_conversation)?;
+                (kind, kind.name().to_owned())
+            }
         };
         let (input, output) = match service {
             ServiceKind::Stt => (names::TRANSCRIPT, ""),

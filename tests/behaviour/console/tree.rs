@@ -136,6 +136,21 @@ fn usage_of_the_summary_is_that_of_the_conversation_span() {
 }
 
 #[test]
+fn agent_whose_span_is_named_chat_is_shown_as_an_agent() {
+    let service = |id, parent, operation: &'static str| {
+        in_call("chat", id, parent, 0.0, 1.0).with("gen_ai.operation.name", operation)
+    };
+    let text = rendered(vec![vec![
+        in_call("conversation", 1, 0, 0.0, 1.0),
+        in_call("turn", 2, 1, 0.0, 1.0).with("turn.number", 1),
+        service(3, 2, "invoke_agent"),
+        service(4, 3, "chat"),
+    ]]);
+    assert!(text.contains("  invoke_agent  "), "{text}");
+    assert!(text.contains("  └ llm  "), "{text}");
+}
+
+#[test]
 fn late_spans_are_shown_on_axis_of_their_turn() {
     let mut spans = scenes::interruption();
     let turn = spans.pop().unwrap();
