@@ -124,22 +124,22 @@ impl Sums {
         self.spent.as_deref().copied().unwrap_or_default()
     }
 
-    /// Adds what a service used that has ended, and its cost. `own` is that service, `above` those that it is in. Returns what of it counts.
+    /// Adds what a service used that has ended, and its cost. `own` is that service, `above` those that it is in, which may not
+    /// have learned yet of what is below it. Returns what of it counts.
     pub(crate) fn add_charge<'a>(
         &mut self,
         charge: Charge,
         own: &mut ServiceUsage,
         above: impl IntoIterator<Item = &'a mut ServiceUsage>,
     ) -> Charge {
+        let figures = charge.figures().and(own.recorded_below);
         let counted = charge.without(own.recorded_below);
         let sum = self.spent.get_or_insert_default();
         sum.add(counted);
         if own.has_services_below {
             own.counted = Some(Box::new(counted));
         }
-        let mut above = above.into_iter().peekable();
-        if above.peek().is_some() {
-            let figures = charge.figures();
+        if !figures.is_empty() {
             for service in above {
                 sum.subtract(service.record_below(figures));
             }
@@ -162,6 +162,11 @@ impl ServiceUsage {
     /// A service starts below it.
     pub(crate) fn expect_below(&mut self) {
         self.has_services_below = true;
+    }
+
+    /// Whether a service below it has recorded anything.
+    pub(crate) fn is_recorded_below(&self) -> bool {
+        !self.recorded_below.is_empty()
     }
 
     /// Returns what of its usage counts.

@@ -272,7 +272,8 @@ impl ActiveConversation {
             };
             let summaries = self.summaries();
             let mut now = Transition::new(&self.shared, &mut state, summaries, &mut ended_turn, at);
-            for open in &open_services {
+            // What is below another first, which the other learns from it.
+            for open in open_services.iter().rev() {
                 now.count_open_service(open);
             }
             let ended_at = now.finish(reason);

@@ -456,13 +456,17 @@ impl<'a> Transition<'a> {
         let Some(at) = open.iter().position(|open| *open == key) else {
             return;
         };
-        open.swap_remove(at);
+        // In the order of their starts: what is below another comes after it.
+        open.remove(at);
         let sums = &mut self.state.sums;
         sums.add_service(figures.has_failed);
-        if let Some(charge) = figures.charge.filter(|charge| !charge.is_empty()) {
+        let mut own = lock(service.usage());
+        let charge = figures.charge.filter(|charge| !charge.is_empty());
+        if charge.is_some() || own.is_recorded_below() {
+            let charge = charge.unwrap_or_default();
             let mut above: Vec<_> = above.iter().map(|service| lock(service.usage())).collect();
             let above = above.iter_mut().map(|usage| &mut **usage);
-            let counted = sums.add_charge(charge, &mut lock(service.usage()), above);
+            let counted = sums.add_charge(charge, &mut own, above);
             // On a turn's span there is its cost alone.
             let is_asked_for = self.summaries.is_some() || self.shared.settings.prices.is_some();
             if is_asked_for

@@ -45,7 +45,7 @@ fn stt_span_belongs_to_turn_of_its_first_transcript() {
             "    stt turn.number=1 transcript=wait for me",
             "  turn turn.number=2 turn.input=good morning",
             "    stt turn.number=2 transcript=good morning",
-            "      decode turn.number=1",
+            "      decode turn.number=2",
         ]
     );
     let stt: Vec<_> = spans
@@ -59,6 +59,71 @@ fn stt_span_belongs_to_turn_of_its_first_transcript() {
         "from its start, even if that was in the previous turn"
     );
     assert_each_key_once(&spans);
+}
+
+#[test]
+fn transcription_below_another_goes_where_that_one_goes() {
+    let stage = Stage::new();
+    stage.play(|| {
+        let _scope = scope().entered();
+        let outer = stt();
+        let inner = outer.in_scope(stt);
+        inner.in_scope(|| {
+            drop(info_span!(
+                "chat",
+                gen_ai.operation.name = "chat",
+                metrics.audio_seconds = 0.5
+            ))
+        });
+        inner.record("transcript", "good");
+        drop(inner);
+        next_turn();
+        outer.record("transcript", "good morning");
+        outer.in_scope(|| info!(conversation.event = "annotate", metrics.audio_seconds = 2.0));
+    });
+    assert_eq!(
+        stage.tree(&["turn.number", "conversation.usage.audio_seconds"]),
+        [
+            "conversation conversation.usage.audio_seconds=0.5",
+            "  turn turn.number=1",
+            "  turn turn.number=2",
+            "    stt turn.number=2",
+            "      stt turn.number=2",
+            "        chat turn.number=2",
+        ]
+    );
+}
+
+/// Its figures are exported below the agent only if it turns out to stay there.
+#[test]
+fn what_a_transcription_recorded_counts_for_the_agent_above_if_it_stays() {
+    for (moves, audio) in [(false, "0.5"), (true, "2.5")] {
+        let stage = Stage::new();
+        stage.play(|| {
+            let _scope = scope().entered();
+            let agent = info_span!(
+                "agent",
+                gen_ai.operation.name = "invoke_agent",
+                metrics.audio_seconds = 2.0
+            );
+            let stt = agent.in_scope(stt);
+            stt.in_scope(|| {
+                drop(info_span!(
+                    "chat",
+                    gen_ai.operation.name = "chat",
+                    metrics.audio_seconds = 0.5
+                ))
+            });
+            if moves {
+                next_turn();
+            }
+            drop(stt);
+        });
+        assert_eq!(
+            stage.tree(&["conversation.usage.audio_seconds"])[0],
+            format!("conversation conversation.usage.audio_seconds={audio}")
+        );
+    }
 }
 
 /// Spans made with OpenTelemetry's own interface know nothing of the transcription but the id of their parent.

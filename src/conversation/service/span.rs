@@ -177,6 +177,7 @@ impl ServiceSpan {
             record: own,
             conversation,
             awaited,
+            pending_above,
             ..
         }) = Arc::get_mut(&mut span)
             && let Ok(Some(own)) = own.get_mut()
@@ -185,6 +186,8 @@ impl ServiceSpan {
                 own.mark(&conversation.identity);
             }
             record(own);
+            // A transcription below another goes where that one goes.
+            own.turn_is_known |= pending_above.is_some();
             if own.awaits_turn() && conversation.is_some() {
                 *awaited = Mutex::new(Awaited::Yes(None));
             }
@@ -360,9 +363,10 @@ impl ServiceSpan {
         }
     }
 
-    /// Has spans that are started below this one in `context`, its own, wait for its turn if that is not known.
+    /// Has spans that are started below this one in `context`, its own, wait for its turn if that is not known, or follow it to
+    /// where it has moved.
     fn have_children_wait(self: &Arc<Self>, context: &Context) {
-        if matches!(*lock(&self.awaited), Awaited::Yes(_))
+        if !matches!(*lock(&self.awaited), Awaited::No)
             && let Some(marks) = context.get::<Marks>()
         {
             let transcription: Weak<Self> = Arc::downgrade(self);
@@ -664,17 +668,29 @@ impl ServiceSpan {
         }
     }
 
-    /// The service spans that it is exported below.
+    /// The service spans that it is exported below, up to a transcription that may still move: what is above that learns of
+    /// what is below when the transcription ends.
     fn services_above(&self) -> Vec<Arc<dyn CountedService>> {
         let mut found: Vec<Arc<dyn CountedService>> = Vec::new();
-        if self.moved_to.get().is_none() && !self.has_own_parent() {
-            let mut next = self.above.upgrade();
-            while let Some(above) = next {
-                next = above.above.upgrade();
-                found.push(above);
-            }
+        let mut next = self.exported_below();
+        while let Some(above) = next {
+            next = match *lock(&above.awaited) {
+                Awaited::Yes(_) => None,
+                _ => above.exported_below(),
+            };
+            found.push(above);
         }
         found
+    }
+
+    /// The service span that it is exported below, if it has not moved from there.
+    fn exported_below(&self) -> Option<Arc<Self>> {
+        let has_moved = self.moved_to.get().is_some() || self.has_own_parent();
+        if has_moved {
+            None
+        } else {
+            self.above.upgrade()
+        }
     }
 
     /// What it adds to the sums of its conversation so far, unless it is finished.
