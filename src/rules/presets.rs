@@ -22,7 +22,41 @@ type Preset = fn() -> Rules;
 
 /// The presets by the names that they have in a file.
 #[cfg(feature = "rules")]
-pub(super) const PRESETS: &[(&str, Preset)] = &[("rig", rig)];
+pub(super) const PRESETS: &[(&str, Preset)] = &[("gen_ai", gen_ai), ("rig", rig)];
+
+/// Spans of language models in OpenTelemetry's GenAI conventions, in the names of earlier versions as well.
+///
+/// A span that has `gen_ai.operation.name` is a service without any rule. These rules add that
+///
+/// - a span that is created with `gen_ai.request.model` and without `gen_ai.operation.name` is a `chat`;
+/// - on a span that is created with `gen_ai.request.model`, `gen_ai.usage.prompt_tokens` and `gen_ai.usage.completion_tokens`
+///   leave as `gen_ai.usage.input_tokens` and `gen_ai.usage.output_tokens`, `gen_ai.response.finish_reason` as
+///   `gen_ai.response.finish_reasons`, `gen_ai.prompt` and `gen_ai.completion` as `input` and `output`;
+/// - on a span that is created with `gen_ai.system`, that leaves as `gen_ai.provider.name`.
+///
+/// Created with a field means that it has a value from the beginning, not [`Empty`](tracing_core::field::Empty).
+pub fn gen_ai() -> Rules {
+    Rules::new()
+        // A span that names its operation keeps it.
+        .service(Match::field(names::GEN_AI_REQUEST_MODEL), Operation::Chat)
+        .field(
+            names::GEN_AI_USAGE_INPUT_TOKENS,
+            "gen_ai.usage.prompt_tokens",
+        )
+        .field(
+            names::GEN_AI_USAGE_OUTPUT_TOKENS,
+            "gen_ai.usage.completion_tokens",
+        )
+        .field(
+            "gen_ai.response.finish_reasons",
+            "gen_ai.response.finish_reason",
+        )
+        .field(names::INPUT, "gen_ai.prompt")
+        .field(names::OUTPUT, "gen_ai.completion")
+        .span(Match::field("gen_ai.system"))
+        .field(names::GEN_AI_PROVIDER_NAME, "gen_ai.system")
+        .of_preset("gen_ai")
+}
 
 /// The agents and models of rig: `rig-agent` and `rig-core` 0.44.
 ///

@@ -23,7 +23,7 @@ pub(crate) struct Rule {
     pub(crate) until: Vec<Condition>,
     pub(crate) name: Option<String>,
     pub(crate) key: Option<String>,
-    /// Whether it stands in a preset, of which few programs need every rule.
+    /// Whether it stands in a preset: few programs need every rule of one, and what a library's span is to have it has itself.
     pub(crate) is_of_preset: bool,
 }
 

@@ -80,7 +80,11 @@ impl<'a> Adopted<'a> {
                 if found & (1 << at) != 0 || !selects(to) {
                     continue;
                 }
-                let kept = source.needs().map(above);
+                // An agent's totals are not those of the requests below it.
+                let looks_up = !rule.rule.is_of_preset;
+                let kept = source
+                    .needs()
+                    .map(|name| looks_up.then(|| above(name)).flatten());
                 match &kept {
                     // It needs nothing to be there.
                     None => source.convert(to, FieldValue::Bool(true), &mut |value| act(to, value)),

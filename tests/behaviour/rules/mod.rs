@@ -5,6 +5,7 @@ mod documentation;
 mod fields_style;
 mod messages_style;
 mod mistakes;
+mod presets;
 mod reference;
 mod report;
 #[cfg(any(feature = "console", feature = "http", feature = "grpc"))]

@@ -1,1 +1,1 @@
-//! Tests only, in a separate package: rig brings crates that nothing else here needs.
+//! Tests only, in a separate package: rig and llmprism bring crates that nothing else here needs.
