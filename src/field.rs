@@ -243,7 +243,7 @@ pub(crate) fn span_kind(name: &str) -> Option<SpanKind> {
     .map(|(_, kind)| kind)
 }
 
-fn integer(value: i128) -> FieldValue<'static> {
+pub(crate) fn integer(value: i128) -> FieldValue<'static> {
     i64::try_from(value).map_or(FieldValue::Wide(value), FieldValue::Int)
 }
 

@@ -8,7 +8,7 @@ use super::operation::Operation;
 use super::pattern::Pattern;
 use super::presets::PRESETS;
 use super::rule::{Fault, Meaning, Part, Rule, list};
-use super::source::{Constant, Origin, Source};
+use super::source::{Constant, Origin, Scale, Source};
 use std::fmt;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
@@ -448,7 +448,7 @@ impl Reader<'_> {
                 Ok(Source(Origin::Field {
                     from,
                     after: text("after")?,
-                    scale,
+                    scale: scale.map(Scale::new),
                 }))
             }
             (None, Some(value)) => {

@@ -7,6 +7,7 @@ use super::condition::{Condition, FieldTest, LOG_TARGET, When};
 use super::pattern::Pattern;
 use super::reported::Reported;
 use crate::content::floor_char_boundary;
+use crate::field::{FieldValue, integer};
 use std::fmt::{self, Debug, Write};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::OnceLock;
@@ -22,19 +23,28 @@ pub(crate) struct Checks<T> {
 /// Conditions that are compared in one pass.
 #[derive(Debug)]
 struct Group<T> {
-    forms: Vec<Form>,
+    /// By the index of the field.
+    fields: Vec<FieldChecks>,
+    /// How many forms there are in all; a test for any value counts as one.
+    forms: usize,
     candidates: Vec<Candidate<T>>,
+}
+
+/// What is compared of a field.
+#[derive(Debug, Default)]
+struct FieldChecks {
+    /// The bits of the tests that any value passes.
+    present: u64,
+    /// The forms that its text may have.
+    forms: Vec<Form>,
 }
 
 /// A text that a field may have.
 #[derive(Debug)]
 struct Form {
-    /// The index of the field.
-    field: usize,
     /// The bit that says that the field is as it is to be.
     bit: u64,
-    /// `None`: any value.
-    pattern: Option<Pattern>,
+    pattern: Pattern,
 }
 
 struct Candidate<T> {
@@ -75,10 +85,11 @@ impl<T> Checks<T> {
             .iter()
             .map(|(_, patterns)| patterns.len().max(1))
             .sum();
-        let has_room = |group: &Group<T>| group.forms.len() + count <= MAX_FORMS;
+        let has_room = |group: &Group<T>| group.forms + count <= MAX_FORMS;
         if !self.groups.last().is_some_and(has_room) {
             self.groups.push(Group {
-                forms: Vec::new(),
+                fields: Vec::new(),
+                forms: 0,
                 candidates: Vec::new(),
             });
         }
@@ -87,25 +98,22 @@ impl<T> Checks<T> {
         };
         let mut required = 0;
         for (field, patterns) in tests {
-            let Some(bit) = 1_u64.checked_shl(group.forms.len() as u32) else {
+            let Some(bit) = 1_u64.checked_shl(group.forms as u32) else {
                 // More forms in one condition than a pass compares: it cannot be met.
                 return;
             };
             required |= bit;
+            if group.fields.len() <= field {
+                group.fields.resize_with(field + 1, FieldChecks::default);
+            }
+            let checks = &mut group.fields[field];
+            group.forms += patterns.len().max(1);
             if patterns.is_empty() {
-                group.forms.push(Form {
-                    field,
-                    bit,
-                    pattern: None,
-                });
+                checks.present |= bit;
             }
-            for pattern in patterns {
-                group.forms.push(Form {
-                    field,
-                    bit,
-                    pattern: Some(pattern),
-                });
-            }
+            let forms = patterns.into_iter().map(|pattern| Form { bit, pattern });
+            checks.forms.extend(forms);
+            checks.forms.truncate(MAX_FORMS);
         }
         group.candidates.push(Candidate {
             of,
@@ -116,17 +124,19 @@ impl<T> Checks<T> {
     }
 
     /// Calls `act` with what each condition that holds is for, in their order. `record` records the fields, and `is_within`
-    /// says whether a span of such a name is above. Of the first message, `seen` keeps as much as was compared.
+    /// says whether a span of such a name is above. Of the first message, `seen` keeps as much as was compared, and `act` is
+    /// given the plain values that the pass went over.
     pub(crate) fn matching(
         &self,
         metadata: &Metadata<'static>,
         record: &dyn Fn(&mut dyn Visit),
         seen: &OnceLock<String>,
         is_within: &dyn Fn(&Pattern) -> bool,
-        mut act: impl FnMut(&T),
+        mut act: impl FnMut(&T, &PlainValues),
     ) {
+        let mut plain = PlainValues::default();
         for group in &self.groups {
-            let passed = group.passed(record, seen);
+            let passed = group.passed(record, seen, &mut plain);
             for candidate in &group.candidates {
                 if passed & candidate.required == candidate.required
                     && candidate.within.as_ref().is_none_or(is_within)
@@ -135,7 +145,7 @@ impl<T> Checks<T> {
                         catch_unwind(AssertUnwindSafe(|| when(&reported))).unwrap_or(false)
                     })
                 {
-                    act(&candidate.of);
+                    act(&candidate.of, &plain);
                 }
             }
         }
@@ -172,13 +182,19 @@ fn tests(callsite: &Metadata<'_>, condition: &Condition) -> Vec<(usize, Vec<Patt
 impl<T> Group<T> {
     /// The bits of the tests that hold.
     #[inline]
-    fn passed(&self, record: &dyn Fn(&mut dyn Visit), seen: &OnceLock<String>) -> u64 {
-        if self.forms.is_empty() {
+    fn passed(
+        &self,
+        record: &dyn Fn(&mut dyn Visit),
+        seen: &OnceLock<String>,
+        plain: &mut PlainValues,
+    ) -> u64 {
+        if self.forms == 0 {
             return 0;
         }
         let mut pass = Pass {
-            forms: &self.forms,
+            fields: &self.fields,
             passed: 0,
+            plain,
             seen: if seen.get().is_none() {
                 Some(seen)
             } else {
@@ -190,10 +206,39 @@ impl<T> Group<T> {
     }
 }
 
+/// Values that need no formatting, as many as there is room for.
+#[derive(Default)]
+pub(crate) struct PlainValues {
+    values: [Option<(&'static str, FieldValue<'static>)>; 4],
+    count: usize,
+}
+
+impl PlainValues {
+    #[inline]
+    fn keep(&mut self, field: &Field, value: FieldValue<'static>) {
+        if let Some(free) = self.values.get_mut(self.count) {
+            *free = Some((field.name(), value));
+            self.count += 1;
+        }
+    }
+
+    /// The value of a field, if it is among them.
+    #[inline]
+    pub(crate) fn get(&self, field: &str) -> Option<FieldValue<'static>> {
+        for (name, value) in self.values.iter().map_while(Option::as_ref) {
+            if *name == field {
+                return Some(*value);
+            }
+        }
+        None
+    }
+}
+
 /// One pass over the fields of a span or event.
 struct Pass<'a> {
-    forms: &'a [Form],
+    fields: &'a [FieldChecks],
     passed: u64,
+    plain: &'a mut PlainValues,
     /// Where the message is kept, unless one is.
     seen: Option<&'a OnceLock<String>>,
 }
@@ -202,22 +247,16 @@ impl Pass<'_> {
     /// Compares the value of `field`, which `write` writes.
     #[inline]
     fn compare(&mut self, field: &Field, write: impl FnOnce(&mut Comparer<'_>) -> fmt::Result) {
-        let index = field.index();
-        let mut possible = 0_u64;
-        for (at, form) in self.forms.iter().enumerate() {
-            if form.field == index {
-                match form.pattern {
-                    None => self.passed |= form.bit,
-                    Some(_) => possible |= 1 << at,
-                }
-            }
-        }
-        if possible == 0 {
+        let Some(checks) = self.fields.get(field.index()) else {
+            return;
+        };
+        self.passed |= checks.present;
+        if checks.forms.is_empty() {
             return;
         }
         let mut comparer = Comparer {
-            forms: self.forms,
-            possible,
+            forms: &checks.forms,
+            possible: u64::MAX >> (MAX_FORMS - checks.forms.len()),
             length: 0,
             seen: self
                 .seen
@@ -227,21 +266,11 @@ impl Pass<'_> {
         // An error is either the comparer's, which had enough, or the value's own: what came before it counts.
         let _ = write(&mut comparer);
         self.passed |= comparer.passed();
-        if let (Some(seen), Some(text)) = (self.seen, comparer.seen) {
+        if let Some(text) = comparer.seen
+            && let Some(seen) = self.seen
+        {
             let _ = seen.set(text);
         }
-    }
-
-    fn compare_formatted(&mut self, field: &Field, value: fmt::Arguments<'_>) {
-        self.compare(field, |comparer| {
-            match catch_unwind(AssertUnwindSafe(|| comparer.write_fmt(value))) {
-                Ok(outcome) => outcome,
-                Err(_) => {
-                    comparer.possible = 0;
-                    Err(fmt::Error)
-                }
-            }
-        });
     }
 }
 
@@ -250,14 +279,17 @@ impl Visit for Pass<'_> {
         self.compare(field, |comparer| comparer.write_str(value));
     }
     fn record_bool(&mut self, field: &Field, value: bool) {
+        self.plain.keep(field, FieldValue::Bool(value));
         self.compare(field, |comparer| {
             comparer.write_str(if value { "true" } else { "false" })
         });
     }
     fn record_i64(&mut self, field: &Field, value: i64) {
+        self.plain.keep(field, FieldValue::Int(value));
         self.compare(field, |comparer| write!(comparer, "{value}"));
     }
     fn record_u64(&mut self, field: &Field, value: u64) {
+        self.plain.keep(field, integer(value.into()));
         self.compare(field, |comparer| write!(comparer, "{value}"));
     }
     fn record_i128(&mut self, field: &Field, value: i128) {
@@ -267,13 +299,22 @@ impl Visit for Pass<'_> {
         self.compare(field, |comparer| write!(comparer, "{value}"));
     }
     fn record_f64(&mut self, field: &Field, value: f64) {
+        self.plain.keep(field, FieldValue::Float(value));
         self.compare(field, |comparer| write!(comparer, "{value}"));
     }
     fn record_error(&mut self, field: &Field, value: &(dyn std::error::Error + 'static)) {
-        self.compare_formatted(field, format_args!("{value}"));
+        self.record_debug(field, &format_args!("{value}"));
     }
     fn record_debug(&mut self, field: &Field, value: &dyn Debug) {
-        self.compare_formatted(field, format_args!("{value:?}"));
+        self.compare(field, |comparer| {
+            match catch_unwind(AssertUnwindSafe(|| write!(comparer, "{value:?}"))) {
+                Ok(outcome) => outcome,
+                Err(_) => {
+                    comparer.possible = 0;
+                    Err(fmt::Error)
+                }
+            }
+        });
     }
 }
 
@@ -291,40 +332,30 @@ impl Comparer<'_> {
     /// The bits of the forms that the whole text is.
     fn passed(&self) -> u64 {
         let mut passed = 0;
-        for form in self.possible() {
-            if let Some(pattern) = &form.1.pattern
-                && pattern.ends_at(self.length)
-            {
-                passed |= form.1.bit;
+        for (at, form) in self.forms.iter().enumerate() {
+            if self.possible & (1 << at) != 0 && form.pattern.ends_at(self.length) {
+                passed |= form.bit;
             }
         }
         passed
     }
+}
 
-    fn possible(&self) -> impl Iterator<Item = (u32, &Form)> {
-        let mut left = self.possible;
-        std::iter::from_fn(move || {
-            let at = left.trailing_zeros();
-            left &= left.checked_sub(1)?;
-            Some((at, self.forms.get(at as usize)?))
-        })
-    }
+#[cold]
+fn see(seen: &mut String, piece: &str) {
+    let room = MAX_SEEN_BYTES.saturating_sub(seen.len());
+    seen.push_str(&piece[..floor_char_boundary(piece, room)]);
 }
 
 impl Write for Comparer<'_> {
     #[inline]
     fn write_str(&mut self, piece: &str) -> fmt::Result {
         if let Some(seen) = &mut self.seen {
-            let room = MAX_SEEN_BYTES.saturating_sub(seen.len());
-            seen.push_str(&piece[..floor_char_boundary(piece, room)]);
+            see(seen, piece);
         }
         let mut possible = self.possible;
-        for (at, form) in self.possible() {
-            let goes_on = form
-                .pattern
-                .as_ref()
-                .is_some_and(|pattern| pattern.goes_on(self.length, piece.as_bytes()));
-            if !goes_on {
+        for (at, form) in self.forms.iter().enumerate() {
+            if possible & (1 << at) != 0 && !form.pattern.goes_on(self.length, piece.as_bytes()) {
                 possible &= !(1 << at);
             }
         }

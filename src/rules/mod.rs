@@ -70,7 +70,7 @@ pub use reported::Reported;
 pub use source::Source;
 
 pub(crate) use kept_name::kept_name;
-pub(crate) use matching::Checks;
+pub(crate) use matching::{Checks, PlainValues};
 pub(crate) use nearest::distance;
 pub(crate) use pattern::Pattern;
 pub(crate) use rule::{Meaning, Rule};

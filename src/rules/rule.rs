@@ -165,10 +165,13 @@ impl Rule {
         if let Some(event) = &self.close {
             named(Part::Close, event)?;
         }
-        if self.fields.len() > MAX_FIELDS {
+        // The id of a conversation is one of them.
+        let count =
+            self.fields.len() + usize::from(matches!(self.meaning, Meaning::Conversation(_)));
+        if count > MAX_FIELDS {
             return Err(Fault::new(
                 Part::Fields,
-                format!("{} fields in one rule", self.fields.len()),
+                format!("{count} fields in one rule"),
                 format!("{MAX_FIELDS} at most"),
             ));
         }

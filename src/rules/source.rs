@@ -17,12 +17,48 @@ pub(crate) enum Origin {
     Field {
         from: Box<str>,
         after: Option<Box<str>>,
-        scale: Option<f64>,
+        scale: Option<Scale>,
     },
     Constant {
         value: Constant,
         when: Option<Box<str>>,
     },
+}
+
+/// What a number is multiplied with.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) enum Scale {
+    Factor(f64),
+    /// 1400 by 0.001 is 1.4, as by 1000.
+    Divisor(f64),
+}
+
+impl Scale {
+    pub(crate) fn new(factor: f64) -> Self {
+        let divisor = (1.0 / factor).round();
+        if (divisor * factor - 1.0).abs() < 1e-12 {
+            Self::Divisor(divisor)
+        } else {
+            Self::Factor(factor)
+        }
+    }
+
+    /// The number of `value` multiplied; `Debug` of a `Duration` in seconds.
+    #[inline]
+    fn apply(self, value: FieldValue<'_>) -> Option<FieldValue<'static>> {
+        let number = match value {
+            FieldValue::Str(text) => match number_in(text) {
+                Some(number) => number,
+                None => return seconds_of_duration(text).map(FieldValue::Float),
+            },
+            _ => value.number()?,
+        };
+        let scaled = match self {
+            Self::Factor(factor) => number * factor,
+            Self::Divisor(divisor) => number / divisor,
+        };
+        scaled.is_finite().then_some(FieldValue::Float(scaled))
+    }
 }
 
 /// A value that a rule itself gives.
@@ -93,7 +129,7 @@ impl Source {
     /// Multiplies the number in the field by `factor`.
     pub fn scaled(mut self, factor: f64) -> Self {
         if let Origin::Field { scale, .. } = &mut self.0 {
-            *scale = Some(factor);
+            *scale = Some(Scale::new(factor));
         }
         self
     }
@@ -131,11 +167,12 @@ impl Source {
     }
 
     /// Hands on what the field `to` is set to where the needed field has the value `found`.
+    #[inline]
     pub(crate) fn convert(
         &self,
         to: &str,
         found: FieldValue<'_>,
-        act: &mut dyn FnMut(FieldValue<'_>),
+        act: impl FnOnce(FieldValue<'_>),
     ) {
         let (after, scale) = match &self.0 {
             Origin::Field { after, scale, .. } => (after, *scale),
@@ -151,7 +188,7 @@ impl Source {
             }
         }
         let number = match scale {
-            Some(factor) => match scaled(found, factor) {
+            Some(scale) => match scale.apply(found) {
                 Some(number) => number,
                 None => return,
             },
@@ -165,25 +202,6 @@ impl From<&str> for Source {
     fn from(field: &str) -> Self {
         Self::field(field)
     }
-}
-
-/// A number multiplied; `Debug` of a `Duration` in seconds.
-fn scaled(value: FieldValue<'_>, factor: f64) -> Option<FieldValue<'static>> {
-    let number = match value {
-        FieldValue::Str(text) => match number_in(text) {
-            Some(number) => number,
-            None => return seconds_of_duration(text).map(FieldValue::Float),
-        },
-        _ => value.number()?,
-    };
-    // 1400 by 0.001 is 1.4, as by 1000.
-    let divisor = (1.0 / factor).round();
-    let scaled = if (divisor * factor - 1.0).abs() < 1e-12 {
-        number / divisor
-    } else {
-        number * factor
-    };
-    scaled.is_finite().then_some(FieldValue::Float(scaled))
 }
 
 fn number_in(text: &str) -> Option<f64> {
@@ -210,27 +228,31 @@ fn seconds_of_duration(text: &str) -> Option<f64> {
 }
 
 /// The value as the type that the contract gives the field `to`, where it is a text that says so.
+#[inline]
 fn typed<'a>(to: &str, value: FieldValue<'a>) -> FieldValue<'a> {
-    match (to, value) {
-        (
-            names::STOP_SECS
-            | names::AGO_SECS
-            | names::METRICS_TTFB
-            | names::GEN_AI_RESPONSE_TIME_TO_FIRST_CHUNK
-            | names::METRICS_AUDIO_SECONDS
-            | names::START_SECS
-            | names::PLAYED_SECS,
-            FieldValue::Str(text),
-        ) => number_in(text)
+    match value {
+        FieldValue::Str(text) => typed_text(to, text),
+        FieldValue::Float(_) if is_count(to) => value.integer().map_or(value, FieldValue::Int),
+        _ => value,
+    }
+}
+
+fn typed_text<'a>(to: &str, text: &'a str) -> FieldValue<'a> {
+    let value = FieldValue::Str(text);
+    match to {
+        names::STOP_SECS
+        | names::AGO_SECS
+        | names::METRICS_TTFB
+        | names::GEN_AI_RESPONSE_TIME_TO_FIRST_CHUNK
+        | names::METRICS_AUDIO_SECONDS
+        | names::START_SECS
+        | names::PLAYED_SECS => number_in(text)
             .or_else(|| seconds_of_duration(text))
             .map_or(value, FieldValue::Float),
-        (names::IS_FINAL | names::INTERRUPTED | names::TTS_INTERRUPTED, FieldValue::Str(text)) => {
+        names::IS_FINAL | names::INTERRUPTED | names::TTS_INTERRUPTED => {
             text.parse().map_or(value, FieldValue::Bool)
         }
-        (_, FieldValue::Str(text)) if is_count(to) => {
-            text.trim().parse().map_or(value, FieldValue::Int)
-        }
-        (_, FieldValue::Float(_)) if is_count(to) => value.integer().map_or(value, FieldValue::Int),
+        _ if is_count(to) => text.trim().parse().map_or(value, FieldValue::Int),
         _ => value,
     }
 }

@@ -4,7 +4,7 @@ use super::{AdoptedRule, Adoption};
 use crate::field::{FieldValue, NamedFields};
 use crate::layer::recorded::{Recorded, Renaming};
 use crate::names;
-use crate::rules::KeptValue;
+use crate::rules::{KeptValue, PlainValues, Source};
 use tracing_core::field::Visit;
 
 /// What `tracing-log` adds to a record of the `log` crate: where it comes from, which is nothing of a service or a turn.
@@ -55,44 +55,79 @@ impl<'a> Adopted<'a> {
         act: &mut dyn FnMut(&'static str, FieldValue<'_>),
     ) {
         for rule in self.rules() {
-            let fields = &rule.rule.fields;
-            let wants =
-                |to: &str, needed: Option<&str>, name: &str| needed == Some(name) && selects(to);
-            let mut found = 0_u64;
-            (self.record)(&mut NamedFields::new(
-                |name| {
-                    let mut fields = fields.iter();
-                    fields.any(|(to, source)| wants(to, source.needs(), name))
-                },
-                |name: &'static str, value: FieldValue<'_>| {
-                    for (at, (to, source)) in fields.iter().enumerate() {
-                        if wants(to, source.needs(), name) {
-                            found |= 1 << at;
-                            source.convert(to, value, &mut |value| act(to, value));
-                        }
+            let wanted = rule.set_fields(selects);
+            if wanted != 0 {
+                self.visit_set_by(rule, wanted, act);
+            }
+        }
+    }
+
+    /// Hands on the fields that an event of `rule` is made of where its callsite declares none of them itself. `plain` are
+    /// values that are read already.
+    #[inline]
+    pub(super) fn visit_boundary(
+        &self,
+        rule: &AdoptedRule,
+        plain: &PlainValues,
+        mut act: impl FnMut(&'static str, FieldValue<'_>),
+    ) {
+        let mut wanted = rule.boundary_fields;
+        if wanted == 0 {
+            return;
+        }
+        for (at, (to, source)) in rule.rule.fields.iter().enumerate() {
+            if wanted & (1 << at) != 0
+                && let Some(value) = source.needs().and_then(|name| plain.get(name))
+            {
+                wanted &= !(1 << at);
+                source.convert(to, value, |value| act(to, value));
+            }
+        }
+        if wanted != 0 {
+            self.visit_set_by(rule, wanted, &mut act);
+        }
+    }
+
+    /// Hands on what `rule` sets, as far as the bits of `wanted` say.
+    fn visit_set_by(
+        &self,
+        rule: &AdoptedRule,
+        wanted: u64,
+        act: &mut dyn FnMut(&'static str, FieldValue<'_>),
+    ) {
+        let fields = || rule.rule.fields.iter().enumerate();
+        let mut found = 0_u64;
+        let needs = |at: usize, source: &Source, name: &str| {
+            wanted & (1 << at) != 0 && source.needs() == Some(name)
+        };
+        (self.record)(&mut NamedFields::new(
+            |name| fields().any(|(at, (_, source))| needs(at, source, name)),
+            |name: &'static str, value: FieldValue<'_>| {
+                for (at, (to, source)) in fields() {
+                    if needs(at, source, name) {
+                        found |= 1 << at;
+                        source.convert(to, value, |value| act(to, value));
                     }
-                },
-            ));
-            let Some(above) = self.above else {
+                }
+            },
+        ));
+        let Some(above) = self.above else {
+            return;
+        };
+        for (at, (to, source)) in fields() {
+            if wanted & !found & (1 << at) == 0 {
                 continue;
-            };
-            for (at, (to, source)) in fields.iter().enumerate() {
-                if found & (1 << at) != 0 || !selects(to) {
-                    continue;
-                }
-                // An agent's totals are not those of the requests below it.
-                let looks_up = !rule.rule.is_of_preset;
-                let kept = source
-                    .needs()
-                    .map(|name| looks_up.then(|| above(name)).flatten());
-                match &kept {
-                    // It needs nothing to be there.
-                    None => source.convert(to, FieldValue::Bool(true), &mut |value| act(to, value)),
-                    Some(Some(kept)) => {
-                        source.convert(to, kept.value(), &mut |value| act(to, value));
-                    }
-                    Some(None) => {}
-                }
+            }
+            // An agent's totals are not those of the requests below it.
+            let looks_up = !rule.rule.is_of_preset;
+            let kept = source
+                .needs()
+                .map(|name| looks_up.then(|| above(name)).flatten());
+            match kept {
+                // It needs nothing to be there.
+                None => source.convert(to, FieldValue::Bool(true), |value| act(to, value)),
+                Some(Some(kept)) => source.convert(to, kept.value(), |value| act(to, value)),
+                Some(None) => {}
             }
         }
     }

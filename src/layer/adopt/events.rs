@@ -13,19 +13,17 @@ use crate::layer::recorded::Recorded;
 use crate::layer::scope::SpanFields;
 use crate::layer::service::{ServiceOrigin, ServiceOutcome};
 use crate::reentrancy::is_guarded;
-use crate::rules::KeptValue;
+use crate::rules::{KeptValue, PlainValues};
 use crate::service_kind::ServiceKind;
-use std::cell::OnceCell;
 use std::sync::Arc;
 use tracing_core::{Event, Subscriber};
 use tracing_subscriber::layer::Context;
 use tracing_subscriber::registry::{LookupSpan, SpanRef};
 
-/// An event that rules may adopt, with what is looked up about it at most once.
+/// An event that rules may adopt.
 struct AdoptedEvent<'a> {
     event: &'a Event<'a>,
     callsite: &'a AdoptedCallsite,
-    place: OnceCell<EventPlace>,
 }
 
 impl<S> ConversationLayer<S>
@@ -34,10 +32,19 @@ where
 {
     /// An event of an adopted callsite.
     pub(in crate::layer) fn adopted_event(&self, event: &Event<'_>, ctx: &Context<'_, S>) {
-        let adoption = self.state.adoption.as_ref();
-        let callsite = adoption.and_then(|adoption| adoption.callsite(event.metadata()));
-        let (Some(adoption), Some(callsite)) = (adoption, callsite) else {
+        let Some(adoption) = &self.state.adoption else {
             return self.ordinary_event(event, ctx);
+        };
+        let shared;
+        let callsite = match adoption.callsite_in_slot(event.metadata()) {
+            Some(callsite) => callsite,
+            None => match adoption.callsite(event.metadata()) {
+                Some(callsite) => {
+                    shared = callsite;
+                    &shared
+                }
+                None => return self.ordinary_event(event, ctx),
+            },
         };
         let is_boundary = callsite.kind == CallsiteKind::Boundary;
         if is_guarded() {
@@ -46,15 +53,11 @@ where
                 self.ordinary_event(event, ctx);
             };
         }
-        let adopted = AdoptedEvent {
-            event,
-            callsite: &callsite,
-            place: OnceCell::new(),
-        };
+        let adopted = AdoptedEvent { event, callsite };
         if is_boundary {
             self.own_event(adoption, &adopted, ctx);
         }
-        let mut steps = 0;
+        let mut is_taken = is_boundary;
         let mut ends: Vec<usize> = Vec::new();
         let record = |visit: &mut dyn tracing_core::field::Visit| event.record(visit);
         callsite.checks.matching(
@@ -62,49 +65,50 @@ where
             &record,
             &callsite.message,
             &|name| is_within(nearest(event, ctx), name),
-            |step| {
-                steps += 1;
+            |step, plain| {
+                if let Step::Apply(rule) = *step {
+                    callsite.take(rule);
+                }
+                if adoption.is_dry_run {
+                    return;
+                }
+                is_taken = true;
                 match *step {
                     Step::End(rule) => ends.push(rule),
                     Step::Apply(rule) => {
-                        callsite.take(rule);
-                        if !adoption.is_dry_run {
-                            // Its own work ends before the next begins; what else the event ends, ends after what it means.
-                            if let Some(own) = ends.iter().position(|end| *end == rule) {
-                                ends.remove(own);
-                                self.end_work(adoption, rule, &adopted, ctx);
-                            }
-                            self.apply_to_event(adoption, rule, &adopted, ctx);
+                        // Its own work ends before the next begins; what else the event ends, ends after what it means.
+                        if adoption.has_works
+                            && let Some(own) = ends.iter().position(|end| *end == rule)
+                        {
+                            ends.remove(own);
+                            self.end_work(adoption, rule, &adopted, ctx);
                         }
+                        self.apply_to_event(adoption, rule, &adopted, plain, ctx);
                     }
                 }
             },
         );
-        if !adoption.is_dry_run {
-            for rule in ends {
-                self.end_work(adoption, rule, &adopted, ctx);
+        if adoption.has_works {
+            for rule in &ends {
+                self.end_work(adoption, *rule, &adopted, ctx);
             }
         }
-        let is_taken = is_boundary || (steps > 0 && !adoption.is_dry_run);
         if !is_taken && *callsite.metadata.level() <= adoption.level {
             self.ordinary_event(event, ctx);
         }
-    }
-
-    fn place<'a>(&self, adopted: &'a AdoptedEvent<'_>) -> &'a EventPlace {
-        adopted.place.get_or_init(|| self.place_of(adopted.event))
     }
 
     /// A boundary event in the words of the contract, which may be of the work that a rule has begun.
     fn own_event(&self, adoption: &Adoption, adopted: &AdoptedEvent<'_>, ctx: &Context<'_, S>) {
         let event = adopted.event;
         let fields = BoundaryFields::read(event);
+        let place = self.place_of(event);
         if let Some(boundary @ (Boundary::FirstByte | Boundary::Annotate)) = fields.boundary
-            && let Some(work) = self.work_of(adoption, &fields, adopted, ctx)
+            && let Some(work) = self.work_of(adoption, &fields, &place, event, ctx)
         {
             return self.happen_to_work(boundary, &work, &fields, event);
         }
-        self.boundary_of(fields, self.place(adopted), event, ctx);
+        self.boundary_of(fields, &place, event, ctx);
     }
 
     fn apply_to_event(
@@ -112,6 +116,7 @@ where
         adoption: &Adoption,
         rule: usize,
         adopted: &AdoptedEvent<'_>,
+        plain: &PlainValues,
         ctx: &Context<'_, S>,
     ) {
         let event = adopted.event;
@@ -123,23 +128,29 @@ where
             applied: &[rule],
             record: &record,
             above: Some(&above),
-            operation: applied.operation(),
+            operation: None,
         };
         let Some(boundary) = applied.boundary else {
+            let recorded = Adopted {
+                operation: applied.operation(),
+                ..recorded
+            };
             return self.begin_work(adoption, rule, &recorded, adopted, ctx);
         };
         let mut fields = BoundaryFields::default();
-        if adopted.callsite.has_boundary_fields || !applied.rule.fields.is_empty() {
-            recorded.each_of(BoundaryFields::NAMES, |field, value| {
-                fields.set(field, value)
-            });
+        let place = self.place_of(event);
+        let set = |field, value: FieldValue<'_>| fields.set(field, value);
+        if adopted.callsite.has_boundary_fields {
+            recorded.each_of(BoundaryFields::NAMES, set);
+        } else {
+            recorded.visit_boundary(applied, plain, set);
         }
         if matches!(boundary, Boundary::FirstByte | Boundary::Annotate)
-            && let Some(work) = self.work_of(adoption, &fields, adopted, ctx)
+            && let Some(work) = self.work_of(adoption, &fields, &place, event, ctx)
         {
             return self.happen_to_work(boundary, &work, &fields, &recorded);
         }
-        self.happen(boundary, &fields, self.place(adopted), &recorded, ctx);
+        self.happen(boundary, &fields, &place, &recorded, ctx);
     }
 
     fn happen_to_work(
@@ -160,24 +171,24 @@ where
         &self,
         adoption: &Adoption,
         fields: &BoundaryFields,
-        adopted: &AdoptedEvent<'_>,
+        place: &EventPlace,
+        event: &Event<'_>,
         ctx: &Context<'_, S>,
     ) -> Option<Arc<ServiceSpan>> {
         if !adoption.has_works {
             return None;
         }
-        let place = self.place(adopted);
         let conversation = self.conversation_id(fields.conversation.as_ref(), place);
         let at = WorkPlace {
             conversation,
-            target: adopted.event.metadata().target(),
-            span: nearest(adopted.event, ctx).map(|span| span.id().into_u64()),
+            target: event.metadata().target(),
+            span: nearest(event, ctx).map(|span| span.id().into_u64()),
             is_in_service: place
                 .standing
                 .as_ref()
                 .is_some_and(|standing| standing.open_service().is_some()),
         };
-        let key = |name: &str| key_of(name, adopted.event, ctx);
+        let key = |name: &str| key_of(name, event, ctx);
         adoption.works.inside(&at, |rule| {
             adoption.rules[rule].rule.key.as_deref().map(key)
         })
@@ -209,13 +220,13 @@ where
             None if does == ServiceKind::Other => operation.to_owned(),
             None => does.name().to_owned(),
         };
-        let place = self.place(adopted);
+        let place = self.place_of(event);
         let origin = ServiceOrigin {
             key: adoption.works.new_key(),
             name: name.into(),
             does,
             fields: SpanFields::read(recorded),
-            standing: place.standing.clone(),
+            standing: place.standing,
             parent: event.parent(),
             is_contextual: event.is_contextual(),
         };
@@ -252,7 +263,8 @@ where
             operation: None,
         };
         let fields = SpanFields::read(&recorded);
-        let conversation = self.conversation_id(fields.conversation.as_ref(), self.place(adopted));
+        let conversation =
+            self.conversation_id(fields.conversation.as_ref(), &self.place_of(event));
         let key = adoption.rules[rule].rule.key.as_deref();
         let key = key.map(|name| key_of(name, event, ctx));
         if let Some(work) = adoption.works.end(rule, conversation.as_deref(), key) {

@@ -52,6 +52,8 @@ struct AdoptedRule {
     boundary: Option<Boundary>,
     open: Option<Boundary>,
     close: Option<Boundary>,
+    /// Those of its fields that say anything of a boundary event.
+    boundary_fields: u64,
 }
 
 /// A callsite at which rules may match, or whose fields are looked up from below.
@@ -209,15 +211,23 @@ impl Adoption {
         })
     }
 
-    /// An adopted callsite.
+    /// An adopted callsite, if it is the one that has its slot.
     #[inline]
-    fn callsite(&self, metadata: &'static Metadata<'static>) -> Option<Arc<AdoptedCallsite>> {
+    fn callsite_in_slot(
+        &self,
+        metadata: &'static Metadata<'static>,
+    ) -> Option<&Arc<AdoptedCallsite>> {
         let address = std::ptr::from_ref(metadata).addr();
-        if let Some(adopted) = self.slots[slot(address)].get()
-            && std::ptr::eq(adopted.metadata, metadata)
-        {
+        let adopted = self.slots[slot(address)].get()?;
+        std::ptr::eq(adopted.metadata, metadata).then_some(adopted)
+    }
+
+    /// An adopted callsite.
+    fn callsite(&self, metadata: &'static Metadata<'static>) -> Option<Arc<AdoptedCallsite>> {
+        if let Some(adopted) = self.callsite_in_slot(metadata) {
             return Some(adopted.clone());
         }
+        let address = std::ptr::from_ref(metadata).addr();
         let callsites = self
             .callsites
             .read()
@@ -244,7 +254,8 @@ impl AdoptedRule {
             rule.fields.insert(0, (names::CONVERSATION_ID, id.clone()));
         }
         let boundary = |name: &Option<String>| name.as_deref().and_then(Boundary::named);
-        Self {
+        let mut adopted = Self {
+            boundary_fields: 0,
             boundary: match &rule.meaning {
                 Meaning::Event(event) => Boundary::named(event),
                 _ => None,
@@ -252,7 +263,16 @@ impl AdoptedRule {
             open: boundary(&rule.open),
             close: boundary(&rule.close),
             rule,
-        }
+        };
+        adopted.boundary_fields = adopted.set_fields(&|name| BoundaryFields::NAMES.contains(&name));
+        adopted
+    }
+
+    /// A bit for each of the fields it sets whose name satisfies `selects`.
+    fn set_fields(&self, selects: &dyn Fn(&str) -> bool) -> u64 {
+        let fields = self.rule.fields.iter().enumerate();
+        let selected = fields.filter(|(_, (to, _))| selects(to));
+        selected.fold(0, |bits, (at, _)| bits | 1 << at)
     }
 
     /// What it is compared with, and what is done where that holds. The end of work comes before the next begins.

@@ -137,7 +137,7 @@ where
             record,
             &callsite.message,
             &|name| is_within(parent(id, ctx), name),
-            |step| {
+            |step, _| {
                 let Step::Apply(rule) = step else {
                     return;
                 };
