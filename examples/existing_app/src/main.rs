@@ -21,6 +21,8 @@ use tracing::info_span;
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn Error>> {
     let provider = telemetry::start()?;
+    // Another package of the workspace has reqwest without a TLS provider. An error says that there is one already.
+    let _ = rustls::crypto::ring::default_provider().install_default();
     let listener = TcpListener::bind("127.0.0.1:0").await?;
     let address = listener.local_addr()?;
     let traced = TraceLayer::new_for_http().make_span_with(|request: &axum::extract::Request| {

@@ -42,10 +42,11 @@ impl Weather {
             .get::<Forecast>(&self.forecast, "/v1/forecast", &query)
             .await?
             .current;
+        // Sorted, as serde_json has keys unless another crate of the build makes it keep their order.
         Ok(json!({
             "city": place.name,
-            "temperature_celsius": current.temperature_2m,
             "conditions": conditions(current.weather_code),
+            "temperature_celsius": current.temperature_2m,
         }))
     }
 
