@@ -13,7 +13,11 @@ fn charge() -> impl Strategy<Value = Charge> {
         // Sums of these are exact.
         (0..1_000_u32).prop_map(|quarters| Cost::Usd(f64::from(quarters) / 4.0)),
     ];
-    (usage(), cost).prop_map(|(usage, cost)| Charge { usage, cost })
+    (usage(), cost).prop_map(|(usage, cost)| Charge {
+        usage,
+        // What has used nothing costs nothing.
+        cost: if usage.is_empty() { Cost::None } else { cost },
+    })
 }
 
 fn usage() -> impl Strategy<Value = Usage> {
