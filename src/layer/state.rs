@@ -149,10 +149,10 @@ impl LayerState {
         }
     }
 
-    /// Says so if the program has opened conversations and ended none.
+    /// Says so if the program has opened conversations and ended none. A single one may be cut off by the program's end.
     #[cfg(feature = "setup")]
     pub(super) fn advise_to_end(&self) {
-        if self.table.len() > 0 && self.shared.seen.ended_by_program.get() == 0 {
+        if self.table.len() > 1 && self.shared.seen.ended_by_program.get() == 0 {
             self.advise(Advice::ConversationsNeverEnd);
         }
     }

@@ -291,6 +291,13 @@ fn program_is_advised_once_of_what_it_lacks() {
         }
     };
     begin(advised(never_ends), "conversations do not end");
+    // The program's end may cut off a call.
+    let cut_off = || {
+        let scope = info_span!("conversation", conversation.id = "call-1");
+        scope.in_scope(listen_and_answer);
+        open.push(scope);
+    };
+    assert_eq!(advised(cut_off), [""; 0]);
     assert_eq!(advised(|| call("call-1", listen_and_answer)), [""; 0]);
 }
 
