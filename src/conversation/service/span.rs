@@ -3,12 +3,10 @@
 use super::{Effects, ServiceRecord, ServiceStart, remote};
 use crate::attribute_list::AttributeList;
 use crate::clock::{Time, lock};
-use crate::conversation::counted::{CountedService, OpenService};
-use crate::conversation::{ActiveConversation, Parent, Place, Shared, Transition, Turn, child_of};
+use crate::conversation::{ActiveConversation, Parent, Shared, Transition, Turn, child_of};
 use crate::field::FieldValue;
 use crate::latency::FirstByte;
 use crate::names;
-use crate::observe::EndedService;
 use crate::prices::Cost;
 use crate::recording::{
     ContextSpan, Decision, Ended, Marks, PendingTurn, RootSpan, SpanExtras, SpanTarget,
@@ -27,6 +25,8 @@ use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, Weak};
 use std::time::SystemTime;
 use tracing_core::span::Id;
+
+mod summed;
 
 /// What a service span has recorded, at its end.
 struct Finished {
@@ -668,107 +668,6 @@ impl ServiceSpan {
         }
     }
 
-    /// The service spans that it is exported below, up to a transcription that may still move: what is above that learns of
-    /// what is below when the transcription ends.
-    fn services_above(&self) -> Vec<Arc<dyn CountedService>> {
-        let mut found: Vec<Arc<dyn CountedService>> = Vec::new();
-        let mut next = self.exported_below();
-        while let Some(above) = next {
-            next = match *lock(&above.awaited) {
-                Awaited::Yes(_) => None,
-                _ => above.exported_below(),
-            };
-            found.push(above);
-        }
-        found
-    }
-
-    /// The service span that it is exported below, if it has not moved from there.
-    fn exported_below(&self) -> Option<Arc<Self>> {
-        let has_moved = self.moved_to.get().is_some() || self.has_own_parent();
-        if has_moved {
-            None
-        } else {
-            self.above.upgrade()
-        }
-    }
-
-    /// What it adds to the sums of its conversation so far, unless it is finished.
-    pub(crate) fn as_open(self: &Arc<Self>) -> Option<OpenService> {
-        let figures = lock(&self.record).as_ref()?.figures(&self.shared);
-        Some(OpenService {
-            key: self.key,
-            turn: self.turn(),
-            service: self.clone(),
-            above: self.services_above(),
-            figures,
-        })
-    }
-
-    /// The service for those that observe it, once its record is complete.
-    #[inline(never)]
-    fn ended(
-        &self,
-        elsewhere: Option<&Elsewhere>,
-        record: &ServiceRecord,
-        status: &Status,
-        charge: Charge,
-        now: Time,
-    ) -> EndedService {
-        let own = elsewhere.map(|elsewhere| &elsewhere.span_context);
-        let trace = match (self.moved_to.get(), own) {
-            (Some(moved_to), _) => &moved_to.parent,
-            (None, Some(own)) => own,
-            (None, None) => &self.parent.span_context,
-        };
-        let extras = record.extras.as_deref();
-        let status = match extras {
-            Some(extras) if extras.status > *status => &extras.status,
-            _ => status,
-        };
-        let name = extras.and_then(|extras| extras.name.as_ref());
-        let with_words = self.shared.sinks.read_words();
-        let mut attributes = Vec::with_capacity(8);
-        EndedService::for_each_needed(record.kind, with_words, |key| {
-            let value = record.attributes.get(key);
-            attributes.extend(value.map(|value| KeyValue::new(key, value.clone())));
-        });
-        EndedService {
-            conversation_id: self.conversation.as_ref().map(|own| own.id().clone()),
-            turn_number: self.turn(),
-            trace_id: trace.trace_id(),
-            span_id: own.map_or(self.span_id, SpanContext::span_id),
-            name: name.unwrap_or(&self.name).clone(),
-            kind: record.kind,
-            started: self.start,
-            lasted: now.saturating_sub(record.started),
-            usage: charge.usage,
-            counted_usage: lock(&self.usage).counting(charge.usage),
-            cost_usd: match charge.cost {
-                Cost::Usd(cost) => Some(cost),
-                Cost::None | Cost::Unknown => None,
-            },
-            is_interrupted: record.is_interrupted,
-            status: status.clone(),
-            attributes,
-        }
-    }
-
-    /// Gives the service to those that observe it, in its place in its conversation.
-    fn submit(&self, ended: Option<Arc<EndedService>>, place: Option<Place>) {
-        let Some(ended) = ended else {
-            return;
-        };
-        match &self.conversation {
-            Some(conversation) => conversation.submit_service(ended, place),
-            None => {
-                let _guarded = guard_thread();
-                let sinks = &self.shared.sinks;
-                sinks.for_each(|sink| sink.take_service(&ended));
-            }
-        }
-    }
-
     /// Forgets the record.
     #[inline]
     fn close(&self, mut record: MutexGuard<'_, Option<ServiceRecord>>) {
@@ -851,12 +750,6 @@ impl ServiceSpan {
         if let Some(record) = &mut *lock(&self.record) {
             act(record.extras.get_or_insert_default());
         }
-    }
-}
-
-impl CountedService for ServiceSpan {
-    fn usage(&self) -> &Mutex<ServiceUsage> {
-        &self.usage
     }
 }
 
