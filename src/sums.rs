@@ -25,6 +25,8 @@ pub(crate) struct Spent {
     pub(crate) cost_usd: Option<f64>,
     /// How many services have no price for what they used.
     unpriced: u32,
+    /// How many services recorded their seconds of audio as a float.
+    float_seconds: u32,
 }
 
 impl Spent {
@@ -33,8 +35,15 @@ impl Spent {
         self.unpriced > 0
     }
 
+    /// Returns whether the seconds of audio are a sum of integers, as they were recorded.
+    pub(crate) fn seconds_are_integer(&self) -> bool {
+        self.float_seconds == 0
+    }
+
     pub(crate) fn add(&mut self, charge: Charge) {
         self.usage += charge.usage;
+        let floats = u32::from(charge.has_float_seconds());
+        self.float_seconds = self.float_seconds.saturating_add(floats);
         match charge.cost {
             Cost::None => {}
             Cost::Usd(cost) => *self.cost_usd.get_or_insert_default() += cost,
@@ -45,6 +54,8 @@ impl Spent {
     /// Takes back what was added.
     fn subtract(&mut self, charge: Charge) {
         self.usage.subtract(charge.usage);
+        let floats = u32::from(charge.has_float_seconds());
+        self.float_seconds = self.float_seconds.saturating_sub(floats);
         match (charge.cost, &mut self.cost_usd) {
             (Cost::Usd(cost), Some(sum)) => *sum = (*sum - cost).max(0.0),
             (Cost::Unknown, _) => self.unpriced = self.unpriced.saturating_sub(1),
@@ -57,12 +68,18 @@ impl Spent {
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub(crate) struct Charge {
     pub(crate) usage: Usage,
+    /// Whether the seconds of audio, if there are any, were recorded as an integer.
+    pub(crate) seconds_are_integer: bool,
     pub(crate) cost: Cost,
 }
 
 impl Charge {
     pub(crate) fn is_empty(&self) -> bool {
         self.usage.is_empty() && self.cost == Cost::None
+    }
+
+    fn has_float_seconds(&self) -> bool {
+        !self.seconds_are_integer && self.usage.audio_seconds.is_some()
     }
 
     fn figures(&self) -> Figures {
@@ -85,7 +102,11 @@ impl Charge {
             Cost::None => true,
         };
         let cost = if is_gone { Cost::None } else { self.cost };
-        Self { usage, cost }
+        Self {
+            usage,
+            cost,
+            ..self
+        }
     }
 }
 
@@ -184,6 +205,7 @@ impl ServiceUsage {
         let before = std::mem::replace(&mut **counted, rest);
         Charge {
             usage: before.usage.only(figures),
+            seconds_are_integer: before.seconds_are_integer,
             cost: if rest.cost == before.cost {
                 Cost::None
             } else {

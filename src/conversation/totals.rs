@@ -4,6 +4,7 @@ use crate::attribute_list::AttributeList;
 use crate::names;
 use crate::speech::SpeechSums;
 use crate::sums::Spent;
+use opentelemetry::Value;
 use std::time::Duration;
 
 pub(super) struct Totals {
@@ -46,10 +47,6 @@ impl Totals {
                 names::CONVERSATION_DEAD_AIR_SECONDS,
                 self.speech.dead_air.as_secs_f64(),
             ),
-            (
-                names::CONVERSATION_USAGE_AUDIO_SECONDS,
-                usage.audio_seconds.unwrap_or_default(),
-            ),
         ] {
             if seconds > 0.0 {
                 attributes.set(key, seconds);
@@ -63,6 +60,15 @@ impl Totals {
             if let Some(count) = count.filter(|count| *count > 0) {
                 attributes.set(key, i64::try_from(count).unwrap_or(i64::MAX));
             }
+        }
+        if let Some(seconds) = usage.audio_seconds.filter(|seconds| *seconds > 0.0) {
+            // As services recorded them: integers leave as integers.
+            let sum = if self.spent.seconds_are_integer() {
+                Value::I64(seconds as i64)
+            } else {
+                Value::F64(seconds)
+            };
+            attributes.set(names::CONVERSATION_USAGE_AUDIO_SECONDS, sum);
         }
         add_cost(&self.spent, attributes);
     }

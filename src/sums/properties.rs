@@ -13,8 +13,9 @@ fn charge() -> impl Strategy<Value = Charge> {
         // Sums of these are exact.
         (0..1_000_u32).prop_map(|quarters| Cost::Usd(f64::from(quarters) / 4.0)),
     ];
-    (usage(), cost).prop_map(|(usage, cost)| Charge {
+    (usage(), any::<bool>(), cost).prop_map(|(usage, seconds_are_integer, cost)| Charge {
         usage,
+        seconds_are_integer,
         // What has used nothing costs nothing.
         cost: if usage.is_empty() { Cost::None } else { cost },
     })
@@ -55,24 +56,28 @@ fn above(services: &[Service], number: usize) -> Vec<usize> {
     std::iter::successors(services[number].0, |above| services[*above].0).collect()
 }
 
-fn expected(services: &[Service], figure: impl Fn(&Charge) -> Option<f64>) -> f64 {
-    let counts = |number: usize| {
+type Figure = fn(&Charge) -> Option<f64>;
+
+/// The services whose figure counts.
+fn counted(services: &[Service], figure: Figure) -> impl Iterator<Item = &Charge> {
+    let counts = move |number: usize| {
         !(0..services.len()).any(|other| {
             above(services, other).contains(&number) && figure(&services[other].1).is_some()
         })
     };
-    let figures = services.iter().enumerate();
-    figures
-        .filter(|(number, _)| counts(*number))
-        .filter_map(|(_, (_, usage))| figure(usage))
-        .sum()
+    let charges = services.iter().enumerate();
+    charges
+        .filter(move |(number, (_, charge))| counts(*number) && figure(charge).is_some())
+        .map(|(_, (_, charge))| charge)
 }
 
-const FIGURES: [fn(&Charge) -> Option<f64>; 5] = [
+const AUDIO_SECONDS: Figure = |charge| charge.usage.audio_seconds;
+
+const FIGURES: [Figure; 5] = [
     |charge| charge.usage.input_tokens.map(|count| count as f64),
     |charge| charge.usage.output_tokens.map(|count| count as f64),
     |charge| charge.usage.characters.map(|count| count as f64),
-    |charge| charge.usage.audio_seconds,
+    AUDIO_SECONDS,
     |charge| match charge.cost {
         Cost::Usd(cost) => Some(cost),
         Cost::None | Cost::Unknown => None,
@@ -83,7 +88,7 @@ const FIGURES: [fn(&Charge) -> Option<f64>; 5] = [
 fn lacks_a_price(services: &[Service]) -> bool {
     (0..services.len()).any(|number| {
         let below = |other: &usize| above(services, *other).contains(&number);
-        let is_recorded_below = |figure: fn(&Charge) -> Option<f64>| {
+        let is_recorded_below = |figure: Figure| {
             let mut below = (0..services.len()).filter(below);
             below.any(|other| figure(&services[other].1).is_some())
         };
@@ -122,11 +127,17 @@ proptest! {
         }
         let total = sums.spent();
         let cost = total.cost_usd.map_or(Cost::None, Cost::Usd);
-        let sum = Charge { usage: total.usage, cost };
+        let sum = Charge { usage: total.usage, cost, ..Charge::default() };
         for figure in FIGURES {
-            prop_assert_eq!(figure(&sum).unwrap_or(0.0), expected(&services, figure));
+            let expected: f64 = counted(&services, figure).filter_map(figure).sum();
+            prop_assert_eq!(figure(&sum).unwrap_or(0.0), expected);
         }
         prop_assert_eq!(total.cost_is_partial(), lacks_a_price(&services));
+        let mut with_seconds = counted(&services, AUDIO_SECONDS);
+        prop_assert_eq!(
+            total.seconds_are_integer(),
+            with_seconds.all(|charge| charge.seconds_are_integer)
+        );
     }
 }
 

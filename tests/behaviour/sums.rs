@@ -221,6 +221,56 @@ fn totals_of_an_agent_are_taken_back_when_a_request_ends_after_it() {
 }
 
 #[test]
+fn seconds_of_audio_sum_up_to_the_type_that_services_recorded() {
+    let sum = |program: fn(&Span)| {
+        let stage = Stage::new();
+        stage.play(|| {
+            let _scope = scope().entered();
+            let transcription = || {
+                info_span!(
+                    "stt",
+                    gen_ai.operation.name = "stt",
+                    metrics.audio_seconds = Empty
+                )
+            };
+            transcription().record("metrics.audio_seconds", 3);
+            program(&transcription());
+        });
+        crate::stage::attribute(
+            &stage.span("conversation"),
+            "conversation.usage.audio_seconds",
+        )
+    };
+    let integers = sum(|span| {
+        span.record("metrics.audio_seconds", 4_u64);
+    });
+    assert_eq!(integers.as_deref(), Some("7"));
+    let with_a_float = sum(|span| {
+        span.record("metrics.audio_seconds", 4.0);
+    });
+    assert_eq!(with_a_float.as_deref(), Some("7.0"));
+    // An agent's total does not count beside what is below it, nor does its type.
+    let below_a_total = sum(|span| {
+        let agent = info_span!(
+            "invoke_agent",
+            gen_ai.operation.name = "invoke_agent",
+            metrics.audio_seconds = 9.5
+        );
+        let request = agent.in_scope(|| {
+            info_span!(
+                "stt",
+                gen_ai.operation.name = "stt",
+                metrics.audio_seconds = Empty
+            )
+        });
+        drop(agent);
+        request.record("metrics.audio_seconds", 1);
+        span.record("metrics.audio_seconds", 0);
+    });
+    assert_eq!(below_a_total.as_deref(), Some("4"));
+}
+
+#[test]
 fn request_that_a_program_moves_elsewhere_is_not_below_the_agent() {
     let total = input_tokens_of(|| {
         let scope = Span::current();

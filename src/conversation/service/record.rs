@@ -321,8 +321,13 @@ impl ServiceRecord {
         if let Some(characters) = characters {
             usage.characters = u64::try_from(characters).ok();
         }
-        let cost = cost(shared, &usage, attributes);
-        Charge { usage, cost }
+        let is_integer = |key| matches!(attributes.get(key), Some(Value::I64(_)));
+        Charge {
+            usage,
+            seconds_are_integer: usage.audio_seconds.is_some()
+                && is_integer(names::METRICS_AUDIO_SECONDS),
+            cost: cost(shared, &usage, attributes),
+        }
     }
 
     /// Whether its span is going to have the status of an error. `Ok` outranks it, as with the SDK.
