@@ -35,20 +35,31 @@ pub(super) struct Record {
 
 #[derive(Debug)]
 pub(super) enum Kind {
-    /// With the usage that its span sums up, if it does.
-    Conversation(Option<Box<UsageSums>>),
+    /// With what its span sums up, if it does.
+    Conversation(Option<Box<Sums>>),
     Turn(Box<TurnFacts>),
     Service(Box<ServiceFacts>),
     Ordinary,
 }
 
-/// What the services of a conversation used: agents' totals are not counted beside their requests.
+/// What a conversation sums up to. Agents' totals are not counted beside their requests.
 #[derive(Debug)]
-pub(super) struct UsageSums {
+pub(super) struct Sums {
+    pub(super) turns: u64,
+    pub(super) interruptions: u64,
+    pub(super) speech: SpeechSums,
     pub(super) input_tokens: u64,
     pub(super) output_tokens: u64,
     pub(super) characters: u64,
     pub(super) audio_seconds: f64,
+}
+
+/// Seconds of a turn or a conversation in which the user spoke, the bot did, and an answer was overdue.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct SpeechSums {
+    pub(super) user: f64,
+    pub(super) bot: f64,
+    pub(super) dead_air: f64,
 }
 
 #[derive(Debug, Default)]
@@ -56,6 +67,7 @@ pub(super) struct TurnFacts {
     pub(super) end_reason: Option<String>,
     pub(super) interrupted: bool,
     pub(super) reply_seconds: Option<f64>,
+    pub(super) speech: SpeechSums,
     pub(super) input: Option<String>,
     pub(super) output: Option<String>,
     /// Of an interrupted turn, what of `output` was heard.
@@ -109,7 +121,7 @@ impl Record {
             .value(names::CONVERSATION_ID)
             .map(|id| unique_name(&id.as_str()));
         let kind = match (span.name.as_ref(), &conversation) {
-            ("conversation", Some(_)) => Kind::Conversation(attributes.usage_sums().map(Box::new)),
+            ("conversation", Some(_)) => Kind::Conversation(attributes.sums().map(Box::new)),
             ("turn", Some(_)) => Kind::Turn(Box::new(attributes.turn())),
             (name, _) => match attributes.service(name, conversation.is_some()) {
                 Some(service) => Kind::Service(Box::new(service)),
@@ -236,11 +248,18 @@ impl Attributes<'_> {
         })
     }
 
-    fn usage_sums(&self) -> Option<UsageSums> {
+    fn sums(&self) -> Option<Sums> {
         // It is always there with the others.
-        self.count(names::CONVERSATION_TURN_COUNT)?;
+        let turns = self.count(names::CONVERSATION_TURN_COUNT)?;
         let sum = |key| self.count(key).unwrap_or(0);
-        Some(UsageSums {
+        Some(Sums {
+            turns,
+            interruptions: sum(names::CONVERSATION_INTERRUPTION_COUNT),
+            speech: self.speech([
+                names::CONVERSATION_USER_SPEECH_SECONDS,
+                names::CONVERSATION_BOT_SPEECH_SECONDS,
+                names::CONVERSATION_DEAD_AIR_SECONDS,
+            ]),
             input_tokens: sum(names::CONVERSATION_USAGE_INPUT_TOKENS),
             output_tokens: sum(names::CONVERSATION_USAGE_OUTPUT_TOKENS),
             characters: sum(names::CONVERSATION_USAGE_CHARACTERS),
@@ -248,6 +267,16 @@ impl Attributes<'_> {
                 .number(names::CONVERSATION_USAGE_AUDIO_SECONDS)
                 .unwrap_or(0.0),
         })
+    }
+
+    fn speech(&self, keys: [&str; 3]) -> SpeechSums {
+        let [user, bot, dead_air] =
+            keys.map(|key| self.number(key).map_or(0.0, |seconds| seconds.max(0.0)));
+        SpeechSums {
+            user,
+            bot,
+            dead_air,
+        }
     }
 
     fn turn(&self) -> TurnFacts {
@@ -276,6 +305,11 @@ impl Attributes<'_> {
             end_reason: self.name(names::TURN_END_REASON),
             interrupted: is_cut_short && !self.flag(names::TURN_ENDED_BY_CONVERSATION_END),
             reply_seconds: self.number(names::TURN_USER_BOT_LATENCY_SECONDS),
+            speech: self.speech([
+                names::TURN_USER_SPEECH_SECONDS,
+                names::TURN_BOT_SPEECH_SECONDS,
+                names::TURN_DEAD_AIR_SECONDS,
+            ]),
             input: self.text(names::TURN_INPUT),
             output: self.text(names::TURN_OUTPUT),
             heard: self

@@ -73,15 +73,27 @@ pub(super) fn summary(
     if totals.tools > 0 {
         table.push(("tools", of(totals.tools, "call")));
     }
-    let mut speech = Vec::new();
-    if totals.audio_seconds > 0.0 {
-        speech.push(format!("{} heard", seconds(totals.audio_seconds)));
-    }
-    if totals.characters > 0 {
-        speech.push(format!("{} characters spoken", count(totals.characters)));
-    }
+    let speech: Vec<String> = [
+        ("user", totals.speech.user),
+        ("bot", totals.speech.bot),
+        ("dead air", totals.speech.dead_air),
+    ]
+    .into_iter()
+    .filter(|(_, lasted)| *lasted > 0.0)
+    .map(|(what, lasted)| format!("{what} {}", seconds(lasted)))
+    .collect();
     if !speech.is_empty() {
         table.push(("speech", speech.join(" · ")));
+    }
+    let mut audio = Vec::new();
+    if totals.audio_seconds > 0.0 {
+        audio.push(format!("{} transcribed", seconds(totals.audio_seconds)));
+    }
+    if totals.characters > 0 {
+        audio.push(format!("{} characters spoken", count(totals.characters)));
+    }
+    if !audio.is_empty() {
+        table.push(("audio", audio.join(" · ")));
     }
     if let Some((cost, span)) = span.and_then(|span| Some((span.cost?, span))) {
         let mut figures = dollars(cost);

@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 use std::time::SystemTime;
 
-use super::record::{Kind, Record, seconds_between};
+use super::record::{Kind, Record, SpeechSums, seconds_between};
 use crate::service_kind::ServiceKind;
 
 #[derive(Debug, Default)]
@@ -13,6 +13,7 @@ pub(super) struct Totals {
     pub(super) failures: u64,
     pub(super) models: u64,
     pub(super) tools: u64,
+    pub(super) speech: SpeechSums,
     pub(super) input_tokens: u64,
     pub(super) output_tokens: u64,
     pub(super) cached_tokens: u64,
@@ -35,6 +36,9 @@ impl Totals {
         match &record.kind {
             Kind::Conversation(sums) => {
                 if let Some(sums) = sums {
+                    self.turns = sums.turns;
+                    self.interruptions = sums.interruptions;
+                    self.speech = sums.speech;
                     self.input_tokens = sums.input_tokens;
                     self.output_tokens = sums.output_tokens;
                     self.characters = sums.characters;
@@ -45,6 +49,9 @@ impl Totals {
             Kind::Turn(turn) => {
                 self.turns += 1;
                 self.interruptions += u64::from(turn.interrupted);
+                self.speech.user += turn.speech.user;
+                self.speech.bot += turn.speech.bot;
+                self.speech.dead_air += turn.speech.dead_air;
                 if let Some(seconds) = turn.reply_seconds {
                     self.slowest_reply = self.slowest_reply.max(seconds);
                     self.replies.push_back(seconds);

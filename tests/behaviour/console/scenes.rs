@@ -62,6 +62,7 @@ pub(crate) fn greeting() -> Vec<Builder> {
         tts(12, 1, 1.05, 1.9, 0.16, HELLO),
         turn(1, 0.0, 4.9, "user_spoke")
             .with("turn.output", HELLO)
+            .with("turn.bot_speech_seconds", 3.35)
             .with("turn.latency.measured_from", "client_connected")
             .with("turn.latency.first_request", 0.4)
             .with("turn.latency.llm_inference", 0.42)
@@ -84,6 +85,8 @@ pub(crate) fn answer() -> Vec<Builder> {
         tts(23, 2, 7.3, 9.4, 0.14, ANSWER),
         turn(2, 4.9, 14.2, "silence")
             .with("turn.user_bot_latency_seconds", 1.25)
+            .with("turn.user_speech_seconds", 1.35)
+            .with("turn.bot_speech_seconds", 6.7)
             .with("turn.input", QUESTION)
             .with("turn.output", ANSWER)
             .with("turn.latency.measured_from", "user_silence")
@@ -128,6 +131,9 @@ pub(crate) fn tool() -> Vec<Builder> {
         tts(35, 3, 18.95, 19.7, 0.13, ANSWER),
         turn(3, 16.0, 23.4, "user_spoke")
             .with("turn.user_bot_latency_seconds", 2.12)
+            .with("turn.user_speech_seconds", 1.01)
+            .with("turn.bot_speech_seconds", 3.77)
+            .with("turn.dead_air_seconds", 0.12)
             .with("turn.input", QUESTION)
             .with("turn.output", ANSWER)
             .with("turn.latency.measured_from", "user_silence")
@@ -153,6 +159,9 @@ pub(crate) fn interruption() -> Vec<Builder> {
         tts(43, 4, 25.35, 26.4, 0.12, ANSWER).with("tts.interrupted", true),
         turn(4, 23.4, 26.4, "interrupted")
             .with("turn.user_bot_latency_seconds", 0.84)
+            .with("turn.user_speech_seconds", 1.28)
+            .with("turn.bot_speech_seconds", 0.96)
+            .with("turn.interruption.after_seconds", 0.96)
             .with("turn.input", QUESTION)
             .with("turn.output", ANSWER)
             .with("turn.heard_output", "On Saturday morning there will be")
@@ -185,6 +194,8 @@ pub(crate) fn failure() -> Vec<Builder> {
             .failed("no answer from api.openai.com within 10 s"),
         turn(5, 26.4, 40.0, "conversation_ended")
             .with("turn.ended_by_conversation_end", true)
+            .with("turn.user_speech_seconds", 1.3)
+            .with("turn.dead_air_seconds", 10.3)
             .with("turn.input", "Stop. Just tell me whether it rains."),
     ]
 }

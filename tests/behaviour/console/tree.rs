@@ -136,6 +136,36 @@ fn usage_of_the_summary_is_that_of_the_conversation_span() {
 }
 
 #[test]
+fn summary_shows_what_the_conversation_span_sums_up() {
+    let text = rendered(vec![vec![
+        in_call("turn", 2, 1, 0.0, 30.0)
+            .with("turn.number", 1)
+            .with("turn.user_speech_seconds", 4.0)
+            .with("turn.dead_air_seconds", 1.0),
+        in_call("conversation", 1, 0, 0.0, 90.0)
+            .with("conversation.turn_count", 7)
+            .with("conversation.interruption_count", 2)
+            // As where services record integers.
+            .with("conversation.usage.audio_seconds", 12)
+            .with("conversation.user_speech_seconds", 12.5)
+            .with("conversation.bot_speech_seconds", 62.0),
+    ]]);
+    let (_, summary) = text.split_once("\n\n").unwrap();
+    assert!(
+        summary.contains(" 2 interruptions · 7 turns · 1m 30s\n"),
+        "{summary}"
+    );
+    assert!(
+        summary.contains("\n  speech  user 12.5 s · bot 1m 02s\n"),
+        "{summary}"
+    );
+    assert!(
+        summary.contains("\n  audio   12.0 s transcribed\n"),
+        "{summary}"
+    );
+}
+
+#[test]
 fn agent_whose_span_is_named_chat_is_shown_as_an_agent() {
     let service = |id, parent, operation: &'static str| {
         in_call("chat", id, parent, 0.0, 1.0).with("gen_ai.operation.name", operation)
