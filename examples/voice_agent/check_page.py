@@ -14,6 +14,7 @@ import itertools
 import json
 import os
 import pathlib
+import re
 import select
 import shutil
 import subprocess
@@ -201,6 +202,11 @@ def main():
             browser.evaluate("document.getElementById('call').click()")
             browser.wait("end of the conversation", "document.getElementById('turns').dataset.ended === 'true'", 10)
             shots.take("ended")
+            # Each in the call above: three answers were heard to their end, one was interrupted, all took a moment.
+            sums = browser.evaluate("document.getElementById('sums').innerText")
+            for figure in ("Turns\n5\n", "Interruptions\n1\n", "Errors\n0\n", "You spoke\n", "Bot spoke\n", "Answers took\n", "Tokens\n", "Transcribed\n"):
+                if figure not in sums:
+                    raise RuntimeError(f"no {figure.split()} among what the call sums up to:\n{sums}")
             turns = browser.evaluate(says)
             if browser.evaluate("document.getElementById('problem').textContent"):
                 raise RuntimeError("the page complains: " + browser.evaluate("document.getElementById('problem').textContent"))
@@ -211,6 +217,8 @@ def main():
 
             if len(turns) != 5:
                 raise RuntimeError(f"{len(turns)} turns instead of 5: {turns}")
+            if not any(re.search(r"interrupted [\d.]+ m?s into the answer\s+answered after .*spoke: you .* · bot ", turn, re.DOTALL) for turn in turns):
+                raise RuntimeError(f"no turn says how far the answer came: {turns}")
             print(f"web page: ok, {len(turns)} turns, the tree appeared")
             return 0
         except (RuntimeError, StopIteration) as error:
