@@ -103,7 +103,9 @@ pub const GEN_AI_OUTPUT_TYPE: &str = "gen_ai.output.type";
 pub const GEN_AI_RESPONSE_TIME_TO_FIRST_CHUNK: &str = "gen_ai.response.time_to_first_chunk";
 /// The name of the tool that is run.
 pub const GEN_AI_TOOL_NAME: &str = "gen_ai.tool.name";
-/// The name of the agent that is given a task (OpenTelemetry).
+/// What kind of tool it is: `function`, `extension` or `datastore` (OpenTelemetry).
+pub(crate) const GEN_AI_TOOL_TYPE: &str = "gen_ai.tool.type";
+/// The name of the agent that is given a task, or that runs a tool (OpenTelemetry).
 pub(crate) const GEN_AI_AGENT_NAME: &str = "gen_ai.agent.name";
 /// Seconds to the first output of a service (Pipecat's name).
 pub const METRICS_TTFB: &str = "metrics.ttfb";

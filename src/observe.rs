@@ -135,9 +135,11 @@ pub struct ServiceSummary {
     pub request_model: Option<Arc<str>>,
     /// `gen_ai.response.model`.
     pub response_model: Option<Arc<str>>,
-    /// `gen_ai.tool.name`.
+    /// `gen_ai.tool.name`, of a tool.
     pub tool_name: Option<Arc<str>>,
-    /// `gen_ai.agent.name`, of an agent.
+    /// `gen_ai.tool.type`, of a tool.
+    pub tool_type: Option<Arc<str>>,
+    /// `gen_ai.agent.name`, of an agent, or of a tool that names the agent that runs it.
     pub agent_name: Option<Arc<str>>,
     /// When it started.
     pub started: SystemTime,

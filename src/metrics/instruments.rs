@@ -72,6 +72,7 @@ pub(super) struct Instruments {
     providers: Names,
     models: Names,
     tools: Names,
+    tool_types: Names,
     agents: Names,
     errors: Names,
 }
@@ -159,6 +160,7 @@ impl Instruments {
             providers: Names::of(names::GEN_AI_PROVIDER_NAME),
             models: Names::of(names::GEN_AI_REQUEST_MODEL),
             tools: Names::of(names::GEN_AI_TOOL_NAME),
+            tool_types: Names::of(names::GEN_AI_TOOL_TYPE),
             agents: Names::of(names::GEN_AI_AGENT_NAME),
             errors: Names::of(names::ERROR_TYPE),
         }
@@ -233,7 +235,14 @@ impl Instruments {
             ServiceKind::Tool => {
                 let tool = service.tool_name.as_ref();
                 let tool = tool.map(|tool| self.tools.attribute(tool));
-                let attributes: Vec<KeyValue> = tool.into_iter().chain(error).collect();
+                let tool_type = service.tool_type.as_ref();
+                let tool_type = tool_type.map(|name| self.tool_types.attribute(name));
+                let agent = service.agent_name.as_ref();
+                let agent = agent.map(|agent| self.agents.attribute(agent));
+                let attributes: Vec<KeyValue> = [tool, tool_type, agent, error]
+                    .into_iter()
+                    .flatten()
+                    .collect();
                 self.tool_duration
                     .record(service.duration_seconds, &attributes);
             }

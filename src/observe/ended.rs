@@ -47,11 +47,14 @@ impl EndedService {
         take(names::GEN_AI_PROVIDER_NAME);
         take(names::GEN_AI_REQUEST_MODEL);
         take(names::GEN_AI_RESPONSE_MODEL);
-        take(names::GEN_AI_TOOL_NAME);
         take(names::METRICS_TTFB);
         take(names::ERROR_TYPE);
-        if kind == ServiceKind::Other {
+        if matches!(kind, ServiceKind::Tool | ServiceKind::Other) {
+            take(names::GEN_AI_TOOL_NAME);
             take(names::GEN_AI_AGENT_NAME);
+        }
+        if kind == ServiceKind::Tool {
+            take(names::GEN_AI_TOOL_TYPE);
         }
         if let Some(words) = words_of(kind).filter(|_| with_words) {
             take(words);
@@ -88,6 +91,7 @@ impl EndedService {
             request_model: name(names::GEN_AI_REQUEST_MODEL),
             response_model: name(names::GEN_AI_RESPONSE_MODEL),
             tool_name: name(names::GEN_AI_TOOL_NAME),
+            tool_type: name(names::GEN_AI_TOOL_TYPE),
             agent_name: name(names::GEN_AI_AGENT_NAME),
             started: self.started,
             duration_seconds: self.lasted.as_secs_f64(),

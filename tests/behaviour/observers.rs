@@ -76,6 +76,8 @@ impl Observer for Lines {
                 ("model", text(&service.request_model)),
                 ("answered", text(&service.response_model)),
                 ("tool", text(&service.tool_name)),
+                ("type", text(&service.tool_type)),
+                ("agent", text(&service.agent_name)),
                 ("duration", positive(service.duration_seconds)),
                 ("ttfb", text(&service.ttfb_seconds)),
                 ("input_tokens", text(&service.usage.input_tokens)),
@@ -326,7 +328,9 @@ fn failures_stragglers_and_services_outside_of_conversations_are_observed() {
             info_span!(
                 "tool",
                 gen_ai.operation.name = "execute_tool",
-                gen_ai.tool.name = "search"
+                gen_ai.tool.name = "search",
+                gen_ai.tool.type = "datastore",
+                gen_ai.agent.name = "librarian"
             )
         });
         scope.in_scope(event::conversation_ended);
@@ -342,7 +346,7 @@ fn failures_stragglers_and_services_outside_of_conversations_are_observed() {
             "c1 invoke_agent Other turn=1 operation=invoke_agent input_tokens=30",
             "c1 turn 1 conversation_ended input_tokens=30",
             "c1 voice ends turns=1 interruptions=0 errors=1 input_tokens=30",
-            "c1 tool Tool turn=1 operation=execute_tool tool=search",
+            "c1 tool Tool turn=1 operation=execute_tool tool=search type=datastore agent=librarian",
         ]
     );
 }

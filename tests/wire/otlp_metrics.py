@@ -146,7 +146,8 @@ class Measured:
         if operation in ("stt", "speech_to_text", "transcription") and ttfb is not None:
             self.record("conversation.stt.ttfb", VOICE, ttfb, **names)
         if operation == "execute_tool":
-            self.record("gen_ai.execute_tool.duration", OPERATION, span["seconds"], gen_ai__tool__name=facts.get("gen_ai.tool.name"), **error)
+            tool = {f"gen_ai__{label}": facts.get(f"gen_ai.{label.replace('__', '.')}") for label in ("tool__name", "tool__type", "agent__name")}
+            self.record("gen_ai.execute_tool.duration", OPERATION, span["seconds"], **tool, **error)
         if operation == "invoke_agent":
             names = {"gen_ai__agent__name": facts.get("gen_ai.agent.name"), "gen_ai__request__model": facts.get("gen_ai.request.model")}
             self.record("gen_ai.invoke_agent.duration", AGENT, span["seconds"], **names, **error)

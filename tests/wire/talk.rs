@@ -73,7 +73,8 @@ fn converse(id: &str) {
         info_span!(
             "tool",
             gen_ai.operation.name = "execute_tool",
-            gen_ai.tool.name = "weather"
+            gen_ai.tool.name = "weather",
+            gen_ai.tool.type = "function"
         )
         .in_scope(|| ());
         info_span!(

@@ -40,7 +40,8 @@ fn names_beyond_a_hundred_are_other() {
             info_span!(
                 "tool",
                 gen_ai.operation.name = "execute_tool",
-                gen_ai.tool.name = name
+                gen_ai.tool.name = name,
+                gen_ai.tool.type = name
             )
             .in_scope(|| ());
             info_span!(
@@ -58,6 +59,7 @@ fn names_beyond_a_hundred_are_other() {
         ("gen_ai.client.operation.duration", "gen_ai.request.model"),
         ("gen_ai.client.operation.duration", "error.type"),
         ("gen_ai.execute_tool.duration", "gen_ai.tool.name"),
+        ("gen_ai.execute_tool.duration", "gen_ai.tool.type"),
         ("gen_ai.client.token.usage", "gen_ai.operation.name"),
     ] {
         let values = distinct(&readings, instrument, key);
@@ -67,7 +69,7 @@ fn names_beyond_a_hundred_are_other() {
         assert!(values.contains(&"n0".to_owned()), "{key}");
         assert!(!values.contains(&"n149".to_owned()), "{key}");
     }
-    let other = "gen_ai.execute_tool.duration{gen_ai.tool.name=_OTHER}";
+    let other = "gen_ai.execute_tool.duration{gen_ai.tool.name=_OTHER, gen_ai.tool.type=_OTHER}";
     assert_eq!(readings.of(other).0, 50);
 }
 

@@ -64,7 +64,9 @@ fn converse(stage: &Stage) {
             info_span!(
                 "tool",
                 gen_ai.operation.name = "execute_tool",
-                gen_ai.tool.name = "get_weather"
+                gen_ai.tool.name = "get_weather",
+                gen_ai.tool.type = "function",
+                gen_ai.agent.name = "helper"
             )
             .in_scope(|| stage.pass(30));
         });
@@ -155,7 +157,8 @@ fn one_call_with_every_instrument() {
             42.0,
         ),
         (
-            "gen_ai.execute_tool.duration{gen_ai.tool.name=get_weather}",
+            "gen_ai.execute_tool.duration{gen_ai.agent.name=helper, gen_ai.tool.name=get_weather, \
+             gen_ai.tool.type=function}",
             1,
             0.03,
         ),

@@ -110,6 +110,7 @@ fn service(
         gen_ai.provider.name = provider,
         gen_ai.request.model = model,
         gen_ai.tool.name = provider,
+        gen_ai.tool.type = model,
         gen_ai.agent.name = provider,
         gen_ai.usage.input_tokens = Empty,
         gen_ai.usage.output_tokens = Empty,

@@ -165,7 +165,10 @@ impl Measured {
                 }
             }
             "execute_tool" => {
-                let attributes = [get(span, "gen_ai.tool.name"), error];
+                let [tool, tool_type, agent] =
+                    ["gen_ai.tool.name", "gen_ai.tool.type", "gen_ai.agent.name"]
+                        .map(|key| get(span, key));
+                let attributes = [tool, tool_type, agent, error];
                 let name = "gen_ai.execute_tool.duration";
                 self.record(name, OPERATION, seconds(span), &attributes);
             }
