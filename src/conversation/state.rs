@@ -12,7 +12,7 @@ use crate::latency::{FirstByte, Latency, MeasuredFrom};
 use crate::observe::TurnStarted;
 use crate::service_kind::ServiceKind;
 use crate::settings::TraceMode;
-use crate::speech::Speech;
+use crate::speech::{Speech, SpeechSums};
 use crate::sums::Sums;
 use crate::turns::{Change, EndReason, SpeechEvent, Turns};
 use opentelemetry::{Key, KeyValue, StringValue, Value};
@@ -25,8 +25,8 @@ const MAX_PAST_TURNS: usize = 256;
 
 pub(super) struct State {
     turns: Turns,
-    latency: Latency,
-    speech: Speech,
+    /// Boxed: a conversation in which nothing has happened has none.
+    measures: Option<Box<Measures>>,
     pub(super) sums: Sums,
     /// The keys of the service spans that have not ended.
     pub(super) open_services: Vec<u64>,
@@ -43,6 +43,13 @@ pub(super) struct State {
     pub(super) ended: bool,
 }
 
+/// What is measured of the events in a conversation.
+#[derive(Default)]
+struct Measures {
+    latency: Latency,
+    speech: Speech,
+}
+
 impl State {
     /// A conversation that begins, and its first turn with it.
     pub(super) fn new(shared: &Shared) -> Self {
@@ -55,8 +62,7 @@ impl State {
         });
         Self {
             turns,
-            latency: Latency::default(),
-            speech: Speech::default(),
+            measures: None,
             sums: Sums::default(),
             open_services: Vec::new(),
             open,
@@ -79,9 +85,22 @@ impl State {
             interruptions: self.sums.interruptions,
             errors: self.sums.errors,
             latency: self.sums.latency(),
-            speech: self.speech.total(),
+            speech: self.speech_sums(),
             spent: self.sums.spent(),
         }
+    }
+
+    fn speech_sums(&self) -> SpeechSums {
+        let measures = self.measures.as_ref();
+        measures.map_or_else(SpeechSums::default, |measures| measures.speech.total())
+    }
+
+    fn latency(&mut self) -> &mut Latency {
+        &mut self.measures.get_or_insert_default().latency
+    }
+
+    fn speech(&mut self) -> &mut Speech {
+        &mut self.measures.get_or_insert_default().speech
     }
 
     /// When the open turn may end by silence, unless a deadline is set. Deadlines only ever move away, so one at a time is
@@ -171,7 +190,7 @@ impl<'a> Transition<'a> {
         let mut ended_at = self.at;
         // First a turn that has ended by silence: what is being said now does not count for it.
         self.with_turns(|turns, at, changes| ended_at = turns.advance(at, changes));
-        self.state.speech.finish(ended_at);
+        self.state.speech().finish(ended_at);
         self.with_turns(|turns, at, changes| ended_at = turns.finish(at, reason, changes));
         self.state.ended = true;
         self.state.past = VecDeque::new();
@@ -183,7 +202,7 @@ impl<'a> Transition<'a> {
             turns,
             open,
             past,
-            speech,
+            measures,
             sums,
             ..
         } = &mut *self.state;
@@ -192,7 +211,8 @@ impl<'a> Transition<'a> {
         let mut is_interrupted = false;
         act(turns, self.at, &mut |change| match change {
             Change::Started { number, at } => {
-                speech.turn_started(at, is_interrupted);
+                let measures = measures.get_or_insert_default();
+                measures.speech.turn_started(at, is_interrupted);
                 if let Some(summaries) = summaries {
                     summaries.turn_started(number, at);
                 }
@@ -200,6 +220,7 @@ impl<'a> Transition<'a> {
             }
             Change::Ended { at, reason } => {
                 is_interrupted = reason == EndReason::Interrupted;
+                let speech = &mut measures.get_or_insert_default().speech;
                 if is_interrupted {
                     speech.interrupted(at);
                 }
@@ -224,14 +245,14 @@ impl<'a> Transition<'a> {
     }
 
     pub(crate) fn client_connected(&mut self) {
-        self.state.latency.client_connected(self.at);
+        self.state.latency().client_connected(self.at);
     }
 
     pub(crate) fn user_started(&mut self, heard: &Heard) {
         self.set_heard(heard);
-        self.state.latency.user_started();
+        self.state.latency().user_started();
         // Before a turn ends or starts: the silence that it ends belongs to the turn that was open.
-        self.state.speech.user_started(self.at, Duration::ZERO);
+        self.state.speech().user_started(self.at, Duration::ZERO);
         let number = self.state.open.as_ref().map(|open| open.turn.number);
         self.with_turns(|turns, at, changes| turns.apply(at, SpeechEvent::UserStarted, changes));
         if self.ended.as_ref().is_some_and(|ended| {
@@ -242,24 +263,24 @@ impl<'a> Transition<'a> {
     }
 
     pub(crate) fn user_stopped(&mut self) {
-        self.state.latency.user_stopped(self.at);
-        self.state.speech.user_stopped(self.at, Duration::ZERO);
+        self.state.latency().user_stopped(self.at);
+        self.state.speech().user_stopped(self.at, Duration::ZERO);
     }
 
     pub(crate) fn vad_started(&mut self, after: Duration) {
-        self.state.latency.vad_started();
-        self.state.speech.user_started(self.at, after);
+        self.state.latency().vad_started();
+        self.state.speech().user_started(self.at, after);
     }
 
     pub(crate) fn vad_stopped(&mut self, after: Duration) {
-        self.state.latency.vad_stopped(self.at, after);
-        self.state.speech.user_stopped(self.at, after);
+        self.state.latency().vad_stopped(self.at, after);
+        self.state.speech().user_stopped(self.at, after);
     }
 
     pub(crate) fn bot_started(&mut self) {
-        self.state.speech.bot_started(self.at);
+        self.state.speech().bot_started(self.at);
         self.with_turns(|turns, at, changes| turns.apply(at, SpeechEvent::BotStarted, changes));
-        let measured = self.state.latency.bot_started(self.at);
+        let measured = self.state.latency().bot_started(self.at);
         if let (Some(open), Some(measured)) = (&mut self.state.open, measured) {
             // A client that connects again does not make a second greeting of the turn.
             let is_greeting = measured.from == MeasuredFrom::ClientConnected;
@@ -271,7 +292,7 @@ impl<'a> Transition<'a> {
 
     pub(crate) fn bot_stopped(&mut self, heard: &Heard) {
         self.set_heard(heard);
-        self.state.speech.bot_stopped(self.at);
+        self.state.speech().bot_stopped(self.at);
         self.with_turns(|turns, at, changes| turns.apply(at, SpeechEvent::BotStopped, changes));
     }
 
@@ -333,7 +354,7 @@ impl<'a> Transition<'a> {
                 .map(PastTurn::turn)
         });
         if kind.is_timed() {
-            state.latency.service_started(key, kind, self.at);
+            state.latency().service_started(key, kind, self.at);
         }
         state.open_services.push(key);
         ServiceStart {
@@ -344,7 +365,7 @@ impl<'a> Transition<'a> {
     }
 
     pub(crate) fn first_byte(&mut self, key: u64, what: FirstByte) {
-        self.state.latency.first_byte(key, self.at, what);
+        self.state.latency().first_byte(key, self.at, what);
     }
 
     /// Takes in what a service span recorded. Returns its turn where that is decided by it.
@@ -358,21 +379,21 @@ impl<'a> Transition<'a> {
         if effects.kind && record.kind.is_timed() {
             let started = self.at.saturating_sub(now.saturating_sub(record.started));
             self.state
-                .latency
+                .latency()
                 .set_service_kind(record.key, record.kind, started);
         }
         if let Some(at) = effects.first_byte_after {
             let started = self.at.saturating_sub(now.saturating_sub(record.started));
             let at = started.saturating_add(at);
             self.state
-                .latency
+                .latency()
                 .first_byte(record.key, at, FirstByte::Output);
         }
         let mut decided = None;
         if effects.transcript && record.has_transcript() {
             decided = self.decide_turn(record);
             if record.final_transcript().is_some() {
-                let lag = self.state.latency.final_transcript(self.at);
+                let lag = self.state.latency().final_transcript(self.at);
                 record.final_transcript_at = Some(now);
                 record.transcription_lag = lag
                     .map(|lag| lag.as_secs_f64())
@@ -424,14 +445,14 @@ impl<'a> Transition<'a> {
         conversation_started: Time,
     ) -> Option<Option<Turn>> {
         let decided = self.decide_turn(record);
-        self.state.latency.service_ended(record.key, self.at);
+        self.state.latency().service_ended(record.key, self.at);
         if record.kind == ServiceKind::Stt
             && record.transcription_lag.is_none()
             && let Some(at) = record.final_transcript_at
         {
             let lag = self
                 .state
-                .latency
+                .latency()
                 .since_speech_end(at.saturating_sub(conversation_started));
             record.transcription_lag = lag.map(|lag| lag.as_secs_f64());
         }
