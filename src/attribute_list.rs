@@ -122,6 +122,10 @@ impl AttributeList {
         self.position(key).is_some()
     }
 
+    pub(crate) fn iter(&self) -> std::slice::Iter<'_, KeyValue> {
+        self.list.iter()
+    }
+
     pub(crate) fn is_empty(&self) -> bool {
         self.list.is_empty()
     }

@@ -41,11 +41,11 @@ pub use crate::latency::{MeasuredFrom, Part as LatencyPart};
 pub use crate::service_kind::ServiceKind;
 pub use crate::turns::EndReason;
 pub use crate::usage::Usage;
-pub(crate) use ended::{EndedService, EndedTurn};
+pub(crate) use ended::{EndedService, EndedTurn, RecordedFields};
 #[cfg(feature = "setup")]
 pub(crate) use queue::Observed;
 pub(crate) use queue::Observers;
-pub(crate) use summary_sink::{SummarySink, SummarySinks};
+pub(crate) use summary_sink::{Notice, SummarySink, SummarySinks};
 
 use opentelemetry::trace::{SpanId, TraceId};
 use std::sync::Arc;

@@ -190,9 +190,9 @@ impl ServiceUsage {
         !self.recorded_below.is_empty()
     }
 
-    /// Returns what of its usage counts.
-    pub(crate) fn counting(&self, usage: Usage) -> Usage {
-        usage.without(self.recorded_below)
+    /// Returns what of its usage does not count, because a service below it has recorded the same.
+    pub(crate) fn recorded_below(&self) -> Figures {
+        self.recorded_below
     }
 
     /// A service below it has recorded `figures`. Returns what does not count any more.

@@ -17,7 +17,7 @@ mod warnings;
 use crate::attribute_list::AttributeList;
 use crate::clock::{Time, lock};
 use crate::names;
-use crate::observe::EndedService;
+use crate::observe::{EndedService, Notice};
 use crate::recording::{
     ContextSpan, Ended, Identity, Marks, RootSpan, SpanExtras, SpanTarget, truncate,
 };
@@ -35,8 +35,8 @@ use std::sync::{Arc, Mutex, OnceLock, Weak};
 use std::time::{Duration, SystemTime};
 use tracing_core::span;
 
+use outbox::Outbox;
 pub(crate) use outbox::Place;
-use outbox::{Notice, Outbox};
 pub(crate) use shared::{Shared, child_of};
 pub(crate) use state::Transition;
 use state::{State, Summaries};
@@ -119,21 +119,20 @@ impl ActiveConversation {
     #[inline]
     pub(crate) fn deliver_summaries(&self) {
         if let Some(outbox) = &self.outbox {
-            let kind = &self.shared.settings.conversation_type;
-            outbox.deliver(&self.shared.sinks, kind);
+            outbox.deliver(&self.shared.sinks);
+        }
+    }
+
+    /// Gives them a notice in its place, else after what has happened so far. Not under the conversation's lock.
+    fn submit(&self, notice: Notice, place: Option<Place>) {
+        if let Some(outbox) = &self.outbox {
+            outbox.submit(place, notice, &self.shared.sinks);
         }
     }
 
     /// Gives them a service that has ended. One that ends after the conversation comes after it.
     fn submit_service(&self, ended: Arc<EndedService>, place: Option<Place>) {
-        if let Some(outbox) = &self.outbox {
-            let notice = Notice::ServiceEnded(ended);
-            match place {
-                Some(place) => outbox.write(&place, notice),
-                None => outbox.push(notice),
-            }
-            self.deliver_summaries();
-        }
+        self.submit(Notice::ServiceEnded(ended), place);
     }
 
     pub(crate) fn id(&self) -> &Arc<str> {
@@ -290,10 +289,10 @@ impl ActiveConversation {
             let mut state = lock(&self.state);
             (state.first_input.take(), state.last_output.take())
         };
-        if let (Some(outbox), Some(place)) = (&self.outbox, place) {
+        if place.is_some() {
             let span_context = &root.span.span_context;
             let summary = self.summary(&totals, reason, span_context, [&input, &output]);
-            outbox.write(&place, Notice::ConversationEnded(Arc::new(summary)));
+            self.submit(Notice::ConversationEnded(Arc::new(summary)), place);
         }
         if root.span.is_recording {
             let mut all = AttributeList::with_room();
@@ -517,9 +516,9 @@ impl ActiveConversation {
         let content = &self.shared.content;
         let words = ended.turn.facts.take_words(content);
         self.keep_words(&words);
-        if let (Some(outbox), Some(place)) = (&self.outbox, place) {
+        if place.is_some() {
             let ended = self.ended_turn(ended, &span_context, &words);
-            outbox.write(&place, Notice::TurnEnded(Arc::new(ended)));
+            self.submit(Notice::TurnEnded(ended), place);
         }
         if !is_recording {
             return;

@@ -105,7 +105,7 @@ impl Shared {
     /// Keeps the subscriber that the layer is part of. The first is as good as any other.
     pub(crate) fn set_subscriber(&self, dispatch: &Dispatch) {
         if self.subscriber.set(dispatch.downgrade()).is_ok() {
-            self.sinks.for_each(|sink| sink.registered(dispatch));
+            self.sinks.registered(dispatch);
         }
     }
 

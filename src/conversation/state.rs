@@ -1,7 +1,7 @@
 //! The state of a conversation, and the transitions that it takes under its lock: arithmetic only, no code of the program.
 
 use super::counted::{CountedService, OpenService, ServiceFigures};
-use super::outbox::{Notice, Outbox, Place};
+use super::outbox::{Outbox, Place};
 use super::service::{Effects, ServiceRecord, ServiceStart};
 use super::shared::Shared;
 use super::totals::Totals;
@@ -9,7 +9,7 @@ use super::turn::{EndedTurn, Heard, OpenTurn, PastTurn, Turn, TurnFacts, TurnSpa
 use crate::attribute_list::AttributeList;
 use crate::clock::{Time, lock};
 use crate::latency::{FirstByte, Latency, MeasuredFrom};
-use crate::observe::TurnStarted;
+use crate::observe::{Notice, TurnStarted};
 use crate::service_kind::ServiceKind;
 use crate::settings::TraceMode;
 use crate::speech::{Speech, SpeechSums};
@@ -138,11 +138,11 @@ pub(super) struct Summaries<'a> {
 
 impl Summaries<'_> {
     pub(super) fn turn_started(&self, number: u32, at: Duration) {
-        self.outbox.push(Notice::TurnStarted(Arc::new(TurnStarted {
+        self.outbox.push(Notice::TurnStarted(TurnStarted {
             conversation_id: self.id.clone(),
             number,
             started: self.conversation_started + at,
-        })));
+        }));
     }
 }
 

@@ -16,11 +16,11 @@ impl ActiveConversation {
         ended: &EndedTurn,
         span_context: &SpanContext,
         words: &TurnWords,
-    ) -> observe::EndedTurn {
+    ) -> Arc<observe::EndedTurn> {
         let (turn, facts) = (&ended.turn.turn, &ended.turn.facts);
         let read_words = self.shared.sinks.read_words();
         let words_of = |words: &Option<StringValue>| words.clone().filter(|_| read_words);
-        observe::EndedTurn {
+        Arc::new(observe::EndedTurn {
             conversation_id: self.id().clone(),
             number: turn.number,
             trace_id: span_context.trace_id(),
@@ -36,7 +36,7 @@ impl ActiveConversation {
             output: words_of(&words.output),
             heard: facts.heard.text.clone().filter(|_| read_words),
             spent: facts.spent.as_deref().copied().unwrap_or_default(),
-        }
+        })
     }
 
     /// The conversation, at its end.

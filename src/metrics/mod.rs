@@ -18,7 +18,7 @@ use opentelemetry::{
 
 use crate::{
     clock::lock,
-    observe::{ConversationSummary, EndedService, EndedTurn, SummarySink},
+    observe::{Notice, SummarySink},
 };
 use backlog::Backlog;
 use fact::Fact;
@@ -103,19 +103,13 @@ impl Drop for Metrics {
 pub(crate) struct MetricsSink(pub(crate) Arc<Metrics>);
 
 impl SummarySink for MetricsSink {
-    fn conversation_started(&self, _: &str) {
-        self.0.push(Fact::Started);
-    }
-
-    fn take_service(&self, service: &Arc<EndedService>) {
-        self.0.push(Fact::Service(service.clone()));
-    }
-
-    fn take_turn(&self, turn: &Arc<EndedTurn>) {
-        self.0.push(Fact::turn(turn));
-    }
-
-    fn conversation_ended(&self, conversation: &Arc<ConversationSummary>) {
-        self.0.push(Fact::conversation(conversation));
+    fn take(&self, notice: Notice) {
+        self.0.push(match notice {
+            Notice::ConversationStarted => Fact::Started,
+            Notice::TurnStarted(_) => return,
+            Notice::ServiceEnded(service) => Fact::Service(service),
+            Notice::TurnEnded(turn) => Fact::turn(&turn),
+            Notice::ConversationEnded(conversation) => Fact::conversation(&conversation),
+        });
     }
 }

@@ -9,7 +9,7 @@ use crate::service_kind::ServiceKind;
 use crate::speech::TurnSpeech;
 use crate::sums::Spent;
 use crate::turns::EndReason;
-use crate::usage::Usage;
+use crate::usage::{Figures, Usage};
 use opentelemetry::trace::{SpanId, Status, TraceId};
 use opentelemetry::{KeyValue, StringValue, Value};
 use std::borrow::Cow;
@@ -27,54 +27,73 @@ pub(crate) struct EndedService {
     pub(crate) started: SystemTime,
     pub(crate) lasted: Duration,
     pub(crate) usage: Usage,
-    pub(crate) counted_usage: Usage,
+    /// What of that a service span below it had recorded.
+    pub(crate) recorded_below: Figures,
     pub(crate) cost_usd: Option<f64>,
     pub(crate) is_interrupted: bool,
     pub(crate) status: Status,
-    /// Those that a summary [needs](Self::for_each_needed).
-    pub(crate) attributes: Vec<KeyValue>,
+    pub(crate) recorded: RecordedFields,
+}
+
+/// What a service has recorded, as far as its summary has it.
+#[derive(Default)]
+pub(crate) struct RecordedFields {
+    operation: Option<StringValue>,
+    provider: Option<StringValue>,
+    request_model: Option<StringValue>,
+    response_model: Option<StringValue>,
+    tool_name: Option<StringValue>,
+    tool_type: Option<StringValue>,
+    agent_name: Option<StringValue>,
+    error_type: Option<StringValue>,
+    ttfb_seconds: Option<f64>,
+    words: Option<StringValue>,
+}
+
+impl RecordedFields {
+    /// Those among the attributes of a service of this kind.
+    pub(crate) fn of<'a>(
+        attributes: impl IntoIterator<Item = &'a KeyValue>,
+        kind: ServiceKind,
+        with_words: bool,
+    ) -> Self {
+        let may_name_agent = matches!(kind, ServiceKind::Tool | ServiceKind::Other);
+        let words = words_of(kind).filter(|_| with_words);
+        let mut recorded = Self::default();
+        for KeyValue { key, value, .. } in attributes {
+            let text = match key.as_str() {
+                names::GEN_AI_OPERATION_NAME => &mut recorded.operation,
+                names::GEN_AI_PROVIDER_NAME => &mut recorded.provider,
+                names::GEN_AI_REQUEST_MODEL => &mut recorded.request_model,
+                names::GEN_AI_RESPONSE_MODEL => &mut recorded.response_model,
+                names::GEN_AI_TOOL_NAME if may_name_agent => &mut recorded.tool_name,
+                names::GEN_AI_TOOL_TYPE if kind == ServiceKind::Tool => &mut recorded.tool_type,
+                names::GEN_AI_AGENT_NAME if may_name_agent => &mut recorded.agent_name,
+                names::ERROR_TYPE => &mut recorded.error_type,
+                names::METRICS_TTFB => {
+                    if let Value::F64(seconds) = value {
+                        recorded.ttfb_seconds = Some(*seconds);
+                    }
+                    continue;
+                }
+                key if Some(key) == words => &mut recorded.words,
+                _ => continue,
+            };
+            if let Value::String(value) = value {
+                *text = Some(value.clone());
+            }
+        }
+        recorded
+    }
 }
 
 impl EndedService {
-    /// Calls `take` with each attribute that a summary of a service of this kind needs.
-    #[inline]
-    pub(crate) fn for_each_needed(
-        kind: ServiceKind,
-        with_words: bool,
-        mut take: impl FnMut(&'static str),
-    ) {
-        take(names::GEN_AI_OPERATION_NAME);
-        take(names::GEN_AI_PROVIDER_NAME);
-        take(names::GEN_AI_REQUEST_MODEL);
-        take(names::GEN_AI_RESPONSE_MODEL);
-        take(names::METRICS_TTFB);
-        take(names::ERROR_TYPE);
-        if matches!(kind, ServiceKind::Tool | ServiceKind::Other) {
-            take(names::GEN_AI_TOOL_NAME);
-            take(names::GEN_AI_AGENT_NAME);
-        }
-        if kind == ServiceKind::Tool {
-            take(names::GEN_AI_TOOL_TYPE);
-        }
-        if let Some(words) = words_of(kind).filter(|_| with_words) {
-            take(words);
-        }
-    }
-
     pub(crate) fn summary(&self, with_words: bool) -> ServiceSummary {
-        let value = |key: &str| {
-            let mut attributes = self.attributes.iter();
-            let found = attributes.find(|attribute| attribute.key.as_str() == key);
-            found.map(|attribute| &attribute.value)
-        };
-        let text = |key| match value(key)? {
-            Value::String(text) => Some(text.as_str()),
-            _ => None,
-        };
-        let name = |key| text(key).map(intern_name);
+        let recorded = &self.recorded;
+        let name = |text: &Option<StringValue>| Some(intern_name(text.as_ref()?.as_str()));
         let error = match &self.status {
             Status::Error { description } => Some(ServiceError {
-                kind: name(names::ERROR_TYPE).unwrap_or_else(|| names::ERROR_TYPE_OTHER.into()),
+                kind: name(&recorded.error_type).unwrap_or_else(|| names::ERROR_TYPE_OTHER.into()),
                 message: (with_words && !description.is_empty()).then(|| Arc::from(&**description)),
             }),
             Status::Unset | Status::Ok => None,
@@ -86,28 +105,26 @@ impl EndedService {
             span_id: self.span_id,
             name: intern_name(&self.name),
             kind: self.kind,
-            operation: name(names::GEN_AI_OPERATION_NAME),
-            provider: name(names::GEN_AI_PROVIDER_NAME),
-            request_model: name(names::GEN_AI_REQUEST_MODEL),
-            response_model: name(names::GEN_AI_RESPONSE_MODEL),
-            tool_name: name(names::GEN_AI_TOOL_NAME),
-            tool_type: name(names::GEN_AI_TOOL_TYPE),
-            agent_name: name(names::GEN_AI_AGENT_NAME),
+            operation: name(&recorded.operation),
+            provider: name(&recorded.provider),
+            request_model: name(&recorded.request_model),
+            response_model: name(&recorded.response_model),
+            tool_name: name(&recorded.tool_name),
+            tool_type: name(&recorded.tool_type),
+            agent_name: name(&recorded.agent_name),
             started: self.started,
             duration_seconds: self.lasted.as_secs_f64(),
-            ttfb_seconds: match value(names::METRICS_TTFB) {
-                Some(Value::F64(seconds)) => Some(*seconds),
-                _ => None,
-            },
+            ttfb_seconds: recorded.ttfb_seconds,
             usage: self.usage,
-            counted_usage: self.counted_usage,
+            counted_usage: self.usage.without(self.recorded_below),
             cost_usd: self.cost_usd,
             is_interrupted: self.is_interrupted,
             error,
-            text: words_of(self.kind)
+            text: recorded
+                .words
+                .as_ref()
                 .filter(|_| with_words)
-                .and_then(text)
-                .map(Arc::from),
+                .map(|text| Arc::from(text.as_str())),
         }
     }
 }

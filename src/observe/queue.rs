@@ -1,8 +1,7 @@
 //! The thread on which observers are called, and the bounded queue in front of it.
 
 use super::{
-    ConversationSummary, EndedService, EndedTurn, Observer, ServiceSummary, SummarySink,
-    TurnStarted, TurnSummary,
+    ConversationSummary, Notice, Observer, ServiceSummary, SummarySink, TurnStarted, TurnSummary,
 };
 use crate::clock::lock;
 use crate::content::ContentPolicy;
@@ -59,20 +58,13 @@ struct Queue {
 
 #[derive(Default)]
 struct State {
-    waiting: VecDeque<Ended>,
+    waiting: VecDeque<Notice>,
     is_handling: bool,
     thread: Option<ThreadId>,
     /// Nobody will add anything any more.
     is_closed: bool,
     accepted: u64,
     counts: Observed,
-}
-
-enum Ended {
-    TurnStarted(Arc<TurnStarted>),
-    Service(Arc<EndedService>),
-    Turn(Arc<EndedTurn>),
-    Conversation(Arc<ConversationSummary>),
 }
 
 impl Observers {
@@ -113,7 +105,7 @@ impl Observers {
         true
     }
 
-    fn push(&self, ended: Ended) {
+    fn push(&self, notice: Notice) {
         let queue = &self.0.0;
         let mut state = lock(&queue.state);
         if state.thread.is_none() {
@@ -124,7 +116,7 @@ impl Observers {
             state.counts.dropped += 1;
             return;
         }
-        state.waiting.push_back(ended);
+        state.waiting.push_back(notice);
         state.accepted += 1;
         let is_asleep = state.waiting.len() == 1 && !state.is_handling;
         drop(state);
@@ -144,20 +136,11 @@ impl SummarySink for Observers {
         let _ = self.0.0.subscriber.set(subscriber.downgrade());
     }
 
-    fn turn_started(&self, turn: &Arc<TurnStarted>) {
-        self.push(Ended::TurnStarted(turn.clone()));
-    }
-
-    fn take_service(&self, service: &Arc<EndedService>) {
-        self.push(Ended::Service(service.clone()));
-    }
-
-    fn take_turn(&self, turn: &Arc<EndedTurn>) {
-        self.push(Ended::Turn(turn.clone()));
-    }
-
-    fn conversation_ended(&self, conversation: &Arc<ConversationSummary>) {
-        self.push(Ended::Conversation(conversation.clone()));
+    fn take(&self, notice: Notice) {
+        // There is nothing that they could be called with.
+        if !matches!(notice, Notice::ConversationStarted) {
+            self.push(notice);
+        }
     }
 }
 
@@ -183,13 +166,14 @@ struct Worker {
 
 impl Worker {
     fn run(mut self) {
-        while let Some(ended) = self.queue.next() {
-            let summary = ended.summary(&self.queue.content);
-            self.queue.in_subscriber(|| {
-                for observer in &self.queue.observers {
-                    self.queue.call(&**observer, &summary);
-                }
-            });
+        while let Some(notice) = self.queue.next() {
+            if let Some(summary) = Summary::of(notice, &self.queue.content) {
+                self.queue.in_subscriber(|| {
+                    for observer in &self.queue.observers {
+                        self.queue.call(&**observer, &summary);
+                    }
+                });
+            }
             self.report_dropped();
         }
     }
@@ -223,15 +207,15 @@ impl Queue {
     }
 
     /// Waits for the next summary. `None` when there will be no more.
-    fn next(&self) -> Option<Ended> {
+    fn next(&self) -> Option<Notice> {
         let mut state = lock(&self.state);
         if std::mem::take(&mut state.is_handling) {
             state.counts.delivered += 1;
         }
         loop {
-            if let Some(ended) = state.waiting.pop_front() {
+            if let Some(notice) = state.waiting.pop_front() {
                 state.is_handling = true;
-                return Some(ended);
+                return Some(notice);
             }
             self.idle.notify_all();
             if state.is_closed {
@@ -290,32 +274,34 @@ fn is_default(subscriber: &Dispatch) -> bool {
 
 /// What observers are called with.
 enum Summary {
-    TurnStarted(Arc<TurnStarted>),
+    TurnStarted(TurnStarted),
     Service(Box<ServiceSummary>),
     Turn(Box<TurnSummary>),
     Conversation(Box<ConversationSummary>),
 }
 
-impl Ended {
+impl Summary {
     /// Makes the summary, with as much of what was said as the content policy allows.
-    fn summary(self, policy: &ContentPolicy) -> Summary {
-        match self {
-            Self::TurnStarted(turn) => Summary::TurnStarted(turn),
-            Self::Service(service) => {
+    fn of(notice: Notice, policy: &ContentPolicy) -> Option<Self> {
+        let summary = match notice {
+            Notice::ConversationStarted => return None,
+            Notice::TurnStarted(turn) => Self::TurnStarted(turn),
+            Notice::ServiceEnded(service) => {
                 let mut service = service.summary(true);
                 service.apply(policy);
-                Summary::Service(Box::new(service))
+                Self::Service(Box::new(service))
             }
-            Self::Turn(turn) => {
+            Notice::TurnEnded(turn) => {
                 let mut turn = turn.summary(true);
                 turn.apply(policy);
-                Summary::Turn(Box::new(turn))
+                Self::Turn(Box::new(turn))
             }
-            Self::Conversation(conversation) => {
+            Notice::ConversationEnded(conversation) => {
                 let mut conversation = Arc::unwrap_or_clone(conversation);
                 conversation.apply(policy);
-                Summary::Conversation(Box::new(conversation))
+                Self::Conversation(Box::new(conversation))
             }
-        }
+        };
+        Some(summary)
     }
 }

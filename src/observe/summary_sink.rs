@@ -1,17 +1,26 @@
 //! Where summaries go, on the thread on which something ends: the observers' queue, metrics.
 
-use super::{
-    ConversationSummary, EndedService, EndedTurn, ServiceSummary, TurnStarted, TurnSummary,
-};
+use super::{ConversationSummary, EndedService, EndedTurn, TurnStarted};
 use std::fmt;
 use std::sync::Arc;
 use tracing_core::Dispatch;
 
-/// Takes summaries directly, on the program's threads: it must not block, emit nothing and run no code of the program.
+/// Something that has happened in a conversation.
+#[derive(Clone)]
+pub(crate) enum Notice {
+    ConversationStarted,
+    TurnStarted(TurnStarted),
+    ServiceEnded(Arc<EndedService>),
+    TurnEnded(Arc<EndedTurn>),
+    /// Comes once for each conversation that has started.
+    ConversationEnded(Arc<ConversationSummary>),
+}
+
+/// Takes what happens directly, on the program's threads: it must not block, emit nothing and run no code of the program.
 ///
-/// Of one conversation, they come in order.
+/// Notices of one conversation come in order.
 pub(crate) trait SummarySink: Send + Sync + 'static {
-    /// Whether it reads what was said, which is left out of summaries otherwise.
+    /// Whether it reads what was said, which is left out otherwise.
     fn reads_words(&self) -> bool {
         false
     }
@@ -21,37 +30,7 @@ pub(crate) trait SummarySink: Send + Sync + 'static {
         let _ = subscriber;
     }
 
-    /// A conversation of the type `conversation_type` has started.
-    fn conversation_started(&self, conversation_type: &str) {
-        let _ = conversation_type;
-    }
-
-    fn turn_started(&self, turn: &Arc<TurnStarted>) {
-        let _ = turn;
-    }
-
-    /// Is called with each service. Makes its summary, unless that is left for later.
-    fn take_service(&self, service: &Arc<EndedService>) {
-        self.service_ended(&Arc::new(service.summary(self.reads_words())));
-    }
-
-    fn service_ended(&self, service: &Arc<ServiceSummary>) {
-        let _ = service;
-    }
-
-    /// Is called with each turn. Makes its summary, unless that is left for later.
-    fn take_turn(&self, turn: &Arc<EndedTurn>) {
-        self.turn_ended(&Arc::new(turn.summary(self.reads_words())));
-    }
-
-    fn turn_ended(&self, turn: &Arc<TurnSummary>) {
-        let _ = turn;
-    }
-
-    /// Is called once for each conversation that has started.
-    fn conversation_ended(&self, conversation: &Arc<ConversationSummary>) {
-        let _ = conversation;
-    }
+    fn take(&self, notice: Notice);
 }
 
 /// Those of one layer. Where there are none, no summary is made.
@@ -77,8 +56,21 @@ impl SummarySinks {
         self.read_words
     }
 
-    pub(crate) fn for_each(&self, call: impl FnMut(&dyn SummarySink)) {
-        self.sinks.iter().map(AsRef::as_ref).for_each(call);
+    /// Calls all of them with the subscriber that the layer is part of.
+    pub(crate) fn registered(&self, subscriber: &Dispatch) {
+        for sink in &self.sinks {
+            sink.registered(subscriber);
+        }
+    }
+
+    /// Gives all of them a notice. The last gets it itself: what it does not keep, it drops where it likes.
+    pub(crate) fn take(&self, notice: Notice) {
+        if let Some((last, others)) = self.sinks.split_last() {
+            for sink in others {
+                sink.take(notice.clone());
+            }
+            last.take(notice);
+        }
     }
 }
 

@@ -632,10 +632,8 @@ impl ServiceSpan {
         {
             record.attributes.set(names::USAGE_COST_USD, cost);
         }
-        let ended = (!sinks.is_empty()).then(|| {
-            let charge = figures.charge.unwrap_or_default();
-            Arc::new(self.ended(elsewhere, record, &status, charge, now))
-        });
+        let ended = (!sinks.is_empty())
+            .then(|| self.ended(elsewhere, record, &status, figures.charge.as_ref(), now));
         if !is_recording {
             self.close(guard);
             return self.submit(ended, place);

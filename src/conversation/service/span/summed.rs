@@ -5,11 +5,11 @@ use crate::clock::{Time, lock};
 use crate::conversation::Place;
 use crate::conversation::counted::{CountedService, OpenService};
 use crate::conversation::service::ServiceRecord;
-use crate::observe::EndedService;
+use crate::observe::{EndedService, Notice, RecordedFields};
 use crate::prices::Cost;
 use crate::reentrancy::guard_thread;
 use crate::sums::{Charge, ServiceUsage};
-use opentelemetry::KeyValue;
+use crate::usage::Usage;
 use opentelemetry::trace::{SpanContext, Status};
 use std::sync::{Arc, Mutex};
 
@@ -58,9 +58,9 @@ impl ServiceSpan {
         elsewhere: Option<&Elsewhere>,
         record: &ServiceRecord,
         status: &Status,
-        charge: Charge,
+        charge: Option<&Charge>,
         now: Time,
-    ) -> EndedService {
+    ) -> Arc<EndedService> {
         let own = elsewhere.map(|elsewhere| &elsewhere.span_context);
         let trace = match (self.moved_to.get(), own) {
             (Some(moved_to), _) => &moved_to.parent,
@@ -74,12 +74,7 @@ impl ServiceSpan {
         };
         let name = extras.and_then(|extras| extras.name.as_ref());
         let with_words = self.shared.sinks.read_words();
-        let mut attributes = Vec::with_capacity(8);
-        EndedService::for_each_needed(record.kind, with_words, |key| {
-            let value = record.attributes.get(key);
-            attributes.extend(value.map(|value| KeyValue::new(key, value.clone())));
-        });
-        EndedService {
+        Arc::new(EndedService {
             conversation_id: self.conversation.as_ref().map(|own| own.id().clone()),
             turn_number: self.turn(),
             trace_id: trace.trace_id(),
@@ -88,16 +83,16 @@ impl ServiceSpan {
             kind: record.kind,
             started: self.start,
             lasted: now.saturating_sub(record.started),
-            usage: charge.usage,
-            counted_usage: lock(&self.usage).counting(charge.usage),
-            cost_usd: match charge.cost {
-                Cost::Usd(cost) => Some(cost),
-                Cost::None | Cost::Unknown => None,
+            usage: charge.map_or_else(Usage::default, |charge| charge.usage),
+            recorded_below: lock(&self.usage).recorded_below(),
+            cost_usd: match charge.map(|charge| charge.cost) {
+                Some(Cost::Usd(cost)) => Some(cost),
+                Some(Cost::None | Cost::Unknown) | None => None,
             },
             is_interrupted: record.is_interrupted,
             status: status.clone(),
-            attributes,
-        }
+            recorded: RecordedFields::of(record.attributes.iter(), record.kind, with_words),
+        })
     }
 
     /// Gives the service to those that observe it, in its place in its conversation.
@@ -109,8 +104,7 @@ impl ServiceSpan {
             Some(conversation) => conversation.submit_service(ended, place),
             None => {
                 let _guarded = guard_thread();
-                let sinks = &self.shared.sinks;
-                sinks.for_each(|sink| sink.take_service(&ended));
+                self.shared.sinks.take(Notice::ServiceEnded(ended));
             }
         }
     }
