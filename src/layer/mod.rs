@@ -238,7 +238,12 @@ where
             return;
         }
         let kind = self.kind(attributes.metadata());
-        self.new_span(kind, attributes, id, ctx);
+        if kind == CallsiteKind::Ordinary && stack::is_empty() && attributes.parent().is_none() {
+            // In no conversation, as most spans of most programs are.
+            self.wrapped.on_new_span(attributes, id, ctx);
+        } else {
+            self.new_span(kind, attributes, id, ctx);
+        }
     }
 
     fn on_record(&self, id: &Id, values: &Record<'_>, ctx: Context<'_, S>) {
@@ -309,37 +314,10 @@ where
         if self.neighbour.is_resting() {
             return;
         }
-        let Some((tracked, is_adopted)) = self.state.tracked.find(&id) else {
-            return guarded(|| self.wrapped.on_close(id, ctx));
-        };
-        let closing = if is_adopted {
-            self.closing(&id, &ctx)
-        } else {
-            None
-        };
-        if tracked.is_wrapped() {
-            // First the wrapped layer: it hands over what it has collected of an owned span.
-            guarded(|| self.wrapped.on_close(id.clone(), ctx.clone()));
+        match self.state.tracked.find(&id) {
+            Some((tracked, is_adopted)) => self.close(tracked, is_adopted, id, ctx),
+            None => guarded(|| self.wrapped.on_close(id, ctx)),
         }
-        // The end of a conversation comes after what else its span's end is, that of a service before.
-        let standing = closing
-            .is_some()
-            .then(|| tracked.clone().standing())
-            .flatten();
-        if let (Some(closing), TrackedSpan::Scope(_)) = (&closing, &tracked) {
-            self.close_adopted(closing, standing.clone(), &ctx);
-        }
-        let is_scope = matches!(tracked, TrackedSpan::Scope(_));
-        match tracked {
-            TrackedSpan::Scope(conversation) => self.close_scope(&conversation, &id),
-            TrackedSpan::Service { service, .. } => service.finish(),
-            TrackedSpan::Unrecorded(conversation) => conversation.touch(self.state.now()),
-            TrackedSpan::Ordinary(_) | TrackedSpan::Joining(_) => {}
-        }
-        if let Some(closing) = closing.filter(|_| !is_scope) {
-            self.close_adopted(&closing, standing, &ctx);
-        }
-        self.state.tracked.remove(&id);
     }
 
     fn on_id_change(&self, old: &Id, new: &Id, ctx: Context<'_, S>) {
@@ -403,9 +381,6 @@ where
                 self.new_service(attributes, does, attributes, id, &ctx, true);
             }
             CallsiteKind::Joining if !is_guarded() => self.new_joining(attributes, id, &ctx),
-            _ if stack::is_empty() && attributes.parent().is_none() => {
-                self.wrapped.on_new_span(attributes, id, ctx);
-            }
             _ => self.new_ordinary(attributes, id, &ctx),
         }
     }
@@ -455,5 +430,36 @@ where
             Some(standing),
             Some(conversation.context()),
         );
+    }
+
+    fn close(&self, tracked: TrackedSpan, is_adopted: bool, id: Id, ctx: Context<'_, S>) {
+        let closing = if is_adopted {
+            self.closing(&id, &ctx)
+        } else {
+            None
+        };
+        if tracked.is_wrapped() {
+            // First the wrapped layer: it hands over what it has collected of an owned span.
+            guarded(|| self.wrapped.on_close(id.clone(), ctx.clone()));
+        }
+        // The end of a conversation comes after what else its span's end is, that of a service before.
+        let standing = closing
+            .is_some()
+            .then(|| tracked.clone().standing())
+            .flatten();
+        if let (Some(closing), TrackedSpan::Scope(_)) = (&closing, &tracked) {
+            self.close_adopted(closing, standing.clone(), &ctx);
+        }
+        let is_scope = matches!(tracked, TrackedSpan::Scope(_));
+        match tracked {
+            TrackedSpan::Scope(conversation) => self.close_scope(&conversation, &id),
+            TrackedSpan::Service { service, .. } => service.finish(),
+            TrackedSpan::Unrecorded(conversation) => conversation.touch(self.state.now()),
+            TrackedSpan::Ordinary(_) | TrackedSpan::Joining(_) => {}
+        }
+        if let Some(closing) = closing.filter(|_| !is_scope) {
+            self.close_adopted(&closing, standing, &ctx);
+        }
+        self.state.tracked.remove(&id);
     }
 }

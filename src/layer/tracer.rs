@@ -91,7 +91,10 @@ impl LayerTracer {
         for event in builder.events.iter_mut().flatten() {
             event.timestamp = clock.wall();
         }
-        LayerSpan::OnClock(self.sdk.build_with_context(builder, parent), clock.clone())
+        LayerSpan::OnClock(Box::new(SpanOnClock {
+            span: self.sdk.build_with_context(builder, parent),
+            clock: clock.clone(),
+        }))
     }
 
     #[inline(never)]
@@ -136,9 +139,15 @@ impl Tracer for LayerTracer {
 #[allow(clippy::large_enum_variant, reason = "nearly all are of the large one")]
 pub(crate) enum LayerSpan {
     Sdk(SdkSpan),
-    /// One of the SDK with the times of this clock.
-    OnClock(SdkSpan, ManualClock),
+    /// Boxed, so that the others need no more room than the SDK's.
+    OnClock(Box<SpanOnClock>),
     Owned(ContextSpan),
+}
+
+/// A span of the SDK with the times of a clock that is not the machine's.
+pub(crate) struct SpanOnClock {
+    span: SdkSpan,
+    clock: ManualClock,
 }
 
 impl std::fmt::Debug for LayerSpan {
@@ -158,8 +167,9 @@ impl Span for LayerSpan {
     ) {
         match self {
             Self::Sdk(span) => span.add_event_with_timestamp(name, timestamp, attributes),
-            Self::OnClock(span, clock) => {
-                span.add_event_with_timestamp(name, clock.wall(), attributes);
+            Self::OnClock(on) => {
+                let time = on.clock.wall();
+                on.span.add_event_with_timestamp(name, time, attributes);
             }
             Self::Owned(span) => span.add_event_with_timestamp(name, timestamp, attributes),
         }
@@ -167,42 +177,48 @@ impl Span for LayerSpan {
 
     fn span_context(&self) -> &SpanContext {
         match self {
-            Self::Sdk(span) | Self::OnClock(span, _) => span.span_context(),
+            Self::Sdk(span) => span.span_context(),
+            Self::OnClock(on) => on.span.span_context(),
             Self::Owned(span) => span.span_context(),
         }
     }
 
     fn is_recording(&self) -> bool {
         match self {
-            Self::Sdk(span) | Self::OnClock(span, _) => span.is_recording(),
+            Self::Sdk(span) => span.is_recording(),
+            Self::OnClock(on) => on.span.is_recording(),
             Self::Owned(span) => span.is_recording(),
         }
     }
 
     fn set_attribute(&mut self, attribute: KeyValue) {
         match self {
-            Self::Sdk(span) | Self::OnClock(span, _) => span.set_attribute(attribute),
+            Self::Sdk(span) => span.set_attribute(attribute),
+            Self::OnClock(on) => on.span.set_attribute(attribute),
             Self::Owned(span) => span.set_attribute(attribute),
         }
     }
 
     fn set_status(&mut self, status: Status) {
         match self {
-            Self::Sdk(span) | Self::OnClock(span, _) => span.set_status(status),
+            Self::Sdk(span) => span.set_status(status),
+            Self::OnClock(on) => on.span.set_status(status),
             Self::Owned(span) => span.set_status(status),
         }
     }
 
     fn update_name<T: Into<Cow<'static, str>>>(&mut self, name: T) {
         match self {
-            Self::Sdk(span) | Self::OnClock(span, _) => span.update_name(name),
+            Self::Sdk(span) => span.update_name(name),
+            Self::OnClock(on) => on.span.update_name(name),
             Self::Owned(span) => span.update_name(name),
         }
     }
 
     fn add_link(&mut self, span_context: SpanContext, attributes: Vec<KeyValue>) {
         match self {
-            Self::Sdk(span) | Self::OnClock(span, _) => span.add_link(span_context, attributes),
+            Self::Sdk(span) => span.add_link(span_context, attributes),
+            Self::OnClock(on) => on.span.add_link(span_context, attributes),
             Self::Owned(span) => span.add_link(span_context, attributes),
         }
     }
@@ -210,7 +226,7 @@ impl Span for LayerSpan {
     fn end_with_timestamp(&mut self, timestamp: SystemTime) {
         match self {
             Self::Sdk(span) => span.end_with_timestamp(timestamp),
-            Self::OnClock(span, clock) => span.end_with_timestamp(clock.wall()),
+            Self::OnClock(on) => on.span.end_with_timestamp(on.clock.wall()),
             Self::Owned(span) => span.end_with_timestamp(timestamp),
         }
     }

@@ -162,11 +162,11 @@ impl TrackedSpans {
     /// The same, with whether rules have adopted it.
     #[inline]
     pub(super) fn find(&self, id: &span::Id) -> Option<(TrackedSpan, bool)> {
-        let slot = self.slot(id);
-        if slot.count.load(Ordering::Relaxed) == 0 {
-            return None;
-        }
-        let mut spans = lock(&slot.spans);
+        self.may_contain(id).then(|| self.look_up(id)).flatten()
+    }
+
+    fn look_up(&self, id: &span::Id) -> Option<(TrackedSpan, bool)> {
+        let mut spans = lock(&self.slot(id).spans);
         let entry = spans.find(id.into_u64())?;
         Some((entry.tracked.clone(), entry.is_adopted))
     }

@@ -54,10 +54,10 @@ struct Shared {
     inner: RwLock<Inner>,
     /// What is to be done to open spans of the provider when they end.
     corrections: Mutex<HashMap<SpanId, Correction>>,
-    correction_count: AtomicUsize,
     /// Roots that are just ending: the policy has been applied to their attributes.
     ending_roots: Mutex<Vec<SpanId>>,
-    ending_root_count: AtomicUsize,
+    /// How many of both there are: read without the locks.
+    special_count: AtomicUsize,
     /// What a flush waits for before the processors: they may start and end spans.
     observers: Mutex<Vec<Observers>>,
 }
@@ -88,9 +88,8 @@ impl ConversationProcessor {
                 limits: limits_from_environment(),
             }),
             corrections: Mutex::default(),
-            correction_count: AtomicUsize::new(0),
             ending_roots: Mutex::default(),
-            ending_root_count: AtomicUsize::new(0),
+            special_count: AtomicUsize::new(0),
             observers: Mutex::default(),
         }))
     }
@@ -199,14 +198,14 @@ impl ConversationProcessor {
         span.set_status(ended.status);
         let id = span.span_context().span_id();
         lock(&self.0.ending_roots).push(id);
-        self.0.ending_root_count.fetch_add(1, Ordering::Relaxed);
+        self.0.special_count.fetch_add(1, Ordering::Relaxed);
         let _forget = Forget(&self.0, id);
         span.end_with_timestamp(ended.time);
 
         struct Forget<'a>(&'a Shared, SpanId);
         impl Drop for Forget<'_> {
             fn drop(&mut self) {
-                self.0.ending_root_count.fetch_sub(1, Ordering::Relaxed);
+                self.0.special_count.fetch_sub(1, Ordering::Relaxed);
                 lock(&self.0.ending_roots).retain(|id| *id != self.1);
             }
         }
@@ -246,14 +245,14 @@ impl ConversationProcessor {
     fn correct(&self, id: SpanId, correction: Correction) {
         let mut corrections = lock(&self.0.corrections);
         if corrections.insert(id, correction).is_none() {
-            self.0.correction_count.fetch_add(1, Ordering::Relaxed);
+            self.0.special_count.fetch_add(1, Ordering::Relaxed);
         }
     }
 
     #[cold]
     fn take_correction(&self, id: SpanId) -> Option<Correction> {
         let correction = lock(&self.0.corrections).remove(&id)?;
-        self.0.correction_count.fetch_sub(1, Ordering::Relaxed);
+        self.0.special_count.fetch_sub(1, Ordering::Relaxed);
         Some(correction)
     }
 }
@@ -283,8 +282,8 @@ impl Inner {
     /// Mends what of a span cannot be exported.
     #[inline]
     fn mend(&self, span: &mut SpanData) {
-        span.end_time = span.end_time.max(span.start_time);
         if !self.is_sound(span) {
+            span.end_time = span.end_time.max(span.start_time);
             mend_keys(span);
             self.content.apply(span);
         }
@@ -303,7 +302,8 @@ impl Inner {
     /// Whether nothing of a span needs mending, as is nearly always so; where it is hard to tell, `false`.
     #[inline]
     fn is_sound(&self, span: &SpanData) -> bool {
-        span.events.events.is_empty()
+        span.end_time >= span.start_time
+            && span.events.events.is_empty()
             && span.links.links.is_empty()
             && !matches!(span.status, Status::Error { .. })
             && self
@@ -353,10 +353,7 @@ impl SpanProcessor for ConversationProcessor {
 
     #[inline]
     fn on_end(&self, mut span: SpanData) {
-        let shared = &*self.0;
-        let is_special = shared.ending_root_count.load(Ordering::Relaxed) != 0
-            || shared.correction_count.load(Ordering::Relaxed) != 0;
-        if is_special {
+        if self.0.special_count.load(Ordering::Relaxed) != 0 {
             return self.end_special(span);
         }
         let inner = self.read();
