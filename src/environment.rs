@@ -315,7 +315,7 @@ impl Settings {
                 explicit: &explicit,
                 ..*variables
             })
-            .map_err(|error| langfuse::name_host(variables, error)),
+            .map_err(|error| langfuse::name_source(variables, error)),
             None => Self::read_all(variables),
         }
     }

@@ -3,7 +3,10 @@
 
 use std::collections::HashMap;
 
-use super::{SetupError, TRACES, Variables};
+use super::{
+    SetupError, TRACES, Variables,
+    forms::{Forms, form},
+};
 
 const HOST: &str = "LANGFUSE_HOST";
 const PUBLIC_KEY: &str = "LANGFUSE_PUBLIC_KEY";
@@ -15,13 +18,7 @@ pub(super) fn settings(
 ) -> Result<Option<HashMap<String, String>>, SetupError> {
     // An endpoint by default is no reason not to use that of Langfuse.
     let variables = &variables.without_defaults();
-    let set = |[traces, general]: [&'static str; 2]| {
-        let traces = variables.get(traces)?;
-        Ok::<_, SetupError>(match traces {
-            Some(traces) => Some(traces),
-            None => variables.get(general)?,
-        })
-    };
+    let set = |forms: Forms| variables.get(form(variables, forms)?);
     let (Some(host), Some(public_key), Some(secret_key), None) = (
         variables.get(HOST)?,
         variables.get(PUBLIC_KEY)?,
@@ -37,11 +34,15 @@ pub(super) fn settings(
             "unset, as long as this program is built without the feature `http` of tracing-conversation",
         ));
     }
+    if host.contains(['?', '#']) {
+        // The path would become a part of it.
+        return Err(unusable_host(&host));
+    }
     if let Some(protocol) =
         set(TRACES.protocol)?.filter(|protocol| protocol.eq_ignore_ascii_case("grpc"))
     {
         return Err(SetupError::variable(
-            TRACES.protocol[1],
+            form(variables, TRACES.protocol)?,
             &protocol,
             "http/protobuf or http/json together with LANGFUSE_HOST: Langfuse takes no gRPC",
         ));
@@ -68,20 +69,31 @@ pub(super) fn settings(
     Ok(Some(explicit))
 }
 
-/// Makes an error about the derived endpoint name `LANGFUSE_HOST`.
-pub(super) fn name_host(variables: &Variables<'_>, error: SetupError) -> SetupError {
+/// Makes an error about what was derived name what it was derived from.
+pub(super) fn name_source(variables: &Variables<'_>, error: SetupError) -> SetupError {
     match error {
-        SetupError::Variable { name, .. } if name == TRACES.endpoint[0] => SetupError::variable(
-            HOST,
-            &super::endpoint::without_secrets(&host(variables)),
-            "a URL such as https://cloud.langfuse.com (http or https, a host, no user or password)",
-        ),
+        SetupError::Variable { name, .. } if name == TRACES.endpoint[0] => {
+            unusable_host(&variables.get(HOST).ok().flatten().unwrap_or_default())
+        }
+        SetupError::Variable {
+            name,
+            value,
+            allowed,
+        } if name == TRACES.headers[0] => SetupError::Variable {
+            name: form(variables, TRACES.headers).map_or(name, str::to_owned),
+            value,
+            allowed,
+        },
         other => other,
     }
 }
 
-fn host(variables: &Variables<'_>) -> String {
-    variables.get(HOST).ok().flatten().unwrap_or_default()
+fn unusable_host(host: &str) -> SetupError {
+    SetupError::variable(
+        HOST,
+        &super::endpoint::without_secrets(host),
+        "a URL such as https://cloud.langfuse.com (http or https, a host, no user or password, no query)",
+    )
 }
 
 #[cfg(feature = "http")]
