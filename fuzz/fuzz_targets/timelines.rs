@@ -5,6 +5,8 @@
 mod checks;
 #[path = "../../tests/behaviour/fuzzed/timelines.rs"]
 mod timelines;
+#[path = "../../tests/behaviour/fuzzed/kept_stage.rs"]
+mod kept_stage;
 #[path = "../../tests/stage/mod.rs"]
 mod stage;
 

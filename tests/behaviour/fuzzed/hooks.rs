@@ -1,6 +1,6 @@
 //! A program read from bytes: each two or three are one call of `tracing`, of a handle or of the clock, in any order.
 
-use super::checks::check;
+use super::kept_stage;
 use crate::stage::Stage;
 use std::time::Duration;
 use tracing::field::Empty;
@@ -11,13 +11,17 @@ use tracing_opentelemetry::OpenTelemetrySpanExt as _;
 /// More are dropped from the oldest on.
 const OPEN_SPANS: usize = 24;
 
-const IDS: [&str; 4] = ["a", "b", "", "a\nb"];
-
 pub(crate) fn run(data: &[u8]) {
-    let stage = Stage::new();
-    stage.play(|| {
+    kept_stage::play(|stage, number| {
         let mut program = Program {
-            stage: &stage,
+            stage,
+            serial: number,
+            ids: [
+                format!("{number}a"),
+                format!("{number}b"),
+                String::new(),
+                format!("{number}a\nb"),
+            ],
             bytes: data.iter(),
             spans: Vec::new(),
             entered: Vec::new(),
@@ -29,12 +33,13 @@ pub(crate) fn run(data: &[u8]) {
             span.with_subscriber(|(id, dispatch)| dispatch.exit(id));
         }
     });
-    stage.conversations.end_all();
-    check(&stage);
 }
 
 struct Program<'a> {
     stage: &'a Stage,
+    /// No other program on the stage has it.
+    serial: u64,
+    ids: [String; 4],
     bytes: std::slice::Iter<'a, u8>,
     spans: Vec<Span>,
     /// Kept open as guards keep them.
@@ -69,8 +74,9 @@ impl Program<'_> {
         self.spans.get(byte % self.spans.len().max(1)).cloned()
     }
 
-    fn id(&mut self) -> Option<&'static str> {
-        Some(IDS[usize::from(self.byte()?) % IDS.len()])
+    fn id(&mut self) -> Option<String> {
+        let byte = usize::from(self.byte()?);
+        Some(self.ids[byte % self.ids.len()].clone())
     }
 
     fn number(&mut self) -> Option<f64> {
@@ -322,7 +328,8 @@ impl Program<'_> {
                 );
             }
             _ => {
-                at!(info, parent, conversation.event = name, conversation.id = 7, stop_secs = "soon", text = 1, reason = ?Some(2))
+                let number = self.serial;
+                at!(info, parent, conversation.event = name, conversation.id = number, stop_secs = "soon", text = 1, reason = ?Some(2))
             }
         }
         Some(())
@@ -332,7 +339,7 @@ impl Program<'_> {
         let found = match self.byte()? % 4 {
             0 => Conversation::current(),
             1 => Conversation::of(&self.span()?),
-            _ => Conversation::by_id(self.id()?),
+            _ => Conversation::by_id(&self.id()?),
         };
         let conversation = found?;
         match self.byte()? % 4 {

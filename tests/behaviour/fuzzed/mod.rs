@@ -3,6 +3,7 @@
 
 mod checks;
 mod hooks;
+mod kept_stage;
 mod timelines;
 
 use proptest::prelude::*;

@@ -7,8 +7,7 @@ mod player;
 #[path = "../../../examples/replay/timeline.rs"]
 mod timeline;
 
-use super::checks::check;
-use crate::stage::Stage;
+use super::kept_stage;
 
 /// Timelines that can be read, to start from.
 pub(crate) const EXAMPLES: [&str; 2] = [
@@ -19,14 +18,18 @@ pub(crate) const EXAMPLES: [&str; 2] = [
 /// Lines are read and played one by one, so that one which cannot be read does not end the program.
 pub(crate) fn run(data: &[u8]) {
     let text = String::from_utf8_lossy(data);
-    let steps: Vec<_> = text
+    let mut steps: Vec<_> = text
         .lines()
         .filter_map(|line| timeline::read(line).ok())
         .flatten()
         .collect();
-    let stage = Stage::new();
-    // An error names a line that no program could have written, such as one about a span that has never started.
-    stage.play(|| drop(player::play(&steps, &stage.clock)));
-    stage.conversations.end_all();
-    check(&stage);
+    kept_stage::play(|stage, number| {
+        // An empty id is replaced by a fresh one.
+        let named = |step: &&mut timeline::Step| !step.conversation.is_empty();
+        for step in steps.iter_mut().filter(named) {
+            step.conversation.insert_str(0, &format!("{number} "));
+        }
+        // An error names a line that no program could have written, such as one about a span that has never started.
+        drop(player::play(&steps, &stage.clock));
+    });
 }
