@@ -6,7 +6,7 @@ use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
 use opentelemetry_proto::tonic::common::v1::any_value::Value;
 use opentelemetry_proto::tonic::common::v1::{AnyValue, KeyValue};
 use opentelemetry_proto::tonic::trace::v1::ResourceSpans;
-use serde::Serialize as _;
+use serde::Serialize;
 use serde_json::ser::{CompactFormatter, Formatter, Serializer};
 
 /// Writes a request in one line.
@@ -15,8 +15,13 @@ use serde_json::ser::{CompactFormatter, Formatter, Serializer};
 /// that such an attribute becomes a `stringValue`: `NaN`, `Infinity` or `-Infinity`.
 pub(crate) fn to_vec(mut request: ExportTraceServiceRequest) -> serde_json::Result<Vec<u8>> {
     request.resource_spans.iter_mut().for_each(name_non_finite);
+    to_shown(&request)
+}
+
+/// Writes JSON without a character that drives a terminal.
+pub(crate) fn to_shown(value: &impl Serialize) -> serde_json::Result<Vec<u8>> {
     let mut json = Vec::new();
-    request.serialize(&mut Serializer::with_formatter(&mut json, ForTerminals))?;
+    value.serialize(&mut Serializer::with_formatter(&mut json, ForTerminals))?;
     Ok(json)
 }
 

@@ -100,7 +100,18 @@ mod child {
 
 /// What a user may say: sets the clipboard, clears the screen, goes back in the line, turns it round.
 #[cfg(feature = "http")]
-const HOSTILE: &str = "harmless\u{1b}]52;c;aGk=\u{7}\r\u{9b}2J\u{1b}[31m\u{202e}\u{8}\u{85}";
+const HOSTILE: &str = "harmless\u{1b}]52;c;aGk=\u{7}\r\u{9b}2J\u{1b}[31m\u{202e}\u{2066}\u{200f}\u{8}\u{85}\u{9d}0;title\u{9c}";
+
+/// The same, percent-encoded where it has to be, as key and value.
+#[cfg(feature = "console")]
+const HOSTILE_ATTRIBUTES: &str = "harmless%1b]0;%07%c2%9b31m=%1b[2J%0d%e2%80%ae";
+
+/// Whether a terminal may act on it.
+#[cfg(feature = "http")]
+fn drives(character: char) -> bool {
+    let reorders = "\u{61c}\u{200e}\u{200f}\u{202a}\u{202b}\u{202c}\u{202d}\u{202e}\u{2066}\u{2067}\u{2068}\u{2069}";
+    character.is_control() && !"\n\t".contains(character) || reorders.contains(character)
+}
 
 /// Says it wherever a text can go.
 #[cfg(feature = "http")]
@@ -130,7 +141,41 @@ fn hostile() {
         input = HOSTILE,
         output = HOSTILE
     );
-    llm.in_scope(|| info!("{HOSTILE}"));
+    llm.in_scope(|| {
+        info!("{HOSTILE}");
+        info!(conversation.event = "first_byte");
+        info!(conversation.event = "annotate", note = HOSTILE);
+    });
+    drop(llm);
+    if let Some(conversation) = tracing_conversation::Conversation::current() {
+        conversation.set_attribute(HOSTILE, HOSTILE);
+        conversation.set_turn_attribute(HOSTILE, HOSTILE);
+    }
+    let tool = info_span!(
+        "tool",
+        gen_ai.operation.name = "execute_tool",
+        gen_ai.tool.name = HOSTILE,
+        gen_ai.tool.call.result = HOSTILE
+    );
+    let error = std::io::Error::other(HOSTILE);
+    tool.in_scope(|| tracing::error!(error = &error as &dyn std::error::Error, "{error}"));
+    tool.record("gen_ai.tool.call.result", HOSTILE);
+    drop(tool);
+    info_span!("stt", gen_ai.operation.name = HOSTILE, transcript = HOSTILE);
+    info_span!(
+        "llm",
+        gen_ai.operation.name = "chat",
+        conversation.id = HOSTILE
+    );
+    info!(conversation.event = HOSTILE, conversation.id = HOSTILE);
+    info!(conversation.event = "conversation_ended", reason = HOSTILE);
+    let late = info_span!(
+        "chat",
+        gen_ai.operation.name = "chat",
+        error = HOSTILE,
+        turn.number = HOSTILE
+    );
+    drop(late);
 }
 
 #[cfg(feature = "http")]
@@ -141,7 +186,10 @@ mod parent {
         time::{Duration, Instant},
     };
 
+    #[cfg(feature = "console")]
+    use crate::HOSTILE_ATTRIBUTES;
     use crate::{
+        HOSTILE, drives,
         support::{PATIENCE, Reply, Server},
         talk,
     };
@@ -265,21 +313,41 @@ mod parent {
                         capture,
                     ),
                     ("RUST_LOG", "info"),
+                    ("OTEL_SERVICE_NAME", HOSTILE),
+                    ("OTEL_RESOURCE_ATTRIBUTES", HOSTILE_ATTRIBUTES),
+                    ("CONVERSATION_DOCTOR", "1"),
+                    #[cfg(feature = "rules")]
+                    ("CONVERSATION_RULES_DEBUG", "1"),
+                    #[cfg(feature = "metrics")]
+                    ("OTEL_METRICS_EXPORTER", "console"),
                 ];
                 let output = spawn("hostile", "", &variables).wait_with_output().unwrap();
-                assert_eq!(output.status.code(), Some(0));
+                assert_eq!(output.status.code(), Some(0), "{}", errors(&output));
                 for bytes in [&output.stdout, &output.stderr] {
                     let text = std::str::from_utf8(bytes).unwrap();
                     assert!(text.contains("harmless"), "{view}, {capture}: {text:?}");
-                    let drives = |c: char| {
-                        c.is_control() && !"\n\t".contains(c)
-                            || ('\u{202a}'..='\u{202e}').contains(&c)
-                    };
                     assert!(!text.contains(drives), "{view}, {capture}: {text:?}");
                 }
             }
             println!("no text drives a terminal through the log or a {view} console ... ok");
         }
+        // A server's words are no better than a user's.
+        for status in ["400 Bad Request", "503 Service Unavailable"] {
+            let server = Server::start();
+            let refusal = Reply::Status(status, "", HOSTILE.as_bytes());
+            server.reply(std::iter::repeat_n(refusal, 100));
+            let variables = [
+                ("OTEL_BSP_EXPORT_TIMEOUT", "1000"),
+                ("CONVERSATION_DOCTOR", "1"),
+            ];
+            let output = spawn("return", &server.url(), &variables)
+                .wait_with_output()
+                .unwrap();
+            let said = errors(&output);
+            assert!(said.contains("spans lost"), "{status}: {said:?}");
+            assert!(!said.contains(drives), "{status}: {said:?}");
+        }
+        println!("no answer of a server drives a terminal ... ok");
         // Nobody listens: the end comes all the same, and says what was lost.
         let begun = Instant::now();
         let output = spawn("return", "http://127.0.0.1:1", &[])

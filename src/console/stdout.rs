@@ -59,8 +59,22 @@ impl SpanExporter for StdoutExporter {
     }
 
     fn set_resource(&mut self, resource: &Resource) {
-        self.inner.set_resource(resource);
+        self.inner.set_resource(&escape_resource(resource));
     }
+}
+
+fn escape_resource(resource: &Resource) -> Resource {
+    let attributes = resource.iter().map(|(key, value)| {
+        let mut pair = KeyValue::new(key.clone(), value.clone());
+        escape_pair(&mut pair);
+        pair
+    });
+    let escaped = Resource::builder_empty();
+    match resource.schema_url() {
+        Some(url) => escaped.with_schema_url(attributes, url.to_owned()),
+        None => escaped.with_attributes(attributes),
+    }
+    .build()
 }
 
 /// Escapes whatever of a span a terminal would act on, for opentelemetry-stdout prints names and keys as they are.

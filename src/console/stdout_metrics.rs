@@ -2,23 +2,28 @@
 
 use std::time::Duration;
 
-use opentelemetry_sdk::error::OTelSdkResult;
+use opentelemetry_proto::tonic::collector::metrics::v1::ExportMetricsServiceRequest;
+use opentelemetry_sdk::error::{OTelSdkError, OTelSdkResult};
 use opentelemetry_sdk::metrics::{
     Temporality, data::ResourceMetrics, exporter::PushMetricExporter,
 };
 
+use super::output::Output;
 #[cfg(panic = "unwind")]
 use super::printing::Printing;
+use crate::otlp_json;
 
-/// Writes metrics to standard output as [`opentelemetry_stdout`] lays them out; a program built with `panic = "abort"`, which
-/// cannot catch what that does when its reader is gone, as OTLP/JSON lines.
+/// Writes metrics to standard output as [`opentelemetry_stdout`] lays them out.
+///
+/// As OTLP/JSON lines where a text among them would drive the terminal, for that prints names and values as they are and an
+/// exporter cannot change them; and in a program built with `panic = "abort"`, which cannot catch what it does when its reader
+/// is gone.
 pub(crate) struct StdoutMetricExporter {
     #[cfg(panic = "unwind")]
     inner: opentelemetry_stdout::MetricExporter,
     #[cfg(panic = "unwind")]
     printing: Printing,
-    #[cfg(not(panic = "unwind"))]
-    output: super::output::Output,
+    lines: Output,
     temporality: Temporality,
 }
 
@@ -32,25 +37,33 @@ impl StdoutMetricExporter {
                 .build(),
             #[cfg(panic = "unwind")]
             printing: Printing::new("metrics"),
-            #[cfg(not(panic = "unwind"))]
-            output: super::output::Output::new(std::io::stdout()),
+            lines: Output::new(std::io::stdout()),
             temporality,
         }
     }
 
-    #[cfg(panic = "unwind")]
     fn print(&self, metrics: &ResourceMetrics) -> OTelSdkResult {
-        self.printing.print(|| self.inner.export(metrics))
-    }
-
-    #[cfg(not(panic = "unwind"))]
-    fn print(&self, metrics: &ResourceMetrics) -> OTelSdkResult {
-        use opentelemetry_proto::tonic::collector::metrics::v1::ExportMetricsServiceRequest;
-        use opentelemetry_sdk::error::OTelSdkError;
-        let mut line = serde_json::to_vec(&ExportMetricsServiceRequest::from(metrics))
-            .map_err(|error| OTelSdkError::InternalFailure(error.to_string()))?;
+        let request = ExportMetricsServiceRequest::from(metrics);
+        let unwritable =
+            |error: serde_json::Error| OTelSdkError::InternalFailure(error.to_string());
+        #[cfg(panic = "unwind")]
+        if !drives_terminal(&serde_json::to_value(&request).map_err(unwritable)?) {
+            return self.printing.print(|| self.inner.export(metrics));
+        }
+        let mut line = otlp_json::to_shown(&request).map_err(unwritable)?;
         line.push(b'\n');
-        self.output.write_block(&line)
+        self.lines.write_block(&line)
+    }
+}
+
+#[cfg(panic = "unwind")]
+fn drives_terminal(json: &serde_json::Value) -> bool {
+    use serde_json::Value;
+    match json {
+        Value::String(text) => crate::terminal::needs_escaping(text),
+        Value::Array(values) => values.iter().any(drives_terminal),
+        Value::Object(fields) => fields.values().any(drives_terminal),
+        Value::Null | Value::Bool(_) | Value::Number(_) => false,
     }
 }
 
