@@ -47,9 +47,9 @@ span_macros! { $ []
 
 span_macros! { $
     [
-        gen_ai.provider.name, gen_ai.request.model, gen_ai.response.model, server.address, server.port,
+        service.ended, gen_ai.provider.name, gen_ai.request.model, gen_ai.response.model, server.address, server.port,
         metrics.ttfb, gen_ai.response.time_to_first_chunk,
-        error.type, otel.status_code, otel.status_description, interrupted, service.ended
+        error.type, otel.status_code, otel.status_description, interrupted
     ]
 
     /// A speech-to-text operation.

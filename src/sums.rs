@@ -40,8 +40,8 @@ impl Spent {
         self.float_seconds == 0
     }
 
-    pub(crate) fn add(&mut self, charge: Charge) {
-        self.usage += charge.usage;
+    pub(crate) fn add(&mut self, charge: &Charge) {
+        self.usage += &charge.usage;
         let floats = u32::from(charge.has_float_seconds());
         self.float_seconds = self.float_seconds.saturating_add(floats);
         match charge.cost {
@@ -52,8 +52,8 @@ impl Spent {
     }
 
     /// Takes back what was added.
-    fn subtract(&mut self, charge: Charge) {
-        self.usage.subtract(charge.usage);
+    fn subtract(&mut self, charge: &Charge) {
+        self.usage.subtract(&charge.usage);
         let floats = u32::from(charge.has_float_seconds());
         self.float_seconds = self.float_seconds.saturating_sub(floats);
         match (charge.cost, &mut self.cost_usd) {
@@ -156,13 +156,13 @@ impl Sums {
         let figures = charge.figures().and(own.recorded_below);
         let counted = charge.without(own.recorded_below);
         let sum = self.spent.get_or_insert_default();
-        sum.add(counted);
+        sum.add(&counted);
         if own.has_services_below {
             own.counted = Some(Box::new(counted));
         }
         if !figures.is_empty() {
             for service in above {
-                sum.subtract(service.record_below(figures));
+                sum.subtract(&service.record_below(figures));
             }
         }
         counted

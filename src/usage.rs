@@ -92,6 +92,20 @@ impl Usage {
         }
     }
 
+    fn counts(&self) -> [&Option<u64>; COUNTS] {
+        [
+            &self.input_tokens,
+            &self.output_tokens,
+            &self.cache_read_input_tokens,
+            &self.cache_creation_input_tokens,
+            &self.audio_input_tokens,
+            &self.audio_cache_read_input_tokens,
+            &self.audio_output_tokens,
+            &self.reasoning_output_tokens,
+            &self.characters,
+        ]
+    }
+
     fn counts_mut(&mut self) -> [&mut Option<u64>; COUNTS] {
         [
             &mut self.input_tokens,
@@ -107,9 +121,9 @@ impl Usage {
     }
 
     /// Returns which figures were recorded.
-    pub(crate) fn figures(mut self) -> Figures {
+    pub(crate) fn figures(&self) -> Figures {
         let mut figures = Figures::default();
-        for (index, count) in self.counts_mut().into_iter().enumerate() {
+        for (index, count) in self.counts().into_iter().enumerate() {
             if count.is_some() {
                 figures = figures.and(Figures::count(index));
             }
@@ -136,8 +150,8 @@ impl Usage {
     }
 
     /// Takes back what was added.
-    pub(crate) fn subtract(&mut self, mut other: Self) {
-        for (own, other) in self.counts_mut().into_iter().zip(other.counts_mut()) {
+    pub(crate) fn subtract(&mut self, other: &Self) {
+        for (own, other) in self.counts_mut().into_iter().zip(other.counts()) {
             if let (Some(own), Some(other)) = (own, other) {
                 *own = own.saturating_sub(*other);
             }
@@ -148,9 +162,9 @@ impl Usage {
     }
 }
 
-impl AddAssign for Usage {
-    fn add_assign(&mut self, mut other: Self) {
-        for (own, other) in self.counts_mut().into_iter().zip(other.counts_mut()) {
+impl AddAssign<&Self> for Usage {
+    fn add_assign(&mut self, other: &Self) {
+        for (own, other) in self.counts_mut().into_iter().zip(other.counts()) {
             if let Some(other) = other {
                 *own = Some(own.unwrap_or(0).saturating_add(*other));
             }
@@ -178,8 +192,8 @@ mod tests {
     fn sums_have_the_figures_that_either_has() {
         let mut sum = Usage::default();
         assert!(sum.is_empty());
-        sum += usage(Some(3), None, Some(0.5));
-        sum += usage(Some(u64::MAX), Some(0), None);
+        sum += &usage(Some(3), None, Some(0.5));
+        sum += &usage(Some(u64::MAX), Some(0), None);
         assert_eq!(sum, usage(Some(u64::MAX), Some(0), Some(0.5)));
         assert!(!sum.is_empty());
     }
@@ -190,7 +204,7 @@ mod tests {
         let told = usage(Some(1), None, Some(9.0)).figures();
         assert_eq!(all.without(told), usage(None, Some(7), None));
         let mut rest = all;
-        rest.subtract(usage(Some(1), Some(9), Some(0.25)));
+        rest.subtract(&usage(Some(1), Some(9), Some(0.25)));
         assert_eq!(rest, usage(Some(2), Some(0), Some(0.25)));
     }
 }

@@ -302,7 +302,7 @@ fn expand(service: &str, arguments: Arguments, function: &ItemFn) -> syn::Result
     } else {
         let call = quote_spanned! {here=>
             #[allow(clippy::redundant_closure_call)]
-            let returned = #guard.span().in_scope(move || -> #output { #block });
+            let returned = #guard.in_scope(move || -> #output { #block });
         };
         match future_of(&sig.output) {
             Some(Future::Boxed) => {

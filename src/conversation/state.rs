@@ -482,9 +482,9 @@ impl<'a> Transition<'a> {
         let sums = &mut self.state.sums;
         sums.add_service(figures.has_failed);
         let mut own = lock(service.usage());
-        let charge = figures.charge.filter(|charge| !charge.is_empty());
+        let charge = figures.charge.as_ref().filter(|own| !own.is_empty());
         if charge.is_some() || own.is_recorded_below() {
-            let charge = charge.unwrap_or_default();
+            let charge = charge.copied().unwrap_or_default();
             let mut above: Vec<_> = above.iter().map(|service| lock(service.usage())).collect();
             let above = above.iter_mut().map(|usage| &mut **usage);
             let counted = sums.add_charge(charge, &mut own, above);
@@ -494,7 +494,7 @@ impl<'a> Transition<'a> {
                 && let Some(open) = &mut self.state.open
                 && turn == Some(open.turn.number)
             {
-                open.facts.spent.get_or_insert_default().add(counted);
+                open.facts.spent.get_or_insert_default().add(&counted);
             }
         }
     }

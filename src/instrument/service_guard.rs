@@ -35,6 +35,14 @@ impl ServiceGuard {
             .map_or_else(Span::none, |active| active.span.clone())
     }
 
+    /// Runs `work` inside the span.
+    pub fn in_scope<T>(&self, work: impl FnOnce() -> T) -> T {
+        match &self.active {
+            Some(active) => active.span.in_scope(work),
+            None => work(),
+        }
+    }
+
     /// Returns whether the span is disabled or has ended.
     #[inline]
     pub(super) fn is_idle(&self) -> bool {

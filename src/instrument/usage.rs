@@ -66,9 +66,9 @@ impl Usage {
 
     /// Records the reported kinds on `span`, which has to declare the fields.
     pub fn record(&self, span: &Span) {
-        for (kind, tokens) in KINDS.iter().zip(self.tokens) {
+        for (kind, tokens) in KINDS.iter().zip(&self.tokens) {
             if let Some(tokens) = tokens {
-                span.record(*kind, tokens);
+                span.record(*kind, *tokens);
             }
         }
     }

@@ -30,24 +30,25 @@ where
     S: Subscriber + for<'span> LookupSpan<'span>,
 {
     pub(super) fn boundary(&self, event: &Event<'_>, ctx: &Context<'_, S>) {
-        let fields = BoundaryFields::read(event);
-        self.boundary_of(fields, &self.place_of(event), event, ctx);
+        let mut fields = BoundaryFields::default();
+        fields.read(event);
+        self.boundary_of(&fields, &self.place_of(event), event, ctx);
     }
 
     /// The same of an event that is read already.
     #[inline]
     pub(super) fn boundary_of(
         &self,
-        fields: BoundaryFields,
+        fields: &BoundaryFields,
         place: &EventPlace,
         event: &Event<'_>,
         ctx: &Context<'_, S>,
     ) {
         match fields.boundary {
-            Some(boundary) => self.happen(boundary, &fields, place, event, ctx),
+            Some(boundary) => self.happen(boundary, fields, place, event, ctx),
             None => self
                 .state
-                .warn_of_unknown_event(fields.unknown_name.unwrap_or_default()),
+                .warn_of_unknown_event(fields.unknown_name.as_deref().unwrap_or_default()),
         }
     }
 

@@ -106,11 +106,10 @@ impl BoundaryFields {
         names::REASON,
     ];
 
+    /// Takes in what an event says.
     #[inline]
-    pub(super) fn read(event: &Event<'_>) -> Self {
-        let mut fields = Self::default();
-        event.each_of(Self::NAMES, |field, value| fields.set(field, value));
-        fields
+    pub(super) fn read(&mut self, event: &Event<'_>) {
+        event.each_of(Self::NAMES, |field, value| self.set(field, value));
     }
 
     pub(super) fn set(&mut self, field: &'static str, value: FieldValue<'_>) {

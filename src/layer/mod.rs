@@ -409,8 +409,9 @@ where
     fn enter(&self, id: &Id, ctx: Context<'_, S>) {
         let conversation = match self.state.tracked.get(id) {
             Some(TrackedSpan::Service { service, .. }) => {
-                let standing = Standing::Service(service.clone());
-                return stack::enter(&self.state, id, Some(standing), Some(service.context()));
+                let context = service.context().clone();
+                let standing = Standing::Service(service);
+                return stack::enter(&self.state, id, Some(standing), Some(context));
             }
             Some(TrackedSpan::Scope(conversation)) => {
                 self.register_default();
@@ -423,13 +424,9 @@ where
                 return stack::enter(&self.state, id, standing, None);
             }
         };
-        let standing = Standing::Conversation(conversation.clone());
-        stack::enter(
-            &self.state,
-            id,
-            Some(standing),
-            Some(conversation.context()),
-        );
+        let context = conversation.context().clone();
+        let standing = Standing::Conversation(conversation);
+        stack::enter(&self.state, id, Some(standing), Some(context));
     }
 
     fn close(&self, tracked: TrackedSpan, is_adopted: bool, id: Id, ctx: Context<'_, S>) {

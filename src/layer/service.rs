@@ -253,11 +253,13 @@ where
     /// Ends a service span before it is closed.
     #[cold]
     fn finish(&self, service: &Arc<ServiceSpan>, id: &Id, ctx: &Context<'_, S>) {
-        // The wrapped layer starts what is entered, and hands over what it has collected of it.
-        guarded(|| {
-            self.wrapped.on_enter(id, ctx.clone());
-            self.wrapped.on_exit(id, ctx.clone());
-        });
+        if service.is_shown() {
+            // The wrapped layer starts what is entered, and hands over what it has collected of it.
+            guarded(|| {
+                self.wrapped.on_enter(id, ctx.clone());
+                self.wrapped.on_exit(id, ctx.clone());
+            });
+        }
         service.finish();
     }
 

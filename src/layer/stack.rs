@@ -56,11 +56,11 @@ pub(super) fn is_empty() -> bool {
 
 /// Pushes the frame that `frame` makes of the context's guard. With `context`, that is active until it is popped.
 #[inline]
-fn push(context: Option<&Context>, frame: impl FnOnce(Option<ContextGuard>) -> Frame) {
+fn push(context: Option<Context>, frame: impl FnOnce(Option<ContextGuard>) -> Frame) {
     // A thread whose locals are being dropped enters nothing any more.
     let pushed = FRAMES.try_with(|frames| {
         let context = context.filter(|_| frames.has_context);
-        let guard = context.map(|context| context.clone().attach());
+        let guard = context.map(Context::attach);
         let mut list = frames.list.borrow_mut();
         list.push(frame(guard));
         list.len()
@@ -74,7 +74,7 @@ pub(super) fn enter(
     layer: &LayerState,
     id: &Id,
     standing: Option<Standing>,
-    context: Option<&Context>,
+    context: Option<Context>,
 ) {
     push(context, |guard| Frame {
         layer: layer.weak(),
@@ -163,7 +163,7 @@ pub(crate) fn enter_handle(
         _ => (standing, Some(context)),
     };
     let frame = COUNT.get();
-    push(context.as_ref(), |guard| Frame {
+    push(context, |guard| Frame {
         layer: layer.clone(),
         span: None,
         standing: Some(standing),

@@ -182,13 +182,14 @@ impl LayerState {
 
     /// Warns once of an event whose name is unknown.
     #[cold]
-    pub(super) fn warn_of_unknown_event(&self, name: String) {
+    pub(super) fn warn_of_unknown_event(&self, name: &str) {
         self.shared.seen.unknown_events.add();
         let is_new = {
             let mut known = lock(&self.unknown_events);
-            known.len() < MAX_UNKNOWN_EVENTS && known.insert(name.clone())
+            known.len() < MAX_UNKNOWN_EVENTS && known.insert(name.to_owned())
         };
         if is_new {
+            let name = name.to_owned();
             self.warn(move || {
                 tracing::warn!(
                     target: "tracing_conversation",

@@ -5,35 +5,23 @@ use crate::names;
 use crate::service_kind::ServiceKind;
 use opentelemetry::trace::SpanKind;
 
-/// Providers that are engines in the program's own process: letters and digits of their names, in lower case.
-const IN_PROCESS: &[&str] = &[
-    "candle",
-    "espeak",
-    "espeakng",
-    "kokoro",
-    "llamacpp",
-    "local",
-    "mistralrs",
-    "onnxruntime",
-    "piper",
-    "sherpaonnx",
-    "silero",
-    "vosk",
-    "whisper",
-    "whispercpp",
-    "whisperrs",
-];
-
-/// A bit for each letter that such a name begins with.
-const FIRST_LETTERS: u32 = {
-    let mut letters = 0;
-    let mut at = 0;
-    while at < IN_PROCESS.len() {
-        letters |= 1 << (IN_PROCESS[at].as_bytes()[0] - b'a');
-        at += 1;
+/// Providers that are engines in the program's own process, by the first letter of their names: letters and digits, in lower
+/// case.
+fn engines_in_process(first: u8) -> &'static [&'static str] {
+    match first {
+        b'c' => &["candle"],
+        b'e' => &["espeak", "espeakng"],
+        b'k' => &["kokoro"],
+        b'l' => &["llamacpp", "local"],
+        b'm' => &["mistralrs"],
+        b'o' => &["onnxruntime"],
+        b'p' => &["piper"],
+        b's' => &["sherpaonnx", "silero"],
+        b'v' => &["vosk"],
+        b'w' => &["whisper", "whispercpp", "whisperrs"],
+        _ => &[],
     }
-    letters
-};
+}
 
 /// The kind of a service span that declares none. The GenAI conventions: `CLIENT`, save for models that run in the same
 /// process. An address is that of another process, on this machine or not; without one, the provider's name decides.
@@ -59,13 +47,11 @@ fn is_in_another_process(provider: &str) -> bool {
         letters.map(|letter| letter.to_ascii_lowercase())
     };
     match letters().next() {
-        Some(first @ b'a'..=b'z') if FIRST_LETTERS & (1 << (first - b'a')) != 0 => {
-            let mut alike = IN_PROCESS
-                .iter()
-                .filter(|engine| engine.as_bytes()[0] == first);
-            !alike.any(|engine| letters().eq(engine.bytes()))
+        Some(first) => {
+            let mut engines = engines_in_process(first).iter();
+            !engines.any(|engine| letters().eq(engine.bytes()))
         }
-        _ => !provider.is_empty(),
+        None => !provider.is_empty(),
     }
 }
 

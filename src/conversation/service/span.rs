@@ -220,12 +220,14 @@ impl ServiceSpan {
         self.is_shown.store(true, Ordering::Relaxed);
     }
 
+    /// Whether the wrapped layer has data of it.
+    pub(crate) fn is_shown(&self) -> bool {
+        self.is_shown.load(Ordering::Relaxed)
+    }
+
     /// Has the wrapped layer start the span if that knows it, unless it is started. Returns its context if so.
     fn start_shown(&self) -> Option<Context> {
-        if self.starts_as_planned
-            || self.started.get().is_some()
-            || !self.is_shown.load(Ordering::Relaxed)
-        {
+        if self.starts_as_planned || self.started.get().is_some() || !self.is_shown() {
             return None;
         }
         let _starting = lock(&self.starting);

@@ -101,14 +101,15 @@ where
     /// A boundary event in the words of the contract, which may be of the work that a rule has begun.
     fn own_event(&self, adoption: &Adoption, adopted: &AdoptedEvent<'_>, ctx: &Context<'_, S>) {
         let event = adopted.event;
-        let fields = BoundaryFields::read(event);
+        let mut fields = BoundaryFields::default();
+        fields.read(event);
         let place = self.place_of(event);
         if let Some(boundary @ (Boundary::FirstByte | Boundary::Annotate)) = fields.boundary
             && let Some(work) = self.work_of(adoption, &fields, &place, event, ctx)
         {
             return self.happen_to_work(boundary, &work, &fields, event);
         }
-        self.boundary_of(fields, &place, event, ctx);
+        self.boundary_of(&fields, &place, event, ctx);
     }
 
     fn apply_to_event(
