@@ -53,7 +53,8 @@ const WARNINGS_PATIENCE: Duration = Duration::from_millis(500);
 /// }
 /// ```
 ///
-/// Records of the `log` crate are not among the log lines; a program that wants them bridges them itself.
+/// Records of the `log` crate are not among the log lines; a program that wants them bridges them itself. Where content is not
+/// captured, lines are without the fields that spans are without, but keep their messages: what users say belongs in fields.
 ///
 /// Keep what it returns until the end of `main`: dropping it ends open conversations and sends what is queued. A
 /// collector that is away is no error here; spans wait for it.

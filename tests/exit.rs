@@ -34,7 +34,7 @@ mod child {
 
     use opentelemetry::trace::{Span as _, Tracer as _, TracerProvider as _};
 
-    use crate::{hostile, support::PATIENCE, talk::talk};
+    use crate::{confide, hostile, support::PATIENCE, talk::talk};
 
     pub fn main(ending: &str) -> ExitCode {
         if ending == "explicit" {
@@ -76,6 +76,10 @@ mod child {
             }
             "hostile" => {
                 hostile();
+                return ExitCode::SUCCESS;
+            }
+            "confiding" => {
+                confide();
                 return ExitCode::SUCCESS;
             }
             "panic" => panic!("as this test wants it"),
@@ -178,6 +182,112 @@ fn hostile() {
     drop(late);
 }
 
+/// What is nobody else's business.
+#[cfg(feature = "http")]
+const CONFIDED: &str = "c0nf1ded";
+
+/// Says it wherever a program may put what users say, and nowhere else; in messages at a level that is not logged.
+#[cfg(feature = "http")]
+fn confide() {
+    use opentelemetry::trace::{Span as _, Status, Tracer as _};
+    use tracing::{error, info, info_span, trace};
+    use tracing_opentelemetry::OpenTelemetrySpanExt as _;
+    const WORDS: &str = CONFIDED;
+    let error = std::io::Error::other(WORDS);
+    let error: &dyn std::error::Error = &error;
+    let call = info_span!("conversation", conversation.id = "call-2", note = WORDS, noted = ?WORDS);
+    let _in = call.enter();
+    info!(
+        conversation.event = "user_started_speaking",
+        text_heard = WORDS,
+        other = WORDS
+    );
+    info!(
+        conversation.event = "user_stopped_speaking",
+        partial_transcript = WORDS
+    );
+    let stt = info_span!("stt", gen_ai.operation.name = "stt", transcript = WORDS, alternatives = ?[WORDS], best = %WORDS);
+    stt.in_scope(|| trace!(partial = WORDS, "heard {WORDS}"));
+    drop(stt);
+    let llm = info_span!(
+        "llm",
+        gen_ai.operation.name = "chat",
+        gen_ai.request.model = "m",
+        input = WORDS,
+        output = WORDS,
+        tools = WORDS,
+        gen_ai.system_instructions = WORDS,
+        gen_ai.input.messages = WORDS,
+        gen_ai.output.messages = WORDS,
+        gen_ai.request.stop_sequences = WORDS,
+        user.message = WORDS,
+        "llm.input_messages.0.message.content" = WORDS,
+        otel.status_code = "ERROR",
+        otel.status_description = WORDS,
+        error = WORDS,
+    );
+    llm.in_scope(|| {
+        info!(conversation.event = "first_byte", said = WORDS);
+        info!(conversation.event = "annotate", note = WORDS);
+        let request = info_span!(
+            "POST",
+            http.request.body = WORDS,
+            http.request.header.authorization = WORDS,
+            url.full = WORDS,
+            url.query = WORDS,
+            db.query.text = WORDS,
+            exception.message = WORDS,
+        );
+        request.in_scope(|| {
+            trace!(body = WORDS, "{WORDS}");
+            trace!(error, "{error}");
+            error!(error, "failed");
+            error!(exception.message = WORDS, exception.stacktrace = WORDS, err = %error, cause = ?error);
+        });
+        request.add_event(WORDS.to_owned(), vec![opentelemetry::KeyValue::new("message", WORDS)]);
+        request.set_status(Status::error(WORDS));
+        request.set_attribute("body", WORDS);
+    });
+    drop(llm);
+    let tool = info_span!(
+        "tool",
+        gen_ai.operation.name = "execute_tool",
+        gen_ai.tool.name = "weather",
+        gen_ai.tool.call.arguments = WORDS,
+        gen_ai.tool.call.result = WORDS,
+        gen_ai.tool.description = WORDS
+    );
+    tool.in_scope(|| error!(error, "failed"));
+    drop(tool);
+    drop(info_span!(
+        "tts",
+        gen_ai.operation.name = "tts",
+        text = WORDS,
+        ssml = WORDS
+    ));
+    if let Some(conversation) = tracing_conversation::Conversation::current() {
+        conversation.set_attribute("note", WORDS);
+        conversation.set_turn_attribute("mood", WORDS);
+    }
+    // Outside of any conversation.
+    drop(_in);
+    let mut span = opentelemetry::global::tracer("other").start("own");
+    span.set_attribute(opentelemetry::KeyValue::new("body", WORDS));
+    span.record_error(error);
+    span.end();
+    info_span!("work", payload = WORDS).in_scope(|| trace!(error, payload = WORDS, "{WORDS}"));
+    info!(
+        conversation.event = "no such event",
+        conversation.id = "call-2",
+        said = WORDS
+    );
+    info!(
+        conversation.event = "conversation_ended",
+        conversation.id = "call-2",
+        reason = WORDS
+    );
+}
+
 #[cfg(feature = "http")]
 mod parent {
     use std::{
@@ -189,7 +299,7 @@ mod parent {
     #[cfg(feature = "console")]
     use crate::HOSTILE_ATTRIBUTES;
     use crate::{
-        HOSTILE, drives,
+        CONFIDED, HOSTILE, drives,
         support::{PATIENCE, Reply, Server},
         talk,
     };
@@ -348,6 +458,65 @@ mod parent {
             assert!(!said.contains(drives), "{status}: {said:?}");
         }
         println!("no answer of a server drives a terminal ... ok");
+        let mut views = vec![("off", "http/protobuf")];
+        #[cfg(feature = "console")]
+        views.extend([
+            ("json", "http/json"),
+            ("true", "http/json"),
+            ("tree", "http/json"),
+        ]);
+        for (view, protocol) in views {
+            let server = Server::start();
+            let variables = [
+                ("OTEL_CONSOLE_EXPORT", view),
+                ("OTEL_EXPORTER_OTLP_PROTOCOL", protocol),
+                (
+                    "OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT",
+                    "false",
+                ),
+                (
+                    "CONVERSATION_PROFILE",
+                    "pipecat,langfuse,openinference,langsmith,opik",
+                ),
+                ("RUST_LOG", "debug"),
+                ("CONVERSATION_DOCTOR", "1"),
+                #[cfg(feature = "rules")]
+                ("CONVERSATION_RULES_DEBUG", "1"),
+                #[cfg(all(feature = "metrics", feature = "console"))]
+                ("OTEL_METRICS_EXPORTER", "console,otlp"),
+            ];
+            let output = spawn("confiding", &server.url(), &variables)
+                .wait_with_output()
+                .unwrap();
+            assert_eq!(output.status.code(), Some(0), "{}", errors(&output));
+            let requests = server.requests();
+            assert!(
+                requests
+                    .iter()
+                    .any(|request| format!("{request:?}").contains("call-2"))
+            );
+            for place in [
+                format!("{requests:?}"),
+                errors(&output),
+                String::from_utf8_lossy(&output.stdout).into_owned(),
+            ] {
+                let leaks: Vec<&str> = place
+                    .match_indices(CONFIDED)
+                    .map(|(at, _)| {
+                        place[..at]
+                            .char_indices()
+                            .rev()
+                            .nth(80)
+                            .map_or(0, |(start, _)| start)..at
+                    })
+                    .map(|before| &place[before])
+                    .collect();
+                assert!(leaks.is_empty(), "{view}, {protocol}: {leaks:#?}");
+            }
+            println!(
+                "no word leaves over {protocol} with the console {view} and capture off ... ok"
+            );
+        }
         // Nobody listens: the end comes all the same, and says what was lost.
         let begun = Instant::now();
         let output = spawn("return", "http://127.0.0.1:1", &[])
