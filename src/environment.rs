@@ -327,17 +327,18 @@ impl Settings {
             ("conversation", TraceMode::Conversation),
             ("turn", TraceMode::Turn),
         ];
-        let exporters = Exporters::read(variables, TRACES.exporter)?.unwrap_or(Exporters {
+        let chosen = destinations(variables)?;
+        let exporters = Exporters::read(&chosen, TRACES.exporter)?.unwrap_or(Exporters {
             otlp: true,
             console: false,
         });
-        let console = console(variables)?.or(exporters.console.then_some(Console::Stdout));
+        let console = console(&chosen)?.or(exporters.console.then_some(Console::Stdout));
         let endpoint_is_set =
             variables.is_set(TRACES.endpoint[0])? || variables.is_set(TRACES.endpoint[1])?;
         let use_otlp = exporters.otlp && (console.is_none() || endpoint_is_set);
         if let Some(console) = console.filter(|_| !cfg!(feature = "console")) {
             return Err(SetupError::variable(
-                "OTEL_CONSOLE_EXPORT",
+                CONSOLE,
                 console.name(),
                 "off, as long as this program is built without the feature `console` of tracing-conversation",
             ));
@@ -470,20 +471,27 @@ fn prices(variables: &Variables<'_>) -> Result<Option<Prices>, SetupError> {
     })
 }
 
+const CONSOLE: &str = "OTEL_CONSOLE_EXPORT";
+
+/// The variables that say where spans go: whatever says so overrules all defaults of them.
+fn destinations<'a>(variables: &Variables<'a>) -> Result<Variables<'a>, SetupError> {
+    let stated = variables.without_defaults();
+    for name in [
+        CONSOLE,
+        TRACES.exporter,
+        TRACES.endpoint[0],
+        TRACES.endpoint[1],
+    ] {
+        if stated.is_set(name)? {
+            return Ok(stated);
+        }
+    }
+    Ok(*variables)
+}
+
 /// `OTEL_CONSOLE_EXPORT`, for which every text is valid.
 fn console(variables: &Variables<'_>) -> Result<Option<Console>, SetupError> {
-    // Any other setting of a destination overrules a default.
-    let others = [TRACES.exporter, TRACES.endpoint[0], TRACES.endpoint[1]];
-    let mut has_destination = false;
-    for name in others {
-        has_destination |= variables.without_defaults().is_set(name)?;
-    }
-    let variables = if has_destination {
-        &variables.without_defaults()
-    } else {
-        variables
-    };
-    let Some(value) = variables.get("OTEL_CONSOLE_EXPORT")? else {
+    let Some(value) = variables.get(CONSOLE)? else {
         return Ok(None);
     };
     Ok(match value.to_ascii_lowercase().as_str() {

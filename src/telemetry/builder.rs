@@ -112,8 +112,8 @@ impl Builder {
     /// # }
     /// ```
     ///
-    /// Variables that say the same overrule it too: a default of `OTEL_CONSOLE_EXPORT` counts only where nothing else says
-    /// where spans go (`OTEL_TRACES_EXPORTER`, an OTLP endpoint, the variables of Langfuse), one of `OTEL_SERVICE_NAME` only
+    /// Variables that say the same overrule it too: a default of `OTEL_CONSOLE_EXPORT` or `OTEL_TRACES_EXPORTER` counts only where
+    /// nothing says where spans go (either of them, an OTLP endpoint, the variables of Langfuse), one of `OTEL_SERVICE_NAME` only
     /// without `service.name` in `OTEL_RESOURCE_ATTRIBUTES`. Of a variable with a form for traces, set the general form: the
     /// environment can overrule that by either.
     pub fn default_variable(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {

@@ -119,6 +119,31 @@ fn any_word_on_where_spans_go_overrules_a_default_console() {
 }
 
 #[test]
+fn any_word_on_where_spans_go_overrules_a_default_exporter() {
+    const NAME: &str = "OTEL_TRACES_EXPORTER";
+    let destinations = |variables: &[(&str, &str)]| {
+        let settings = with_defaults(&[(NAME, "none")], variables);
+        (settings.console, settings.otlp.is_some())
+    };
+    assert_eq!(destinations(&[]), (None, false));
+    assert_eq!(
+        destinations(&[("OTEL_CONSOLE_EXPORT", "off")]),
+        (None, true)
+    );
+    assert_eq!(
+        destinations(&[("OTEL_CONSOLE_EXPORT", "json")]),
+        (Some(Console::Json), false)
+    );
+    for endpoint in TRACES.endpoint {
+        assert_eq!(destinations(&[(endpoint, "http://c:4318")]), (None, true));
+    }
+    assert_eq!(
+        destinations(&[(NAME, "console")]),
+        (Some(Console::Stdout), false)
+    );
+}
+
+#[test]
 fn environment_overrules_every_default() {
     let langfuse = [
         ("LANGFUSE_HOST", "http://localhost:3000"),
