@@ -21,7 +21,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         .with_view(coarse)
         .build();
     let telemetry = Telemetry::builder()
-        .variable("OTEL_TRACES_EXPORTER", "none")
+        .default_variable("OTEL_TRACES_EXPORTER", "none")
         .with_meter_provider(&provider)
         .init()?;
     let calls = provider.meter("switchboard").u64_counter("calls").build();

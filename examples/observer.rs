@@ -1,6 +1,7 @@
 //! Prints how long each turn took to be answered, and where the time went, while the program runs.
 //!
 //!     cargo run --example observer
+//!     OTEL_CONSOLE_EXPORT=tree cargo run --example observer
 
 use std::{thread::sleep, time::Duration};
 use tracing::info_span;
@@ -36,8 +37,11 @@ impl Observer for Latencies {
 }
 
 fn main() -> Result<(), SetupError> {
-    // Called on a thread of its own, whether or not spans are exported as well.
-    let _telemetry = Telemetry::builder().with_observer(Latencies).init()?;
+    // Called on a thread of its own, whether or not spans are exported as well: here where the environment says where to.
+    let _telemetry = Telemetry::builder()
+        .default_variable("OTEL_TRACES_EXPORTER", "none")
+        .with_observer(Latencies)
+        .init()?;
     info_span!("conversation", conversation.id = "call-1").in_scope(|| {
         exchange(120);
         exchange(310);

@@ -1,5 +1,6 @@
 //! The examples as programs. `cargo test` builds examples before it runs tests; with `--test behaviour` it does not.
 
+use crate::programs::{self, View, heeds_every_variable};
 use std::process::Command;
 
 /// The example `name`, in an environment without any variable that the crate reads.
@@ -15,12 +16,35 @@ pub(crate) fn command(name: &str) -> Command {
         "{} is not there: `cargo build --example {name}`, with the features and the profile of this test, builds it",
         program.display()
     );
-    let mut command = Command::new(program);
-    for (name, _) in std::env::vars() {
-        let concerns = ["OTEL_", "CONVERSATION_", "LANGFUSE_", "RUST_LOG"];
-        if concerns.iter().any(|prefix| name.starts_with(prefix)) {
-            command.env_remove(name);
-        }
-    }
-    command
+    programs::command(program)
+}
+
+/// What an example prints with telemetry disabled.
+fn heeds(name: &str, by_default: View) -> String {
+    heeds_every_variable(|| command(name), by_default)
+}
+
+#[test]
+fn quickstart_heeds_every_variable() {
+    assert_eq!(heeds("quickstart", View::Tree), "");
+}
+
+#[test]
+fn tested_agent_heeds_every_variable() {
+    assert_eq!(heeds("tested_agent", View::Tree), "");
+}
+
+#[test]
+fn observer_heeds_every_variable() {
+    let printed = heeds("observer", View::Nothing);
+    assert!(printed.contains("turn 1: answered after"), "{printed}");
+}
+
+#[cfg(feature = "metrics")]
+#[test]
+fn metrics_heed_every_variable() {
+    // The meter provider is the program's own.
+    let printed = heeds("metrics", View::Nothing);
+    assert!(printed.contains(": calls\n"), "{printed}");
+    assert!(!printed.contains("conversation."), "{printed}");
 }

@@ -17,6 +17,9 @@ mod examples;
 #[path = "../exported/mod.rs"]
 mod exported;
 mod field_log;
+#[cfg(all(feature = "console", feature = "http"))]
+#[path = "../programs/mod.rs"]
+mod programs;
 #[path = "../stage/mod.rs"]
 mod stage;
 #[cfg(any(feature = "grpc", feature = "http"))]
@@ -53,8 +56,6 @@ mod observers;
 mod processors;
 #[cfg(feature = "console")]
 mod profiles;
-#[cfg(all(feature = "console", feature = "http"))]
-mod quickstart;
 mod random_sums;
 mod recorder;
 #[cfg(all(feature = "console", feature = "http"))]

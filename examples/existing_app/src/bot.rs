@@ -42,10 +42,10 @@ async fn converse(mut socket: WebSocket, base: String) {
 }
 
 async fn listen(words: &str) -> String {
-    info!(onset_ms = 100, "caller speaks");
+    info!(target: "telephone", onset_ms = 100, "caller speaks");
     let recognize = info_span!("recognize", words = Empty);
     sleep(Duration::from_millis(80)).await;
-    info!(hangover_ms = 40, "caller is silent");
+    info!(target: "telephone", hangover_ms = 40, "caller is silent");
     sleep(Duration::from_millis(20)).await;
     recognize.record("words", words);
     words.to_owned()
@@ -54,7 +54,7 @@ async fn listen(words: &str) -> String {
 #[instrument(skip_all, fields(model = "small-1", tokens, reply))]
 async fn complete(question: &str, base: &str) -> Result<String, reqwest::Error> {
     sleep(Duration::from_millis(30)).await;
-    info!("first token");
+    info!(target: "model", "first token");
     let reply = if question.contains("lunch") {
         format!("There is {}.", look_up_menu(base).await?)
     } else {
@@ -69,8 +69,8 @@ async fn speak(socket: &mut WebSocket, answer: &str) -> Result<(), axum::Error> 
     async { sleep(Duration::from_millis(15)).await }
         .instrument(info_span!("synthesize", words = answer))
         .await;
-    info!("playback starts");
+    info!(target: "telephone", "playback starts");
     sleep(Duration::from_millis(50)).await;
-    info!("playback ends");
+    info!(target: "telephone", "playback ends");
     socket.send(Message::Text(answer.into())).await
 }

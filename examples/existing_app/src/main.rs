@@ -1,6 +1,7 @@
 //! A web service with a voice bot: axum, tower-http, reqwest, tracing-opentelemetry, and names of its own for everything.
 //!
 //!     cargo run -p existing_app
+//!     OTEL_CONSOLE_EXPORT=json cargo run -p existing_app
 //!
 //! `telemetry.rs` has the lines that add tracing-conversation, `examples/rules.toml` says what the program's names mean.
 //! Nothing else knows of it. Requests are traces of their own as before, and `traceparent` is injected and honoured.
@@ -20,7 +21,7 @@ use tracing::info_span;
 
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn Error>> {
-    let provider = telemetry::start()?;
+    let _telemetry = telemetry::start()?;
     // Another package of the workspace has reqwest without a TLS provider. An error says that there is one already.
     let _ = rustls::crypto::ring::default_provider().install_default();
     let listener = TcpListener::bind("127.0.0.1:0").await?;
@@ -51,6 +52,5 @@ async fn main() -> Result<(), Box<dyn Error>> {
     call.close(None).await?;
     while call.next().await.is_some() {}
     server.abort();
-    provider.shutdown()?;
     Ok(())
 }

@@ -1,34 +1,27 @@
 //! The program's telemetry. Lines marked `+` add tracing-conversation, lines marked `-` are what they replace.
 
-use opentelemetry::trace::TracerProvider as _;
-use opentelemetry_sdk::trace::{BatchSpanProcessor, SdkTracerProvider};
 use std::error::Error;
-use tracing_conversation::console::{JsonLinesExporter, TreeExporter};
-use tracing_conversation::{ConversationLayer, ConversationProcessor, rules::Rules}; // +
-use tracing_subscriber::{EnvFilter, prelude::*};
+use tracing_conversation::{Telemetry, rules::Rules}; // +
+use tracing_subscriber::filter::LevelFilter;
+use tracing_subscriber::{EnvFilter, fmt, prelude::*};
 
 const RULES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../rules.toml");
 
-pub(crate) fn start() -> Result<SdkTracerProvider, Box<dyn Error>> {
-    let json = std::env::var("OTEL_CONSOLE_EXPORT").is_ok_and(|view| view == "json");
-    let batch = if json {
-        BatchSpanProcessor::builder(JsonLinesExporter::stdout()).build()
-    } else {
-        BatchSpanProcessor::builder(TreeExporter::stdout()).build()
-    };
-    let processor = ConversationProcessor::new(batch); // +
-    let provider = SdkTracerProvider::builder()
-        .with_span_processor(processor.clone()) // + in place of `batch`
-        .build();
-
+pub(crate) fn start() -> Result<Telemetry, Box<dyn Error>> {
+    // - let exporter = opentelemetry_otlp::SpanExporter::builder().with_http().build()?;
+    // - let provider = SdkTracerProvider::builder().with_batch_exporter(exporter).build();
     // - let traces = tracing_opentelemetry::layer().with_tracer(provider.tracer("restaurant"));
-    let traces = ConversationLayer::builder(provider.tracer("restaurant"), &processor) // +
+    let telemetry = Telemetry::builder() // +
+        .default_variable("OTEL_CONSOLE_EXPORT", "tree") // +
         .rules(Rules::from_path(RULES)?) // +
-        .build(); // +
-    let logs = tracing_subscriber::fmt::layer().with_writer(std::io::stderr);
+        .build()?; // +
+    let traces = telemetry.layer(); // +
+    let level = EnvFilter::builder()
+        .with_default_directive(LevelFilter::WARN.into())
+        .from_env()?;
     tracing_subscriber::registry()
-        .with(logs.with_filter(EnvFilter::from_default_env()))
-        .with(traces.with_filter(EnvFilter::new("info")))
+        .with(traces)
+        .with(fmt::layer().with_writer(std::io::stderr).with_filter(level))
         .init();
-    Ok(provider)
+    Ok(telemetry)
 }

@@ -1,16 +1,15 @@
-//! The program's names, adopted by rules, give the tree that the contract's own names would.
+//! The program's names, adopted by rules, give the tree that the contract's own names would; and it heeds the environment.
 
 #![allow(clippy::unwrap_used, reason = "a test may fail")]
 
-use serde_json::Value;
+#[path = "../../../tests/programs/mod.rs"]
+mod programs;
+
+use programs::{View, command, heeds_every_variable, tree};
 use std::process::Command;
 
-struct Span {
-    id: String,
-    parent: String,
-    name: String,
-    start: u64,
-    shown: String,
+fn program() -> Command {
+    command(env!("CARGO_BIN_EXE_existing_app"))
 }
 
 const SHOWN: &[&str] = &[
@@ -28,60 +27,16 @@ const SHOWN: &[&str] = &[
     "path",
 ];
 
-fn spans(line: &str) -> Vec<Span> {
-    let line: Value = serde_json::from_str(line).unwrap();
-    let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
-    let mut spans = Vec::new();
-    for scope in line["resourceSpans"][0]["scopeSpans"].as_array().unwrap() {
-        for span in scope["spans"].as_array().unwrap() {
-            let attributes = span["attributes"].as_array().unwrap();
-            let value = |key: &&str| {
-                let attribute = attributes
-                    .iter()
-                    .find(|attribute| attribute["key"] == *key)?;
-                let value = attribute["value"].as_object()?.values().next()?;
-                Some(format!(
-                    " {key}={}",
-                    value
-                        .as_str()
-                        .map_or_else(|| value.to_string(), str::to_owned)
-                ))
-            };
-            spans.push(Span {
-                id: text(&span["spanId"]),
-                parent: text(&span["parentSpanId"]),
-                name: text(&span["name"]),
-                start: text(&span["startTimeUnixNano"]).parse().unwrap(),
-                shown: SHOWN.iter().filter_map(value).collect(),
-            });
-        }
-    }
-    spans
-}
-
-fn below(spans: &[Span], parent: &str, depth: usize, tree: &mut Vec<String>) {
-    let mut children: Vec<_> = spans.iter().filter(|span| span.parent == parent).collect();
-    children.sort_by_key(|span| span.start);
-    for span in children {
-        tree.push(format!("{}{}{}", "  ".repeat(depth), span.name, span.shown));
-        below(spans, &span.id, depth + 1, tree);
-    }
-}
-
 #[test]
 fn names_of_the_program_become_a_conversation() {
-    let output = Command::new(env!("CARGO_BIN_EXE_existing_app"))
+    let output = program()
         .env("OTEL_CONSOLE_EXPORT", "json")
-        .env_remove("RUST_LOG")
         .output()
         .unwrap();
     assert!(output.status.success(), "{output:?}");
     let printed = String::from_utf8(output.stdout).unwrap();
-    let spans: Vec<Span> = printed.lines().flat_map(spans).collect();
-    let mut tree = Vec::new();
-    below(&spans, "", 0, &mut tree);
     assert_eq!(
-        tree,
+        tree(&printed, SHOWN),
         [
             "request path=/call",
             "conversation conversation.id=CA42 line=7",
@@ -100,4 +55,34 @@ fn names_of_the_program_become_a_conversation() {
             "    synthesize conversation.id=CA42 turn.number=2 text=It is on its way.",
         ]
     );
+    // No rule was without a match, which would be complained of.
+    assert_eq!(String::from_utf8(output.stderr).unwrap(), "");
+}
+
+#[test]
+fn every_variable_is_heeded() {
+    heeds_every_variable(program, View::Tree);
+}
+
+#[test]
+fn change_that_adds_this_crate_is_under_ten_lines_and_shown_in_the_readme() {
+    let source = include_str!("../src/telemetry.rs").lines().map(str::trim);
+    let change: Vec<String> = source
+        .filter_map(|line| {
+            let added = line.strip_suffix("// +").map(|line| format!("+{line}"));
+            added.or_else(|| line.strip_prefix("// - ").map(|line| format!("-{line}")))
+        })
+        .map(|line| line.trim_end().to_owned())
+        .collect();
+    assert!(change.len() < 10, "{change:?}");
+
+    let readme = include_str!("../../../README.md");
+    let diffs = readme.split("```diff\n").skip(1);
+    let mut diffs = diffs.map(|rest| rest.split("```").next().unwrap());
+    let shown = diffs
+        .find(|diff| diff.contains("Rules::from_path"))
+        .unwrap();
+    let without_indent = |line: &str| line[..1].to_owned() + line[1..].trim();
+    let shown: Vec<String> = shown.lines().map(without_indent).collect();
+    assert_eq!(shown, change);
 }

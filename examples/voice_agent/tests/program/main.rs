@@ -5,12 +5,13 @@
 #![allow(clippy::unwrap_used, reason = "a test may fail")]
 
 mod fifty;
+#[path = "../../../../tests/programs/mod.rs"]
+mod programs;
 
-use std::io::{BufRead, BufReader, Read, Write};
-use std::net::{TcpListener, TcpStream};
+use programs::{View, heeds_every_variable};
+use std::io::{BufRead, BufReader};
 use std::path::Path;
 use std::process::{Child, Command, Output, Stdio};
-use std::sync::mpsc;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -26,14 +27,10 @@ fn run(arguments: &[&str], variables: &[(&str, &str)]) -> Output {
 }
 
 fn command(arguments: &[&str], variables: &[(&str, &str)]) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_voice_agent"));
+    let mut command = programs::command(env!("CARGO_BIN_EXE_voice_agent"));
     command.args(arguments).current_dir(std::env::temp_dir());
     for (name, _) in std::env::vars() {
-        if name.starts_with("OTEL_")
-            || name.ends_with("_API_KEY")
-            || name == "OPENAI_BASE_URL"
-            || name == "RUST_LOG"
-        {
+        if name.ends_with("_API_KEY") || name == "OPENAI_BASE_URL" {
             command.env_remove(name);
         }
     }
@@ -152,59 +149,6 @@ fn without_any_variable_it_prints_each_turn_as_a_tree() {
 }
 
 #[test]
-fn with_an_endpoint_it_sends_there() {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let endpoint = format!("http://{}", listener.local_addr().unwrap());
-    let (requests, received) = mpsc::channel();
-    thread::spawn(move || {
-        for stream in listener.incoming() {
-            let requests = requests.clone();
-            thread::spawn(move || answer(stream.unwrap(), &requests));
-        }
-    });
-    let output = run(
-        &["--fast"],
-        &[("OTEL_EXPORTER_OTLP_ENDPOINT", endpoint.as_str())],
-    );
-    assert_eq!(String::from_utf8_lossy(&output.stdout), "");
-    let (mut requests, mut bytes) = (0, 0);
-    for (head, body) in received.try_iter() {
-        assert!(head.starts_with("POST /v1/traces "), "{head}");
-        requests += 1;
-        bytes += body;
-    }
-    assert!(
-        requests > 0 && bytes > 10_000,
-        "{bytes} bytes in {requests} requests"
-    );
-}
-
-/// Takes HTTP requests off a connection, and is content with each.
-fn answer(mut stream: TcpStream, requests: &mpsc::Sender<(String, usize)>) {
-    let mut seen = Vec::new();
-    let mut piece = [0; 8192];
-    loop {
-        let Some(end) = seen.windows(4).position(|four| four == b"\r\n\r\n") else {
-            match stream.read(&mut piece) {
-                Ok(read) if read > 0 => seen.extend_from_slice(&piece[..read]),
-                _ => return,
-            }
-            continue;
-        };
-        let head = String::from_utf8_lossy(&seen[..end]).to_lowercase();
-        let length = head
-            .lines()
-            .find_map(|line| line.strip_prefix("content-length: "))
-            .unwrap();
-        let length: usize = length.trim().parse().unwrap();
-        while seen.len() < end + 4 + length {
-            let read = stream.read(&mut piece).unwrap();
-            seen.extend_from_slice(&piece[..read]);
-        }
-        requests
-            .send((String::from_utf8_lossy(&seen[..end]).into_owned(), length))
-            .unwrap();
-        seen.drain(..end + 4 + length);
-        let _ = stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n");
-    }
+fn every_variable_is_heeded() {
+    heeds_every_variable(|| command(&["--fast"], &[]), View::Tree);
 }
