@@ -105,7 +105,7 @@
 //!
 //! | tracing-conversation | [`opentelemetry`], [`opentelemetry_sdk`] | [`tracing_opentelemetry`] | `tracing-subscriber` | Rust |
 //! |---|---|---|---|---|
-//! | 0.1 | 0.33 | 0.34 | 0.3.20 | 1.88 |
+//! | 0.1 | 0.33 | 0.34 | 0.3.22 | 1.88 |
 //!
 //! # What it does not do
 //!
@@ -227,6 +227,17 @@ mod documents {
 
     #[doc = include_str!("../docs/beside-others.md")]
     struct BesideOthers;
+
+    #[doc = include_str!("../docs/migrating-from-tracing-opentelemetry.md")]
+    #[cfg(feature = "console")]
+    struct MigratingFromTracingOpenTelemetry;
+
+    #[doc = include_str!("../docs/rules.md")]
+    struct Rules;
+
+    #[doc = include_str!("../docs/testing.md")]
+    #[cfg(feature = "testing")]
+    struct Testing;
 
     #[doc = include_str!("../docs/which-events.md")]
     struct WhichEvents;

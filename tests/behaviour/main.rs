@@ -37,6 +37,7 @@ mod costs;
 mod delivery;
 #[cfg(all(feature = "console", feature = "http"))]
 mod doctor;
+mod documents;
 mod fuzzed;
 mod handle;
 #[cfg(all(feature = "attributes", feature = "rules"))]
