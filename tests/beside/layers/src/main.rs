@@ -1,17 +1,18 @@
 //! Layers of other crates beside that of tracing-conversation, in one registry: each has to do what it does alone.
 //!
-//! A package of its own, run at night: it builds sentry and tonic a second time.
+//! What needs more than a place in the registry has a program of its own beside this one.
 
 use opentelemetry::trace::TracerProvider as _;
 use opentelemetry_appender_tracing::layer::OpenTelemetryTracingBridge;
 use opentelemetry_sdk::logs::{InMemoryLogExporter, SdkLoggerProvider};
 use opentelemetry_sdk::trace::{InMemorySpanExporter, SdkTracerProvider, SimpleSpanProcessor};
+use sentry::integrations::tracing as sentry_tracing;
 use std::io::Write;
 use std::sync::{Arc, Mutex};
 use tracing::{Instrument as _, error, info, info_span};
 use tracing_conversation::{ConversationProcessor, event};
 use tracing_error::{ErrorLayer, SpanTrace};
-use tracing_subscriber::filter::filter_fn;
+use tracing_subscriber::filter::{LevelFilter, filter_fn};
 use tracing_subscriber::{Layer as _, fmt, prelude::*};
 
 #[derive(Clone, Default)]
@@ -74,23 +75,11 @@ fn main() {
     let (text, json) = (Written::default(), Written::default());
     let (file, file_guard) =
         tracing_appender::non_blocking(tracing_appender::rolling::never(&directory, "log"));
-    let no_boundary =
-        || filter_fn(|metadata| !event::is_boundary(metadata) && metadata.target() != "tokio");
+    let no_boundary = || filter_fn(|metadata| !event::is_boundary(metadata));
 
     let captured = sentry::test::with_captured_events(|| {
         let (text, json) = (text.clone(), json.clone());
-        let subscriber = tracing_subscriber::registry();
-        // console-subscriber panics in a program whose tokio is built without this.
-        #[cfg(tokio_unstable)]
-        let subscriber = {
-            let _runtime = runtime.enter();
-            subscriber.with(
-                console_subscriber::ConsoleLayer::builder()
-                    .server_addr(([127, 0, 0, 1], 0))
-                    .spawn(),
-            )
-        };
-        let subscriber = subscriber
+        let subscriber = tracing_subscriber::registry()
             .with(
                 fmt::layer()
                     .with_ansi(false)
@@ -105,7 +94,8 @@ fn main() {
                     .with_filter(no_boundary()),
             )
             .with(ErrorLayer::default())
-            .with(sentry::integrations::tracing::layer().with_filter(no_boundary()))
+            .with(sentry_tracing::SpanLayer::new().with_filter(LevelFilter::INFO))
+            .with(sentry_tracing::ErrorLayer::new().with_filter(LevelFilter::ERROR))
             .with(OpenTelemetryTracingBridge::new(&logger).with_filter(no_boundary()))
             .with(tracing_conversation::layer(
                 provider.tracer("beside"),
