@@ -34,6 +34,7 @@ use services::{Patience, cartesia, deepgram};
 use settings::Settings;
 use stand_in::{Behaviour, StandIns};
 use std::error::Error;
+use std::io::ErrorKind;
 use std::process::ExitCode;
 use tokio::net::TcpListener;
 use tokio::sync::broadcast;
@@ -203,9 +204,13 @@ async fn stand_in(address: &str, arguments: &Arguments) -> Result<(), Box<dyn Er
 }
 
 async fn bind(address: &str) -> Result<TcpListener, String> {
-    TcpListener::bind(address)
-        .await
-        .map_err(|error| format!("{address}: {error}"))
+    TcpListener::bind(address).await.map_err(|error| {
+        let hint = match error.kind() {
+            ErrorKind::InvalidInput => "; an address is such as 127.0.0.1:8080",
+            _ => "",
+        };
+        format!("{address}: {error}{hint}")
+    })
 }
 
 /// The client of all HTTP services.

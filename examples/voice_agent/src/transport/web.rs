@@ -205,6 +205,11 @@ async fn talk(shared: Arc<Shared>, socket: WebSocket) {
         () = microphone => {}
         _ = spoken => {}
     }
+    // To leave before the page has answered the close would reset the connection, which the page takes for a fault.
+    let _ = timeout(STALLED, async {
+        while let Some(Ok(_)) = from_page.next().await {}
+    })
+    .await;
 }
 
 /// The way to the page.
