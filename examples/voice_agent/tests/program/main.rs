@@ -8,7 +8,6 @@ mod fifty;
 #[path = "../../../../tests/programs/mod.rs"]
 mod programs;
 
-use programs::{View, heeds_every_variable};
 use std::io::{BufRead, BufReader};
 use std::path::Path;
 use std::process::{Child, Command, Output, Stdio};
@@ -146,9 +145,4 @@ fn without_any_variable_it_prints_each_turn_as_a_tree() {
     }
     assert!(said.contains("stand in"), "{said}");
     assert!(!printed.contains("resourceSpans"));
-}
-
-#[test]
-fn every_variable_is_heeded() {
-    heeds_every_variable(|| command(&["--fast"], &[]), View::Tree);
 }
