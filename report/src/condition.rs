@@ -59,15 +59,17 @@ impl FromStr for Condition {
 }
 
 fn limit(value: &str, unit: Unit) -> Result<f64, String> {
-    let end = value
-        .find(|char: char| !(char.is_ascii_digit() || char == '.'))
-        .unwrap_or(value.len());
-    let (number, suffix) = (&value[..end], value[end..].trim());
     // Dollars may stand in front.
-    let (number, suffix) = match value.strip_prefix('$') {
-        Some(number) => (number.trim(), "$"),
-        None => (number, suffix),
+    let (before, rest) = match value.strip_prefix('$') {
+        Some(rest) => ("$", rest.trim_start()),
+        None => ("", value),
     };
+    let end = rest
+        .find(|char: char| !(char.is_ascii_digit() || char == '.'))
+        .unwrap_or(rest.len());
+    let (number, after) = (&rest[..end], rest[end..].trim());
+    let suffix = format!("{before}{after}");
+    let suffix = suffix.as_str();
     let (allowed, scale) = match unit {
         Unit::Seconds => (
             "a number with ms, s, m or nothing for seconds after it",
@@ -184,6 +186,8 @@ mod tests {
             ("p95 > fast", "\"fast\" is not a number with ms, s, m"),
             ("p95 > 1%", "\"1%\" is not a number with ms"),
             ("errors > 1s", "\"1s\" is not a number"),
+            ("cost > $-1", "\"$-1\" is not a number with $"),
+            ("cost > $1 usd", "\"$1 usd\" is not a number with $"),
             ("p95 > ", "\"\" is not"),
             ("p95 > -1s", "\"-1s\" is not"),
             ("p95 > 1e999s", "is not"),

@@ -1,6 +1,7 @@
 //! What the tree shows of a span.
 
 use crate::clean::clean;
+use crate::distribution::Distribution;
 use crate::figures::{count, seconds};
 use crate::otlp::{Span, Value};
 use crate::usage::Usage;
@@ -75,10 +76,7 @@ impl From<&Span<'_>> for Node {
             }
             Kind::Ordinary => name(&span.name),
         };
-        let seconds_of = |key| {
-            let seconds = span.get(key).and_then(Value::number);
-            seconds.filter(|seconds| crate::distribution::Distribution::takes(*seconds))
-        };
+        let seconds_of = |key| span.get(key).and_then(length);
         Self {
             id: span.span_id,
             parent: span.parent,
@@ -91,7 +89,7 @@ impl From<&Span<'_>> for Node {
             interrupted: end_reason == Some("interrupted"),
             label,
             facts: match kind {
-                Kind::Service => facts(span),
+                Kind::Service => facts(span, &Usage::of_service(span).0),
                 _ => String::new(),
             },
             texts: texts(span, kind),
@@ -101,8 +99,12 @@ impl From<&Span<'_>> for Node {
     }
 }
 
-fn facts(span: &Span<'_>) -> String {
-    let used = Usage::of_service(span).0;
+/// A length of time in seconds that can be used.
+fn length(value: &Value<'_>) -> Option<f64> {
+    value.number().filter(|it| Distribution::takes(*it))
+}
+
+fn facts(span: &Span<'_>, used: &Usage) -> String {
     let tokens = used.input_tokens.or(used.output_tokens).map(|_| {
         let shown = |tokens: Option<u64>| tokens.map_or_else(|| "?".to_owned(), count);
         format!(
@@ -126,6 +128,20 @@ fn facts(span: &Span<'_>) -> String {
     facts.join(" · ")
 }
 
+/// How long either spoke in a conversation, and dead air.
+fn speech(conversation: &Span<'_>) -> String {
+    let sums = [
+        ("user", "conversation.user_speech_seconds"),
+        ("bot", "conversation.bot_speech_seconds"),
+        ("dead air", "conversation.dead_air_seconds"),
+    ];
+    let sums = sums.into_iter().filter_map(|(what, key)| {
+        let lasted = conversation.get(key).and_then(length)?;
+        Some(format!("{what} {}", seconds(lasted)))
+    });
+    sums.collect::<Vec<_>>().join(" · ")
+}
+
 fn texts(span: &Span<'_>, kind: Kind) -> Vec<(&'static str, String)> {
     let mut texts = Vec::new();
     let mut text = |who, text: Option<&str>| {
@@ -133,6 +149,12 @@ fn texts(span: &Span<'_>, kind: Kind) -> Vec<(&'static str, String)> {
             texts.push((who, clean(text, TEXT_CHARS)));
         }
     };
+    if kind == Kind::Conversation {
+        let used = facts(span, &Usage::of_conversation(span).0);
+        for (what, sums) in [("speech", speech(span)), ("used", used)] {
+            text(what, (!sums.is_empty()).then_some(sums.as_str()));
+        }
+    }
     if kind == Kind::Turn {
         text("user", span.text("turn.input"));
         let heard = span.text("turn.heard_output");
@@ -140,10 +162,11 @@ fn texts(span: &Span<'_>, kind: Kind) -> Vec<(&'static str, String)> {
         text("heard", heard);
         let parts: Vec<String> = vocabulary::parts(span)
             .filter_map(|(part, value)| {
-                let length = value
-                    .number()
-                    .filter(|it| crate::distribution::Distribution::takes(*it))?;
-                Some(format!("{} {}", part.replace('_', " "), seconds(length)))
+                Some(format!(
+                    "{} {}",
+                    part.replace('_', " "),
+                    seconds(length(value)?)
+                ))
             })
             .collect();
         let from = if vocabulary::is_greeting(span) {

@@ -67,6 +67,26 @@ fn a_turn_without_a_parent_hangs_below_its_call() {
 }
 
 #[test]
+fn sums_of_the_call_stand_below_its_line() {
+    let double =
+        |key: &str, value: f64| format!(r#",{{"key":"{key}","value":{{"doubleValue":{value}}}}}"#);
+    let int =
+        |key: &str, value: u64| format!(r#",{{"key":"{key}","value":{{"intValue":"{value}"}}}}"#);
+    let sums = text("conversation.type", "voice")
+        + &double("conversation.user_speech_seconds", 3.4)
+        + &double("conversation.dead_air_seconds", 8.0)
+        + &int("conversation.usage.input_tokens", 1_598)
+        + &int("conversation.usage.output_tokens", 56)
+        + &int("conversation.usage.audio_seconds", 4)
+        + &double("usage.cost_usd", 0.25);
+    let printed = printed("c", &[span(1, 0, "conversation", &sums)]).unwrap();
+    assert_eq!(
+        printed,
+        "call c · 8.00 s\n   speech   user 3.40 s · dead air 8.00 s\n   used     1,598→56 tok · 4.00 s audio · $0.250\n"
+    );
+}
+
+#[test]
 fn a_call_is_found_by_its_trace_too() {
     assert!(
         printed(&format!("{:032X}", 7), &[span(1, 0, "one", "")])
