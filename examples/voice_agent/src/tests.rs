@@ -9,52 +9,26 @@ use crate::stand_in::faults::{Fault, Kind, Provider};
 use crate::stand_in::{Behaviour, Delays, StandIns};
 use crate::transport::{Connection, Playback, caller};
 use opentelemetry::Value;
-use opentelemetry::trace::{SpanId, Status, TracerProvider as _};
-use opentelemetry_sdk::trace::{
-    InMemorySpanExporter, SdkTracerProvider, SimpleSpanProcessor, SpanData,
-};
+use opentelemetry::trace::{SpanId, Status};
+use opentelemetry_sdk::trace::SpanData;
 use std::fmt::Write;
 use std::time::Duration;
 use tokio::sync::mpsc;
-use tracing_conversation::{ConversationExporter, ConversationProcessor};
-use tracing_subscriber::prelude::*;
+use tracing::subscriber::DefaultGuard;
+use tracing_conversation::observe::ServiceKind;
+use tracing_conversation::testing::{ConversationRecorder, RecordedTurn};
 
-/// Everything that was exported.
-pub(crate) struct Collected {
-    exporter: InMemorySpanExporter,
-    /// Its end would empty the exporter.
-    _provider: SdkTracerProvider,
+/// Makes a recorder the subscriber of this thread, until what is returned with it is dropped. A test's runtime has one thread, so
+/// that tests do not see each other's spans. Every test whose code has spans needs it: a callsite that is met first without a
+/// subscriber may stay switched off for a test that runs at the same time.
+pub(crate) fn record() -> (ConversationRecorder, DefaultGuard) {
+    let recorder = ConversationRecorder::builder().real_time().build();
+    let installed = recorder.enter();
+    (recorder, installed)
 }
 
-impl Collected {
-    /// Makes the crate's layer the subscriber of this thread, until what is returned is dropped. A test's runtime has
-    /// one thread, so that tests do not see each other's spans. Every test whose code has spans needs it: a callsite that
-    /// is met first without a subscriber may stay switched off for a test that runs at the same time.
-    pub(crate) fn install() -> (Self, tracing::subscriber::DefaultGuard) {
-        let exporter = InMemorySpanExporter::default();
-        let simple = SimpleSpanProcessor::new(ConversationExporter::new(exporter.clone()));
-        let processor = ConversationProcessor::new(simple);
-        let provider = SdkTracerProvider::builder()
-            .with_span_processor(processor.clone())
-            .build();
-        let layer = tracing_conversation::layer(provider.tracer("voice_agent"), &processor);
-        let collected = Self {
-            exporter,
-            _provider: provider,
-        };
-        (
-            collected,
-            tracing::subscriber::set_default(tracing_subscriber::registry().with(layer)),
-        )
-    }
-
-    pub(crate) fn spans(&self) -> Vec<SpanData> {
-        self.exporter.get_finished_spans().unwrap()
-    }
-}
-
-/// Runs the bundled caller's conversation at 8 times the speed, with `faults`; returns what was exported.
-async fn converse(id: &str, faults: Vec<Fault>) -> (Vec<SpanData>, StandIns) {
+/// Runs the bundled caller's conversation at 8 times the speed, with `faults`; returns what was recorded.
+async fn converse(id: &str, faults: Vec<Fault>) -> (ConversationRecorder, StandIns) {
     let call = |pace| caller::call(&caller::script(), pace).unwrap();
     converse_with(id, faults, false, call).await
 }
@@ -64,8 +38,8 @@ async fn converse_with(
     faults: Vec<Fault>,
     realtime: bool,
     call: impl FnOnce(Pace) -> Connection,
-) -> (Vec<SpanData>, StandIns) {
-    let (collected, _installed) = Collected::install();
+) -> (ConversationRecorder, StandIns) {
+    let (recorder, _installed) = record();
     let pace = Pace::times(8.0);
     let behaviour = Behaviour {
         seed: 1,
@@ -90,7 +64,7 @@ async fn converse_with(
     )
     .await
     .unwrap();
-    (collected.spans(), stand_ins)
+    (recorder, stand_ins)
 }
 
 pub(crate) fn get<'a>(span: &'a SpanData, key: &str) -> Option<&'a Value> {
@@ -187,13 +161,14 @@ pub(crate) fn essence(span: &SpanData) -> String {
     said.join(" | ")
 }
 
-/// The parts of a turn's latency, and what they should add up to.
-fn parts(turn: &SpanData) -> Vec<(String, f64)> {
-    let parts = turn.attributes.iter().filter_map(|attribute| {
-        let part = attribute.key.as_str().strip_prefix("turn.latency.")?;
-        Some((part.to_owned(), number(turn, attribute.key.as_str())?))
-    });
-    parts.collect()
+/// The parts of a turn's latency, if it was measured, add up to it.
+fn assert_parts_add_up(turn: &RecordedTurn) {
+    if turn.attribute("turn.user_bot_latency_seconds").is_some() {
+        let parts = turn.latency_parts();
+        let sum: Duration = parts.iter().map(|(_, part)| *part).sum();
+        let off = sum.abs_diff(turn.latency());
+        assert!(off < Duration::from_micros(1), "{parts:?} in {turn:?}");
+    }
 }
 
 #[tokio::test]
@@ -203,7 +178,8 @@ async fn default_conversation_is_exported_as_the_contract_says() {
         nth: 5,
         kind: Kind::Status(429),
     };
-    let (spans, stand_ins) = converse("whole", vec![rate_limit]).await;
+    let (recorder, stand_ins) = converse("whole", vec![rate_limit]).await;
+    let spans = recorder.spans();
     assert_eq!(
         tree(&spans, essence),
         r#"
@@ -256,29 +232,14 @@ conversation
             span.name
         );
     }
-    for turn in spans.iter().filter(|span| span.name == "turn") {
-        let length = turn
-            .end_time
-            .duration_since(turn.start_time)
-            .unwrap()
-            .as_secs_f64();
-        assert!((length - number(turn, "turn.duration_seconds").unwrap()).abs() < 1e-6);
-        if let Some(latency) = number(turn, "turn.user_bot_latency_seconds") {
-            let sum: f64 = parts(turn).iter().map(|(_, secs)| secs).sum();
-            assert!(
-                (sum - latency).abs() < 1e-6,
-                "{:?} do not sum to {latency}",
-                parts(turn)
-            );
-        }
+    let conversation = recorder.conversation("whole");
+    for turn in conversation.turns() {
+        let duration = number(turn.span(), "turn.duration_seconds").unwrap();
+        assert!((turn.duration().as_secs_f64() - duration).abs() < 1e-6);
+        assert_parts_add_up(&turn);
     }
-    let second: Vec<_> = spans
-        .iter()
-        .filter(|span| span.name == "turn")
-        .nth(1)
-        .map(parts)
-        .unwrap();
-    let names: Vec<_> = second.iter().map(|(name, _)| name.as_str()).collect();
+    let parts = conversation.turn(2).latency_parts();
+    let names: Vec<_> = parts.iter().map(|(name, _)| name.as_str()).collect();
     for part in [
         "endpointing_wait",
         "transcription",
@@ -291,39 +252,32 @@ conversation
     }
 
     let account = stand_ins.account("whole");
-    let mut answers: Vec<_> = spans
-        .iter()
-        .filter(|span| span.name == "llm" && !matches!(span.status, Status::Error { .. }))
+    let services = conversation.services();
+    let of = |kind| {
+        services
+            .iter()
+            .filter(move |service| service.kind() == kind)
+    };
+    let answers: Vec<_> = of(ServiceKind::Llm)
+        .filter(|answer| answer.error().is_none())
         .collect();
-    answers.sort_by_key(|span| span.start_time);
     assert_eq!(answers.len(), account.usage.len());
-    for (span, (input, output)) in answers.iter().zip(account.usage) {
-        match number(span, "gen_ai.usage.input_tokens") {
-            Some(recorded) => {
-                assert_eq!(recorded as u64, input);
-                assert_eq!(
-                    number(span, "gen_ai.usage.output_tokens"),
-                    Some(output as f64)
-                );
-            }
-            // The usage comes last: an answer that was cut off has none.
-            None => assert_eq!(get(span, "interrupted"), Some(&Value::Bool(true))),
+    for (answer, (input, output)) in answers.into_iter().zip(account.usage) {
+        let used = answer.usage();
+        // The usage comes last: an answer that was cut off has none.
+        if used.input_tokens.is_none() {
+            assert!(answer.interrupted(), "{answer:?}");
+        } else {
+            let recorded = (used.input_tokens, used.output_tokens);
+            assert_eq!(recorded, (Some(input), Some(output)));
         }
     }
-    let characters: f64 = spans
+    let characters = services
         .iter()
-        .filter_map(|span| number(span, "metrics.character_count"))
-        .sum();
-    assert_eq!(characters as u64, account.characters);
-    let mut transcripts: Vec<_> = spans.iter().filter(|span| span.name == "stt").collect();
-    transcripts.sort_by_key(|span| span.start_time);
-    assert_eq!(
-        transcripts
-            .iter()
-            .map(|span| text(span, "transcript"))
-            .collect::<Vec<_>>(),
-        account.transcripts
-    );
+        .filter_map(|service| service.usage().characters);
+    assert_eq!(characters.sum::<u64>(), account.characters);
+    let transcripts: Vec<_> = of(ServiceKind::Stt).map(|stt| stt.output()).collect();
+    assert_eq!(transcripts, account.transcripts);
 }
 
 #[tokio::test]
@@ -334,8 +288,8 @@ async fn bot_apologises_for_a_language_model_that_fails() {
         kind: Kind::Status(500),
     };
     // The answer to the first question, and both attempts after it.
-    let (spans, _) = converse("down", vec![fault(2), fault(3), fault(4)]).await;
-    let second = tree(&spans, essence);
+    let (recorder, _) = converse("down", vec![fault(2), fault(3), fault(4)]).await;
+    let second = tree(&recorder.spans(), essence);
     let second = second.split("  turn ").nth(2).unwrap();
     assert_eq!(
         second,
@@ -360,9 +314,9 @@ async fn speech_to_speech_is_a_realtime_span_a_response() {
         nth: 5,
         kind: Kind::Status(429),
     };
-    let (spans, stand_ins) = converse_with("s2s", vec![rate_limit], true, call).await;
+    let (recorder, stand_ins) = converse_with("s2s", vec![rate_limit], true, call).await;
     assert_eq!(
-        tree(&spans, essence),
+        tree(&recorder.spans(), essence),
         r#"
 conversation
   turn 1 | user_spoke | client_connected
@@ -382,20 +336,13 @@ conversation
     realtime That is all, thank you and goodbye. | You are welcome. Have a good trip!
 "#
     );
-    let mut answers: Vec<_> = spans
+    let conversation = recorder.conversation("s2s");
+    let recorded: Vec<_> = conversation
+        .services()
         .iter()
-        .filter(|span| get(span, "gen_ai.usage.audio.output_tokens").is_some())
-        .collect();
-    answers.sort_by_key(|span| span.start_time);
-    let recorded: Vec<_> = answers
-        .iter()
-        .map(|span| {
-            let tokens = |key| number(span, key).unwrap() as u64;
-            (
-                tokens("gen_ai.usage.input_tokens"),
-                tokens("gen_ai.usage.output_tokens"),
-            )
-        })
+        .map(|service| service.usage())
+        .filter(|used| used.audio_output_tokens.is_some())
+        .map(|used| (used.input_tokens.unwrap(), used.output_tokens.unwrap()))
         .collect();
     let account = stand_ins.account("s2s");
     assert_eq!(recorded, account.usage);
@@ -404,12 +351,7 @@ conversation
         panic!("{:?}", account.truncated);
     };
     assert!((2_400..4_500).contains(&heard), "{heard} ms");
-    for turn in spans.iter().filter(|span| span.name == "turn") {
-        if let Some(latency) = number(turn, "turn.user_bot_latency_seconds") {
-            let sum: f64 = parts(turn).iter().map(|(_, secs)| secs).sum();
-            assert!((sum - latency).abs() < 1e-6, "{:?}", parts(turn));
-        }
-    }
+    conversation.turns().iter().for_each(assert_parts_add_up);
 }
 
 /// A client that is gone as soon as it hears the bot.
@@ -429,7 +371,7 @@ fn hang_up_on_the_bot(_: Pace) -> Connection {
 
 #[tokio::test]
 async fn disconnect_ends_the_conversation_and_cuts_off_what_is_under_way() {
-    let (spans, _) = converse_with("gone", Vec::new(), false, hang_up_on_the_bot).await;
+    let (recorder, _) = converse_with("gone", Vec::new(), false, hang_up_on_the_bot).await;
     let essence = |span: &SpanData| match &*span.name {
         // How much of the answer had come by then is up to the machine.
         "llm" => String::new(),
@@ -437,7 +379,7 @@ async fn disconnect_ends_the_conversation_and_cuts_off_what_is_under_way() {
         _ => essence(span),
     };
     assert_eq!(
-        tree(&spans, essence),
+        tree(&recorder.spans(), essence),
         "
 conversation
   turn 1 | conversation_ended | client_connected | turn.was_interrupted

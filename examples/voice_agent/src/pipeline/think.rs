@@ -142,7 +142,7 @@ mod tests {
     use crate::pipeline::sentences::aggregate;
     use crate::secret::Secret;
     use crate::services::{Patience, openai};
-    use crate::tests::Collected;
+    use crate::tests::record;
     use crate::tools::Weather;
     use axum::extract::State;
     use axum::routing::{get, post};
@@ -197,7 +197,7 @@ mod tests {
 
     #[tokio::test]
     async fn text_before_a_tool_call_is_said_while_the_tool_runs_and_is_in_the_context_once() {
-        let (_collected, _installed) = Collected::install();
+        let (_recorder, _installed) = record();
         let peer = Arc::new(Peer::default());
         let router = Router::new()
             .route("/chat/completions", post(complete))

@@ -165,7 +165,7 @@ impl Turns {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::tests::Collected;
+    use crate::tests::record;
 
     /// Turn-taking that has greeted: the sender of its events, the answers that it asks for, what it says itself, and the greeting.
     async fn greeted() -> (
@@ -206,7 +206,7 @@ mod tests {
 
     #[tokio::test]
     async fn bot_cut_off_by_a_noise_asks_again() {
-        let (_collected, _installed) = Collected::install();
+        let (_recorder, _installed) = record();
         let (floor, mut thoughts, mut said, greeting) = greeted().await;
         greeting.spoke("Hello,");
         cough(&floor).await;
@@ -220,7 +220,7 @@ mod tests {
 
     #[tokio::test]
     async fn answer_cut_off_by_a_noise_before_its_first_word_is_made_again() {
-        let (_collected, _installed) = Collected::install();
+        let (_recorder, _installed) = record();
         let (floor, mut thoughts, mut said, greeting) = greeted().await;
         cough(&floor).await;
         let Think(again) = next(&mut thoughts).await;
@@ -230,7 +230,7 @@ mod tests {
 
     #[tokio::test]
     async fn noise_while_the_bot_is_silent_is_not_answered() {
-        let (_collected, _installed) = Collected::install();
+        let (_recorder, _installed) = record();
         let (floor, mut thoughts, mut said, greeting) = greeted().await;
         floor.send(Floor::Finished(greeting)).await.unwrap();
         cough(&floor).await;

@@ -3,7 +3,9 @@
 use super::*;
 use opentelemetry::Array;
 use opentelemetry::trace::SpanKind;
+use opentelemetry_sdk::trace::{InMemorySpanExporter, SpanExporter};
 use std::collections::HashMap;
+use tracing_conversation::ConversationExporter;
 
 /// Attributes as text, with `#1`, `#2`, … in the place of ids and ports, which are others in each run.
 #[derive(Default)]
@@ -68,6 +70,14 @@ impl Numbered {
     }
 }
 
+/// The spans as a backend gets them: what services record of messages in the form of OpenTelemetry's conventions.
+async fn exported(recorder: &ConversationRecorder) -> Vec<SpanData> {
+    let exporter = InMemorySpanExporter::default();
+    let conversations = ConversationExporter::new(exporter.clone());
+    conversations.export(recorder.spans()).await.unwrap();
+    exporter.get_finished_spans().unwrap()
+}
+
 /// The spans of a turn, one after the other, with those attributes of each that `keys` name.
 fn attributes(spans: &[SpanData], turn: i64, keys: &[&str]) -> String {
     let mut numbered = Numbered::default();
@@ -94,7 +104,8 @@ fn attributes(spans: &[SpanData], turn: i64, keys: &[&str]) -> String {
 
 #[tokio::test]
 async fn services_record_messages_ids_addresses_and_reasons() {
-    let (spans, _) = converse("recorded", Vec::new()).await;
+    let (recorder, _) = converse("recorded", Vec::new()).await;
+    let spans = exported(&recorder).await;
     let keys = [
         "server.address",
         "server.port",
@@ -185,7 +196,8 @@ async fn refused_request_is_an_error_of_its_http_span_too() {
         nth: 1,
         kind: Kind::Status(429),
     };
-    let (spans, _) = converse("refused", vec![rate_limit]).await;
+    let (recorder, _) = converse("refused", vec![rate_limit]).await;
+    let spans = exported(&recorder).await;
     let keys = [
         "error.type",
         "http.response.status_code",
@@ -212,7 +224,8 @@ tts (client) Unset
 #[tokio::test]
 async fn speech_to_speech_records_messages_ids_and_reasons() {
     let call = |pace| caller::call(&caller::script(), pace).unwrap();
-    let (spans, _) = converse_with("s2s-recorded", Vec::new(), true, call).await;
+    let (recorder, _) = converse_with("s2s-recorded", Vec::new(), true, call).await;
+    let spans = exported(&recorder).await;
     let keys = [
         "server.address",
         "gen_ai.response.id",

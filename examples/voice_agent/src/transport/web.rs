@@ -251,7 +251,7 @@ mod tests {
     use crate::pace::Pace;
     use crate::services::Patience;
     use crate::stand_in::{Behaviour, Delays, StandIns};
-    use crate::tests::Collected;
+    use crate::tests::record;
     use tokio_tungstenite::tungstenite;
     use tokio_tungstenite::tungstenite::client::IntoClientRequest;
 
@@ -281,7 +281,7 @@ mod tests {
 
     #[tokio::test]
     async fn page_of_another_site_gets_no_call() {
-        let (_collected, _installed) = Collected::install();
+        let (_recorder, _installed) = record();
         let stand_ins = StandIns::start(Behaviour {
             seed: 1,
             pace: Pace::times(1.0),

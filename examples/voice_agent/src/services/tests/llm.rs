@@ -33,8 +33,8 @@ async fn ask(
     base_url: String,
     key: &str,
     patience: Patience,
-) -> (Result<String, String>, String, Collected) {
-    let (collected, _installed) = Collected::install();
+) -> (Result<String, String>, String, ConversationRecorder) {
+    let (recorder, _installed) = record();
     let (words, mut heard) = mpsc::channel(100);
     let answer = chat(config(base_url, key), patience, words).await;
     let mut text = String::new();
@@ -44,10 +44,10 @@ async fn ask(
     let answer = answer
         .map(|answer| answer.text)
         .map_err(|error| error.to_string());
-    (answer, text, collected)
+    (answer, text, recorder)
 }
 
-async fn ask_with(kind: Kind) -> (Result<String, String>, String, Collected) {
+async fn ask_with(kind: Kind) -> (Result<String, String>, String, ConversationRecorder) {
     let faults = [(Provider::OpenAi, 1, kind)];
     let config = stand_ins(&faults).await.openai();
     ask(config.base_url, config.key.expose(), patience(&faults)).await
@@ -55,14 +55,14 @@ async fn ask_with(kind: Kind) -> (Result<String, String>, String, Collected) {
 
 #[tokio::test]
 async fn slow_answer_is_waited_for() {
-    let (answer, text, collected) = ask_with(Kind::Slow(4.0)).await;
+    let (answer, text, recorder) = ask_with(Kind::Slow(4.0)).await;
     assert_eq!(
         answer.unwrap(),
         "Hello to you too. Where would you like to go?"
     );
     assert_eq!(text, "Hello to you too. Where would you like to go?");
     assert_eq!(
-        outcome(&collected),
+        outcome(&recorder),
         "\nllm Hello to you too. Where would you like to go?\n"
     );
 }
@@ -70,14 +70,14 @@ async fn slow_answer_is_waited_for() {
 #[tokio::test]
 async fn refused_key_is_a_permanent_error_and_does_not_leak() {
     let stand_ins = stand_ins(&[]).await;
-    let (answer, _, collected) =
+    let (answer, _, recorder) =
         ask(stand_ins.openai().base_url, WRONG_KEY, Patience::default()).await;
     assert_eq!(
         answer.unwrap_err(),
         "invalid_api_key: HTTP 401: Incorrect API key provided: ***."
     );
-    assert_eq!(outcome(&collected), "\nllm invalid_api_key | ERROR\n");
-    assert!(!everything(&collected).contains(WRONG_KEY));
+    assert_eq!(outcome(&recorder), "\nllm invalid_api_key | ERROR\n");
+    assert!(!everything(&recorder).contains(WRONG_KEY));
 }
 
 /// A server that refuses everything with `status` and `body`.
@@ -105,13 +105,13 @@ async fn key_repeated_in_any_part_of_a_refusal_does_not_leak() {
         format!(r#"{{"error": "wrong key {masked}"}}"#),
         format!("<html>{} {WRONG_KEY}</html>", "x".repeat(280)),
     ] {
-        let (answer, _, collected) = ask(
+        let (answer, _, recorder) = ask(
             refusing("401 Unauthorized", body).await,
             WRONG_KEY,
             Patience::default(),
         )
         .await;
-        let shown = answer.unwrap_err() + &everything(&collected);
+        let shown = answer.unwrap_err() + &everything(&recorder);
         assert!(shown.contains("***"), "{shown}");
         for part in [WRONG_KEY, masked, &WRONG_KEY[..8]] {
             assert!(!shown.contains(part), "{part} is in {shown}");
@@ -140,43 +140,43 @@ async fn refusals_of_compatible_servers_are_understood() {
 
 #[tokio::test]
 async fn rate_limits_and_server_errors_are_error_spans() {
-    let (answer, _, collected) = ask_with(Kind::Status(429)).await;
+    let (answer, _, recorder) = ask_with(Kind::Status(429)).await;
     let said =
         "rate_limit_exceeded: HTTP 429: Rate limit reached for requests. Please try again in 1s.";
     assert_eq!(answer.unwrap_err(), said);
-    assert_eq!(outcome(&collected), "\nllm rate_limit_exceeded | ERROR\n");
-    let (answer, _, collected) = ask_with(Kind::Status(500)).await;
+    assert_eq!(outcome(&recorder), "\nllm rate_limit_exceeded | ERROR\n");
+    let (answer, _, recorder) = ask_with(Kind::Status(500)).await;
     let said = "server_error: HTTP 500: The server had an error while processing your request.";
     assert_eq!(answer.unwrap_err(), said);
-    assert_eq!(outcome(&collected), "\nllm server_error | ERROR\n");
+    assert_eq!(outcome(&recorder), "\nllm server_error | ERROR\n");
 }
 
 #[tokio::test]
 async fn answer_cut_off_in_the_middle_keeps_what_had_come() {
-    let (answer, text, collected) = ask_with(Kind::Disconnect(4)).await;
+    let (answer, text, recorder) = ask_with(Kind::Disconnect(4)).await;
     assert!(answer.unwrap_err().starts_with("connection_lost: "));
     assert_eq!(text, "Hello to you ");
     assert_eq!(
-        outcome(&collected),
+        outcome(&recorder),
         "\nllm Hello to you  | connection_lost | ERROR\n"
     );
 }
 
 #[tokio::test]
 async fn malformed_answer_and_silence_are_different_errors() {
-    let (answer, text, collected) = ask_with(Kind::Malformed).await;
+    let (answer, text, recorder) = ask_with(Kind::Malformed).await;
     assert!(answer.unwrap_err().starts_with("malformed_response: "));
     assert_eq!(text, "Hello ");
     assert_eq!(
-        outcome(&collected),
+        outcome(&recorder),
         "\nllm Hello  | malformed_response | ERROR\n"
     );
-    let (answer, _, collected) = ask_with(Kind::Silence).await;
+    let (answer, _, recorder) = ask_with(Kind::Silence).await;
     assert_eq!(
         answer.unwrap_err(),
         "timeout: the beginning of the answer took longer than 0.4 s"
     );
-    assert_eq!(outcome(&collected), "\nllm timeout | ERROR\n");
+    assert_eq!(outcome(&recorder), "\nllm timeout | ERROR\n");
 }
 
 /// A server that sends `body` in pieces of `size` bytes.
@@ -210,7 +210,7 @@ async fn answer_does_not_depend_on_how_its_bytes_are_split() {
         data: {\"choices\":[{\"delta\":{\"content\":\" Gott\"}}]}\r\n\r\n\
         data: {\"choices\":[],\"usage\":{\"prompt_tokens\":3,\"completion_tokens\":2}}\n\ndata: [DONE]\n\n";
     for size in [1, 7, body.len()] {
-        let (answer, text, collected) = ask(
+        let (answer, text, recorder) = ask(
             serve_in_pieces(body.to_owned(), size).await,
             "k",
             Patience::default(),
@@ -221,13 +221,13 @@ async fn answer_does_not_depend_on_how_its_bytes_are_split() {
             ("Grüß Gott", "Grüß Gott"),
             "in pieces of {size}"
         );
-        assert_eq!(outcome(&collected), "\nllm Grüß Gott\n");
+        assert_eq!(outcome(&recorder), "\nllm Grüß Gott\n");
     }
 }
 
 /// The answer that a server sends as these events.
 async fn answer_of(events: &[Value], done: bool) -> Result<Answer, ServiceError> {
-    let (_collected, _installed) = Collected::install();
+    let (_recorder, _installed) = record();
     let events = events.iter().map(|event| format!("data: {event}\n\n"));
     let mut body: String = events.collect();
     if done {
@@ -324,7 +324,7 @@ async fn answer_that_was_all_reasoning_is_an_error() {
 
 #[tokio::test]
 async fn request_has_what_reasoning_models_accept() {
-    let (_collected, _installed) = Collected::install();
+    let (_recorder, _installed) = record();
     let (requests, mut seen) = mpsc::unbounded_channel();
     let complete = async move |axum::Json(request): axum::Json<Value>| {
         requests.send(request).unwrap();
@@ -369,7 +369,7 @@ async fn endless_answer_is_not_read_on() {
 #[tokio::test]
 async fn dropped_request_is_interrupted() {
     let stand_ins = stand_ins(&[(Provider::OpenAi, 1, Kind::Silence)]).await;
-    let (collected, _installed) = Collected::install();
+    let (recorder, _installed) = record();
     let client = OpenAi::new(
         crate::http_client().unwrap(),
         stand_ins.openai(),
@@ -382,5 +382,5 @@ async fn dropped_request_is_interrupted() {
         _ = client.chat(&messages, &[], "c1", &response, &words) => panic!("silence answered"),
         () = tokio::time::sleep(Duration::from_millis(100)) => {}
     }
-    assert_eq!(outcome(&collected), "\nllm interrupted\n");
+    assert_eq!(outcome(&recorder), "\nllm interrupted\n");
 }

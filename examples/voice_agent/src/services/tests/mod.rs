@@ -14,7 +14,7 @@ use crate::secret::Secret;
 use crate::services::openai::OpenAi;
 use crate::stand_in::faults::{Fault, Kind, Provider};
 use crate::stand_in::{Behaviour, Delays, StandIns};
-use crate::tests::{Collected, essence, tree};
+use crate::tests::{essence, record, tree};
 use crate::transport::caller;
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
@@ -28,6 +28,7 @@ use tokio_tungstenite::tungstenite::protocol::frame::Frame;
 use tokio_tungstenite::tungstenite::protocol::frame::coding::{Data, OpCode};
 use tokio_tungstenite::tungstenite::{Message as Wire, Utf8Bytes};
 use tokio_util::sync::CancellationToken;
+use tracing_conversation::testing::ConversationRecorder;
 
 const WRONG_KEY: &str = "sk-this-key-must-not-leak";
 /// Only for providers that are silent on purpose: a busy machine must not look like one.
@@ -66,13 +67,13 @@ async fn stand_ins(faults: &[(Provider, u64, Kind)]) -> StandIns {
 }
 
 /// What was exported, key by key: the place to look for what must not be there.
-fn everything(collected: &Collected) -> String {
-    format!("{:?}", collected.spans())
+fn everything(recorder: &ConversationRecorder) -> String {
+    format!("{:?}", recorder.spans())
 }
 
 /// The service spans and how they ended. The spans below them are HTTP's.
-fn outcome(collected: &Collected) -> String {
-    let spans = collected.spans();
+fn outcome(recorder: &ConversationRecorder) -> String {
+    let spans = recorder.spans();
     let services: Vec<_> = spans
         .into_iter()
         .filter(|span| matches!(&*span.name, "stt" | "llm" | "tts" | "realtime"))

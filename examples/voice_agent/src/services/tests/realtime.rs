@@ -7,8 +7,8 @@ use crate::tools::{Tools, Weather};
 const GREETING: &str = "realtime Hello, this is your travel assistant. How can I help you?\n";
 
 /// Is greeted; returns the samples and the words that are passed on, and the spans.
-async fn greet(config: Config, patience: Patience) -> (usize, String, Collected) {
-    let (collected, _installed) = Collected::install();
+async fn greet(config: Config, patience: Patience) -> (usize, String, ConversationRecorder) {
+    let (recorder, _installed) = record();
     let (heard, to_service) = mpsc::channel::<Heard>(8);
     let (floor, events) = mpsc::channel::<Floor>(8);
     let (speech, mut spoken) = mpsc::channel(1000);
@@ -35,10 +35,10 @@ async fn greet(config: Config, patience: Patience) -> (usize, String, Collected)
     }
     drop((heard, floor));
     task.await.unwrap();
-    (samples, words.join(" "), collected)
+    (samples, words.join(" "), recorder)
 }
 
-async fn greet_with(faults: &[(Provider, u64, Kind)]) -> (usize, String, Collected) {
+async fn greet_with(faults: &[(Provider, u64, Kind)]) -> (usize, String, ConversationRecorder) {
     greet(stand_ins(faults).await.realtime(), patience(faults)).await
 }
 
@@ -51,11 +51,11 @@ async fn answer_that_fails_before_its_first_sound_is_asked_for_again() {
         (Kind::Malformed, "malformed_response"),
         (Kind::Silence, "timeout"),
     ] {
-        let (samples, words, collected) = greet_with(&[(Provider::OpenAi, 1, fault)]).await;
+        let (samples, words, recorder) = greet_with(&[(Provider::OpenAi, 1, fault)]).await;
         assert!(samples > 20_000, "{fault:?}: {samples}");
         assert!(words.starts_with("Hello, this is"), "{fault:?}: {words}");
         assert_eq!(
-            outcome(&collected),
+            outcome(&recorder),
             format!("\nrealtime {kind} | ERROR\n{GREETING}")
         );
     }
@@ -64,10 +64,10 @@ async fn answer_that_fails_before_its_first_sound_is_asked_for_again() {
 #[tokio::test]
 async fn answer_that_fails_for_good_ends() {
     let faults = [1, 2, 3].map(|nth| (Provider::OpenAi, nth, Kind::Status(500)));
-    let (samples, _, collected) = greet_with(&faults).await;
+    let (samples, _, recorder) = greet_with(&faults).await;
     assert_eq!(samples, 0);
     let failed = "realtime server_error | ERROR\n";
-    assert_eq!(outcome(&collected), format!("\n{failed}{failed}{failed}"));
+    assert_eq!(outcome(&recorder), format!("\n{failed}{failed}{failed}"));
 }
 
 #[tokio::test]
@@ -76,8 +76,8 @@ async fn refused_key_does_not_leak() {
         key: Secret::new(WRONG_KEY),
         ..stand_ins(&[]).await.realtime()
     };
-    let (samples, _, collected) = greet(config, Patience::default()).await;
+    let (samples, _, recorder) = greet(config, Patience::default()).await;
     assert_eq!(samples, 0);
-    assert_eq!(outcome(&collected), "\nrealtime invalid_api_key | ERROR\n");
-    assert!(!everything(&collected).contains(WRONG_KEY));
+    assert_eq!(outcome(&recorder), "\nrealtime invalid_api_key | ERROR\n");
+    assert!(!everything(&recorder).contains(WRONG_KEY));
 }

@@ -12,8 +12,8 @@ fn speech() -> (Vec<Samples>, &'static str) {
 }
 
 /// Says the first bundled line; returns the event that turn-taking gets.
-async fn transcribe(config: deepgram::Config, patience: Patience) -> (Floor, Collected) {
-    let (collected, _installed) = Collected::install();
+async fn transcribe(config: deepgram::Config, patience: Patience) -> (Floor, ConversationRecorder) {
+    let (recorder, _installed) = record();
     let (heard, to_stt) = mpsc::channel(8);
     let (floor, mut to_turns) = mpsc::channel(8);
     let task = tokio::spawn(deepgram::transcribe(
@@ -36,10 +36,10 @@ async fn transcribe(config: deepgram::Config, patience: Patience) -> (Floor, Col
         .unwrap();
     drop(heard);
     task.await.unwrap();
-    (event, collected)
+    (event, recorder)
 }
 
-async fn transcribe_with(faults: &[(Provider, u64, Kind)]) -> (Floor, Collected) {
+async fn transcribe_with(faults: &[(Provider, u64, Kind)]) -> (Floor, ConversationRecorder) {
     transcribe(stand_ins(faults).await.deepgram(), patience(faults)).await
 }
 
@@ -55,18 +55,17 @@ const UNDERSTOOD: &str = "stt What is the weather like in Paris today?\n";
 
 #[tokio::test]
 async fn slow_transcript_is_waited_for() {
-    let (event, collected) = transcribe_with(&[(Provider::Deepgram, 1, Kind::Slow(6.0))]).await;
+    let (event, recorder) = transcribe_with(&[(Provider::Deepgram, 1, Kind::Slow(6.0))]).await;
     assert_understood(&event);
-    assert_eq!(outcome(&collected), format!("\n{UNDERSTOOD}"));
+    assert_eq!(outcome(&recorder), format!("\n{UNDERSTOOD}"));
 }
 
 #[tokio::test]
 async fn speech_survives_a_connection_lost_in_the_middle_of_it() {
-    let (event, collected) =
-        transcribe_with(&[(Provider::Deepgram, 1, Kind::Disconnect(20))]).await;
+    let (event, recorder) = transcribe_with(&[(Provider::Deepgram, 1, Kind::Disconnect(20))]).await;
     assert_understood(&event);
     assert_eq!(
-        outcome(&collected),
+        outcome(&recorder),
         format!("\nstt connection_lost | stt.incomplete | ERROR\n{UNDERSTOOD}")
     );
 }
@@ -74,30 +73,30 @@ async fn speech_survives_a_connection_lost_in_the_middle_of_it() {
 #[tokio::test]
 async fn speech_survives_a_provider_that_refuses_at_first() {
     for (status, kind) in [(429, "429"), (500, "500")] {
-        let (event, collected) =
+        let (event, recorder) =
             transcribe_with(&[(Provider::Deepgram, 1, Kind::Status(status))]).await;
         assert_understood(&event);
         let first = format!("stt {kind} | stt.incomplete | ERROR");
-        assert_eq!(outcome(&collected), format!("\n{first}\n{UNDERSTOOD}"));
+        assert_eq!(outcome(&recorder), format!("\n{first}\n{UNDERSTOOD}"));
     }
 }
 
 #[tokio::test]
 async fn speech_survives_a_malformed_message() {
-    let (event, collected) = transcribe_with(&[(Provider::Deepgram, 1, Kind::Malformed)]).await;
+    let (event, recorder) = transcribe_with(&[(Provider::Deepgram, 1, Kind::Malformed)]).await;
     assert_understood(&event);
     assert_eq!(
-        outcome(&collected),
+        outcome(&recorder),
         format!("\nstt malformed_response | stt.incomplete | ERROR\n{UNDERSTOOD}")
     );
 }
 
 #[tokio::test]
 async fn silence_of_the_provider_is_a_timeout() {
-    let (event, collected) = transcribe_with(&[(Provider::Deepgram, 1, Kind::Silence)]).await;
+    let (event, recorder) = transcribe_with(&[(Provider::Deepgram, 1, Kind::Silence)]).await;
     assert!(matches!(event, Floor::TranscriptionFailed), "{event:?}");
     assert_eq!(
-        outcome(&collected),
+        outcome(&recorder),
         "\nstt timeout | stt.incomplete | ERROR\n"
     );
 }
@@ -108,13 +107,13 @@ async fn refused_key_ends_each_utterance_at_once_and_does_not_leak() {
         key: Secret::new(WRONG_KEY),
         ..stand_ins(&[]).await.deepgram()
     };
-    let (event, collected) = transcribe(config, Patience::default()).await;
+    let (event, recorder) = transcribe(config, Patience::default()).await;
     assert!(matches!(event, Floor::TranscriptionFailed), "{event:?}");
     assert_eq!(
-        outcome(&collected),
+        outcome(&recorder),
         "\nstt INVALID_AUTH | stt.incomplete | ERROR\n"
     );
-    assert!(!everything(&collected).contains(WRONG_KEY));
+    assert!(!everything(&recorder).contains(WRONG_KEY));
 }
 
 /// A peer that answers `Finalize` with final results, each a text and whether it says `from_finalize`. Beside it,
@@ -183,10 +182,10 @@ async fn frames_may_be_split_or_merged() {
     ];
     for split in [true, false] {
         let (config, _) = peer(answers, split).await;
-        let (event, collected) = transcribe(config, Patience::default()).await;
+        let (event, recorder) = transcribe(config, Patience::default()).await;
         assert_understood(&event);
         assert_eq!(
-            outcome(&collected),
+            outcome(&recorder),
             format!("\n{UNDERSTOOD}"),
             "split: {split}"
         );
@@ -208,9 +207,9 @@ async fn final_text_is_enough_without_from_finalize() {
         false,
     )
     .await;
-    let (event, collected) = transcribe(config, SETTLING).await;
+    let (event, recorder) = transcribe(config, SETTLING).await;
     assert_understood(&event);
-    assert_eq!(outcome(&collected), format!("\n{UNDERSTOOD}"));
+    assert_eq!(outcome(&recorder), format!("\n{UNDERSTOOD}"));
 }
 
 #[tokio::test]

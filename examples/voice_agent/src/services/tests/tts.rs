@@ -5,8 +5,11 @@ use super::*;
 const SAYS: [&str; 2] = ["It is a fine day.", "Take a walk!"];
 
 /// Says two sentences; returns the number of samples, the words, and the spans.
-async fn say(config: cartesia::Config, patience: Patience) -> (usize, String, Collected) {
-    let (collected, _installed) = Collected::install();
+async fn say(
+    config: cartesia::Config,
+    patience: Patience,
+) -> (usize, String, ConversationRecorder) {
+    let (recorder, _installed) = record();
     let (sentences, to_tts) = mpsc::channel(8);
     let (speech, mut spoken) = mpsc::channel(1000);
     let task = tokio::spawn(cartesia::synthesise(
@@ -38,10 +41,10 @@ async fn say(config: cartesia::Config, patience: Patience) -> (usize, String, Co
     }
     drop(sentences);
     task.await.unwrap();
-    (samples, words.join(" "), collected)
+    (samples, words.join(" "), recorder)
 }
 
-async fn say_with(faults: &[(Provider, u64, Kind)]) -> (usize, String, Collected) {
+async fn say_with(faults: &[(Provider, u64, Kind)]) -> (usize, String, ConversationRecorder) {
     say(stand_ins(faults).await.cartesia(), patience(faults)).await
 }
 
@@ -49,12 +52,12 @@ const SPOKEN: &str = "tts It is a fine day. Take a walk!";
 
 #[tokio::test]
 async fn slow_speech_is_waited_for() {
-    let (samples, words, collected) = say_with(&[(Provider::Cartesia, 1, Kind::Slow(6.0))]).await;
+    let (samples, words, recorder) = say_with(&[(Provider::Cartesia, 1, Kind::Slow(6.0))]).await;
     assert!(samples > 20_000, "{samples}");
     assert_eq!(words, SAYS.join(" "));
-    assert_eq!(outcome(&collected), format!("\n{SPOKEN}\n"));
+    assert_eq!(outcome(&recorder), format!("\n{SPOKEN}\n"));
     let characters = SAYS.iter().map(|text| text.len() as i64).sum::<i64>();
-    assert!(everything(&collected).contains(&format!("I64({characters})")));
+    assert!(everything(&recorder).contains(&format!("I64({characters})")));
 }
 
 #[tokio::test]
@@ -63,10 +66,10 @@ async fn unheard_response_is_said_again_over_another_connection() {
         (Kind::Disconnect(0), "connection_lost"),
         (Kind::Malformed, "malformed_response"),
     ] {
-        let (samples, _, collected) = say_with(&[(Provider::Cartesia, 1, fault)]).await;
+        let (samples, _, recorder) = say_with(&[(Provider::Cartesia, 1, fault)]).await;
         assert!(samples > 20_000, "{samples}");
         assert_eq!(
-            outcome(&collected),
+            outcome(&recorder),
             format!("\n{SPOKEN} | {kind} | ERROR\n{SPOKEN}\n")
         );
     }
@@ -74,10 +77,10 @@ async fn unheard_response_is_said_again_over_another_connection() {
 
 #[tokio::test]
 async fn response_cut_off_by_the_provider_ends() {
-    let (samples, _, collected) = say_with(&[(Provider::Cartesia, 1, Kind::Disconnect(3))]).await;
+    let (samples, _, recorder) = say_with(&[(Provider::Cartesia, 1, Kind::Disconnect(3))]).await;
     assert_eq!(samples, 3 * 1600);
     assert_eq!(
-        outcome(&collected),
+        outcome(&recorder),
         format!("\n{SPOKEN} | connection_lost | ERROR\n")
     );
 }
@@ -88,10 +91,10 @@ async fn silent_provider_does_not_hang_the_turn() {
         (Provider::Cartesia, 1, Kind::Silence),
         (Provider::Cartesia, 2, Kind::Silence),
     ];
-    let (samples, _, collected) = say_with(&silent).await;
+    let (samples, _, recorder) = say_with(&silent).await;
     assert_eq!(samples, 0);
     assert_eq!(
-        outcome(&collected),
+        outcome(&recorder),
         format!("\n{SPOKEN} | timeout | ERROR\n{SPOKEN} | timeout | ERROR\n")
     );
 }
@@ -102,22 +105,22 @@ async fn refused_connection_is_an_error_span_and_does_not_leak_the_key() {
         let refused: Vec<_> = (1..=9)
             .map(|nth| (Provider::Cartesia, nth, Kind::Status(status)))
             .collect();
-        let (samples, _, collected) = say_with(&refused).await;
+        let (samples, _, recorder) = say_with(&refused).await;
         assert_eq!(samples, 0);
         let first = format!("tts It is a fine day. | {status} | ERROR");
-        assert_eq!(outcome(&collected), format!("\n{first}\n{first}\n"));
+        assert_eq!(outcome(&recorder), format!("\n{first}\n{first}\n"));
     }
     let config = cartesia::Config {
         key: Secret::new(WRONG_KEY),
         ..stand_ins(&[]).await.cartesia()
     };
-    let (samples, _, collected) = say(config, Patience::default()).await;
+    let (samples, _, recorder) = say(config, Patience::default()).await;
     assert_eq!(samples, 0);
     assert_eq!(
-        outcome(&collected),
+        outcome(&recorder),
         "\ntts It is a fine day. | unauthorized | ERROR\n"
     );
-    assert!(!everything(&collected).contains(WRONG_KEY));
+    assert!(!everything(&recorder).contains(WRONG_KEY));
 }
 
 /// A peer that gives away each request and sends what it is handed.
@@ -209,7 +212,7 @@ async fn assert_word(spoken: &mut mpsc::Receiver<Speech>, word: &str, start: f64
 
 #[tokio::test]
 async fn context_that_expires_is_followed_by_another_under_the_same_response() {
-    let (collected, _installed) = Collected::install();
+    let (recorder, _installed) = record();
     let (config, mut seen, send) = peer().await;
     let (sentences, mut speech, task) = speak_to(config);
     let response = Response::new(1, &CancellationToken::new());
@@ -248,12 +251,12 @@ async fn context_that_expires_is_followed_by_another_under_the_same_response() {
     assert!(matches!(end, Speech::End(_)), "{end:?}");
     drop(sentences);
     task.await.unwrap();
-    assert_eq!(outcome(&collected), format!("\n{SPOKEN}\n"));
+    assert_eq!(outcome(&recorder), format!("\n{SPOKEN}\n"));
 }
 
 #[tokio::test]
 async fn response_between_two_contexts_is_interruptible() {
-    let (collected, _installed) = Collected::install();
+    let (recorder, _installed) = record();
     let (config, mut seen, send) = peer().await;
     let (sentences, mut speech, task) = speak_to(config);
     let conversation = CancellationToken::new();
@@ -282,7 +285,7 @@ async fn response_between_two_contexts_is_interruptible() {
     drop(sentences);
     task.await.unwrap();
     assert_eq!(
-        outcome(&collected),
+        outcome(&recorder),
         "\ntts It is a fine day. | interrupted\ntts Yes. | interrupted\n"
     );
 }
@@ -322,7 +325,7 @@ async fn response_goes_on_after_the_stand_in_closed_its_context() {
 
 #[tokio::test]
 async fn interrupted_response_is_cancelled_at_the_provider() {
-    let (collected, _installed) = Collected::install();
+    let (recorder, _installed) = record();
     let (config, mut seen, _send) = peer().await;
     let (sentences, _speech, task) = speak_to(config);
     let response = Response::new(1, &CancellationToken::new());
@@ -348,7 +351,7 @@ async fn interrupted_response_is_cancelled_at_the_provider() {
     drop(sentences);
     task.await.unwrap();
     assert_eq!(
-        outcome(&collected),
+        outcome(&recorder),
         "\ntts It is a fine day. | interrupted\n"
     );
 }
