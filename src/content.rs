@@ -386,7 +386,7 @@ fn remove_content(event: &mut Event) {
                 matches!(
                     key,
                     "level" | "target" | "error.type" | "exception.type" | "conversation.id"
-                ) || key.starts_with("code.")
+                ) || key.starts_with("code.") && allowed::is_allowed(key, &[])
             }
             _ => !is_content(key),
         }

@@ -236,10 +236,14 @@ fn confide() {
             url.full = WORDS,
             url.query = WORDS,
             db.query.text = WORDS,
+            log.record.original = WORDS,
+            code.stacktrace = WORDS,
+            metrics.note = WORDS,
+            service.note = WORDS,
             exception.message = WORDS,
         );
         request.in_scope(|| {
-            trace!(body = WORDS, "{WORDS}");
+            trace!(body = WORDS, code.stacktrace = WORDS, "{WORDS}");
             trace!(error, "{error}");
             error!(error, "failed");
             error!(exception.message = WORDS, exception.stacktrace = WORDS, err = %error, cause = ?error);

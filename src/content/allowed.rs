@@ -4,9 +4,18 @@
 //! `http.request.body`, `url.full`). So this is the other way round: a text leaves only under a key that is known to
 //! carry none, or that the program has named. Numbers and booleans carry no words and leave under any key.
 
-/// Whole keys, sorted.
+/// Sorted. No groups of keys: beside `code.file.path` there is `code.stacktrace`.
 const KEYS: &[&str] = &[
     "busy_ns",
+    "code.column.number",
+    "code.file.path",
+    "code.filepath",
+    "code.function",
+    "code.function.name",
+    "code.line.number",
+    "code.lineno",
+    "code.module.name",
+    "code.namespace",
     "conversation.event",
     "conversation.id",
     "conversation.type",
@@ -48,8 +57,25 @@ const KEYS: &[&str] = &[
     "llm.model_name",
     "llm.provider",
     "llm.system",
+    "log.file",
+    "log.iostream",
+    "log.level",
+    "log.line",
+    "log.logger",
+    "log.module_path",
+    "log.target",
     "messaging.operation.name",
     "messaging.system",
+    "metrics.audio_seconds",
+    "metrics.character_count",
+    "metrics.ttfb",
+    "network.connection.type",
+    "network.local.address",
+    "network.peer.address",
+    "network.protocol.name",
+    "network.protocol.version",
+    "network.transport",
+    "network.type",
     "openinference.span.kind",
     "otel.kind",
     "otel.name",
@@ -66,9 +92,18 @@ const KEYS: &[&str] = &[
     "server.address",
     "server.port",
     "service.ended",
+    "service.instance.id",
+    "service.name",
+    "service.namespace",
+    "service.version",
     "session.id",
     "stt.incomplete",
     "target",
+    "telemetry.sdk.language",
+    "telemetry.sdk.name",
+    "telemetry.sdk.version",
+    "thread.id",
+    "thread.name",
     "thread_id",
     "tool.name",
     "tool_choice",
@@ -83,23 +118,9 @@ const KEYS: &[&str] = &[
     "voice_id",
 ];
 
-/// Whole groups of keys.
-const GROUPS: &[&str] = &[
-    "code.",
-    "log.",
-    "metrics.",
-    "network.",
-    "service.",
-    "telemetry.",
-    "thread.",
-    "turn.latency.",
-];
-
 /// Whether a text under `key` may leave where content is not captured. `named` are the keys that the program has named.
 pub(crate) fn is_allowed(key: &str, named: &[String]) -> bool {
-    KEYS.binary_search(&key).is_ok()
-        || GROUPS.iter().any(|group| key.starts_with(group))
-        || named.iter().any(|name| name == key)
+    KEYS.binary_search(&key).is_ok() || named.iter().any(|name| name == key)
 }
 
 #[cfg(test)]
@@ -130,6 +151,12 @@ mod tests {
             "gen_ai.input.messages",
             "gen_ai.request.stop_sequences",
             "gen_ai.tool.description",
+            "code.stacktrace",
+            "log.record.original",
+            "metrics.note",
+            "network.payload",
+            "service.note",
+            "turn.latency.note",
             "message",
             "",
         ] {
@@ -142,7 +169,6 @@ mod tests {
         for key in [
             "conversation.id",
             "turn.end_reason",
-            "turn.latency.pipeline",
             "gen_ai.request.model",
             "voice_id",
             "code.file.path",
