@@ -113,8 +113,15 @@ impl BoundaryFields {
     }
 
     pub(super) fn set(&mut self, field: &'static str, value: FieldValue<'_>) {
+        if let Some(field) = BoundaryField::named(field) {
+            self.set_field(field, value);
+        }
+    }
+
+    #[inline]
+    pub(super) fn set_field(&mut self, field: BoundaryField, value: FieldValue<'_>) {
         match field {
-            names::CONVERSATION_EVENT => {
+            BoundaryField::Event => {
                 let name = value.text();
                 self.boundary = Boundary::named(&name);
                 if self.boundary.is_none() {
@@ -122,24 +129,67 @@ impl BoundaryFields {
                     self.unknown_name = Some(name.chars().take(80).collect());
                 }
             }
-            names::CONVERSATION_ID => self.conversation = value.conversation_id(),
-            names::START_SECS | names::STOP_SECS => self.since = duration(value),
-            names::AGO_SECS => self.ago = duration(value),
-            names::TEXT => self.is_tool_call = value.boolean() == Some(false),
-            names::REASON => self.reason = Some(value.text().into_owned()),
-            names::TEXT_HEARD => self.heard.text = Some(value.text().into()),
-            names::PLAYED_SECS => {
-                self.heard.seconds = value.number().filter(|seconds| *seconds >= 0.0);
+            BoundaryField::Conversation => self.conversation = value.conversation_id(),
+            BoundaryField::Since | BoundaryField::Ago | BoundaryField::PlayedSecs => {
+                if let Some(seconds) = value.number() {
+                    self.set_seconds(field, seconds);
+                }
             }
+            BoundaryField::Text => {
+                self.is_tool_call =
+                    matches!(value, FieldValue::Bool(false) | FieldValue::Str("false"));
+            }
+            BoundaryField::Reason => self.reason = Some(value.text().into_owned()),
+            BoundaryField::TextHeard => self.heard.text = Some(value.text().into()),
+        }
+    }
+
+    /// Sets a field that has seconds.
+    #[inline]
+    pub(super) fn set_seconds(&mut self, field: BoundaryField, seconds: f64) {
+        let duration = || Duration::try_from_secs_f64(seconds).unwrap_or_default();
+        match field {
+            BoundaryField::Since => self.since = duration(),
+            BoundaryField::Ago => self.ago = duration(),
+            BoundaryField::PlayedSecs => self.heard.seconds = (seconds >= 0.0).then_some(seconds),
             _ => {}
         }
     }
 }
 
-/// A length of time in seconds; zero if it is none.
-fn duration(value: FieldValue<'_>) -> Duration {
-    value
-        .number()
-        .and_then(|seconds| Duration::try_from_secs_f64(seconds).ok())
-        .unwrap_or_default()
+/// A field that says something of a boundary event.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum BoundaryField {
+    Event,
+    Conversation,
+    /// `start_secs` or `stop_secs`.
+    Since,
+    Ago,
+    Text,
+    Reason,
+    TextHeard,
+    PlayedSecs,
+}
+
+impl BoundaryField {
+    /// Whether it has seconds.
+    pub(super) fn is_seconds(self) -> bool {
+        matches!(self, Self::Since | Self::Ago | Self::PlayedSecs)
+    }
+
+    // One comparison of names in what reads an event, not two.
+    #[inline(always)]
+    pub(super) fn named(name: &str) -> Option<Self> {
+        Some(match name {
+            names::CONVERSATION_EVENT => Self::Event,
+            names::CONVERSATION_ID => Self::Conversation,
+            names::START_SECS | names::STOP_SECS => Self::Since,
+            names::AGO_SECS => Self::Ago,
+            names::TEXT => Self::Text,
+            names::REASON => Self::Reason,
+            names::TEXT_HEARD => Self::TextHeard,
+            names::PLAYED_SECS => Self::PlayedSecs,
+            _ => return None,
+        })
+    }
 }

@@ -8,6 +8,7 @@ use super::operation::Operation;
 use super::pattern::Pattern;
 use super::presets::PRESETS;
 use super::rule::{Fault, Meaning, Part, Rule, list};
+use super::setting::Setting;
 use super::source::{Constant, Origin, Scale, Source};
 use std::fmt;
 use std::ops::Range;
@@ -383,19 +384,17 @@ impl Reader<'_> {
     }
 
     /// The fields that a rule sets. A dotted name without quotes is a table in a table.
-    fn fields(
-        &self,
-        prefix: &str,
-        table: &Table<'_>,
-        fields: &mut Vec<(&'static str, Source)>,
-    ) -> Read<()> {
+    fn fields(&self, prefix: &str, table: &Table<'_>, fields: &mut Vec<Setting>) -> Read<()> {
         for (key, value) in table.iter() {
             let name = format!("{prefix}{}", key.get_ref());
             match value.get_ref() {
                 DeValue::Table(inner) if !self.is_written_as_table(value) => {
                     self.fields(&format!("{name}."), inner, fields)?;
                 }
-                _ => fields.push((kept_name(&name).as_str(), self.source(value, &name)?)),
+                _ => {
+                    let source = self.source(value, &name)?;
+                    fields.push(Setting::new(kept_name(&name).as_str(), source));
+                }
             }
         }
         Ok(())

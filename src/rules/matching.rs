@@ -140,16 +140,23 @@ impl<T> Checks<T> {
             for candidate in &group.candidates {
                 if passed & candidate.required == candidate.required
                     && candidate.within.as_ref().is_none_or(is_within)
-                    && candidate.when.as_ref().is_none_or(|when| {
-                        let reported = Reported::new(metadata, record);
-                        catch_unwind(AssertUnwindSafe(|| when(&reported))).unwrap_or(false)
-                    })
+                    && candidate
+                        .when
+                        .as_ref()
+                        .is_none_or(|when| is_so(when, metadata, record))
                 {
                     act(&candidate.of, &plain);
                 }
             }
         }
     }
+}
+
+/// Asks a closure of the program's.
+#[inline(never)]
+fn is_so(when: &When, metadata: &Metadata<'static>, record: &dyn Fn(&mut dyn Visit)) -> bool {
+    let reported = Reported::new(metadata, record);
+    catch_unwind(AssertUnwindSafe(|| when(&reported))).unwrap_or(false)
 }
 
 /// What the fields of a callsite are to be: the index of each with its texts, none for any value.
@@ -206,31 +213,22 @@ impl<T> Group<T> {
     }
 }
 
-/// Values that need no formatting, as many as there is room for.
+/// Values that need no formatting, of the first fields of a callsite.
 #[derive(Default)]
-pub(crate) struct PlainValues {
-    values: [Option<(&'static str, FieldValue<'static>)>; 4],
-    count: usize,
-}
+pub(crate) struct PlainValues([Option<FieldValue<'static>>; 8]);
 
 impl PlainValues {
     #[inline]
     fn keep(&mut self, field: &Field, value: FieldValue<'static>) {
-        if let Some(free) = self.values.get_mut(self.count) {
-            *free = Some((field.name(), value));
-            self.count += 1;
+        if let Some(kept) = self.0.get_mut(field.index()) {
+            *kept = Some(value);
         }
     }
 
-    /// The value of a field, if it is among them.
+    /// The value of the field of this index, if it is among them.
     #[inline]
-    pub(crate) fn get(&self, field: &str) -> Option<FieldValue<'static>> {
-        for (name, value) in self.values.iter().map_while(Option::as_ref) {
-            if *name == field {
-                return Some(*value);
-            }
-        }
-        None
+    pub(crate) fn get(&self, field: usize) -> Option<FieldValue<'static>> {
+        *self.0.get(field)?
     }
 }
 
@@ -246,7 +244,7 @@ struct Pass<'a> {
 impl Pass<'_> {
     /// Compares the value of `field`, which `write` writes.
     #[inline]
-    fn compare(&mut self, field: &Field, write: impl FnOnce(&mut Comparer<'_>) -> fmt::Result) {
+    fn compare(&mut self, field: &Field, write: impl FnOnce(&mut dyn Write) -> fmt::Result) {
         let Some(checks) = self.fields.get(field.index()) else {
             return;
         };
@@ -258,18 +256,15 @@ impl Pass<'_> {
             forms: &checks.forms,
             possible: u64::MAX >> (MAX_FORMS - checks.forms.len()),
             length: 0,
-            seen: self
-                .seen
-                .filter(|_| field.name() == "message")
-                .map(|_| String::new()),
         };
+        // `Debug` and `Display` are the program's code.
+        let written = catch_unwind(AssertUnwindSafe(|| match self.seen {
+            Some(seen) if field.name() == "message" => see(seen, &mut comparer, write),
+            _ => write(&mut comparer),
+        }));
         // An error is either the comparer's, which had enough, or the value's own: what came before it counts.
-        let _ = write(&mut comparer);
-        self.passed |= comparer.passed();
-        if let Some(text) = comparer.seen
-            && let Some(seen) = self.seen
-        {
-            let _ = seen.set(text);
+        if written.is_ok() {
+            self.passed |= comparer.passed();
         }
     }
 }
@@ -280,40 +275,33 @@ impl Visit for Pass<'_> {
     }
     fn record_bool(&mut self, field: &Field, value: bool) {
         self.plain.keep(field, FieldValue::Bool(value));
-        self.compare(field, |comparer| {
-            comparer.write_str(if value { "true" } else { "false" })
-        });
+        let text = if value { "true" } else { "false" };
+        self.record_str(field, text);
     }
     fn record_i64(&mut self, field: &Field, value: i64) {
         self.plain.keep(field, FieldValue::Int(value));
-        self.compare(field, |comparer| write!(comparer, "{value}"));
+        self.compare(field, |comparer| {
+            fmt::write(comparer, format_args!("{value}"))
+        });
     }
     fn record_u64(&mut self, field: &Field, value: u64) {
         self.plain.keep(field, integer(value.into()));
-        self.compare(field, |comparer| write!(comparer, "{value}"));
-    }
-    fn record_i128(&mut self, field: &Field, value: i128) {
-        self.compare(field, |comparer| write!(comparer, "{value}"));
-    }
-    fn record_u128(&mut self, field: &Field, value: u128) {
-        self.compare(field, |comparer| write!(comparer, "{value}"));
+        self.compare(field, |comparer| {
+            fmt::write(comparer, format_args!("{value}"))
+        });
     }
     fn record_f64(&mut self, field: &Field, value: f64) {
         self.plain.keep(field, FieldValue::Float(value));
-        self.compare(field, |comparer| write!(comparer, "{value}"));
+        self.compare(field, |comparer| {
+            fmt::write(comparer, format_args!("{value}"))
+        });
     }
     fn record_error(&mut self, field: &Field, value: &(dyn std::error::Error + 'static)) {
         self.record_debug(field, &format_args!("{value}"));
     }
     fn record_debug(&mut self, field: &Field, value: &dyn Debug) {
         self.compare(field, |comparer| {
-            match catch_unwind(AssertUnwindSafe(|| write!(comparer, "{value:?}"))) {
-                Ok(outcome) => outcome,
-                Err(_) => {
-                    comparer.possible = 0;
-                    Err(fmt::Error)
-                }
-            }
+            fmt::write(comparer, format_args!("{value:?}"))
         });
     }
 }
@@ -324,47 +312,60 @@ struct Comparer<'a> {
     /// A bit for each form that the text so far goes on like.
     possible: u64,
     length: usize,
-    /// What was written so far, where that is kept.
-    seen: Option<String>,
 }
 
 impl Comparer<'_> {
     /// The bits of the forms that the whole text is.
+    #[inline]
     fn passed(&self) -> u64 {
         let mut passed = 0;
-        for (at, form) in self.forms.iter().enumerate() {
-            if self.possible & (1 << at) != 0 && form.pattern.ends_at(self.length) {
+        let mut bit = 1;
+        for form in self.forms {
+            if self.possible & bit != 0 && form.pattern.ends_at(self.length) {
                 passed |= form.bit;
             }
+            bit <<= 1;
         }
         passed
     }
 }
 
-#[cold]
-fn see(seen: &mut String, piece: &str) {
-    let room = MAX_SEEN_BYTES.saturating_sub(seen.len());
-    seen.push_str(&piece[..floor_char_boundary(piece, room)]);
-}
-
 impl Write for Comparer<'_> {
     #[inline]
     fn write_str(&mut self, piece: &str) -> fmt::Result {
-        if let Some(seen) = &mut self.seen {
-            see(seen, piece);
-        }
-        let mut possible = self.possible;
-        for (at, form) in self.forms.iter().enumerate() {
-            if possible & (1 << at) != 0 && !form.pattern.goes_on(self.length, piece.as_bytes()) {
-                possible &= !(1 << at);
+        let mut bit = 1;
+        for form in self.forms {
+            if self.possible & bit != 0 && !form.pattern.goes_on(self.length, piece.as_bytes()) {
+                self.possible &= !bit;
             }
+            bit <<= 1;
         }
-        self.possible = possible;
         self.length += piece.len();
-        if possible == 0 {
+        if self.possible == 0 {
             Err(fmt::Error)
         } else {
             Ok(())
         }
     }
+}
+
+/// Keeps in `seen` what is written to `comparer`.
+#[cold]
+fn see(
+    seen: &OnceLock<String>,
+    comparer: &mut Comparer<'_>,
+    write: impl FnOnce(&mut dyn Write) -> fmt::Result,
+) -> fmt::Result {
+    struct Seeing<'a, 'b>(&'a mut Comparer<'b>, String);
+    impl Write for Seeing<'_, '_> {
+        fn write_str(&mut self, piece: &str) -> fmt::Result {
+            let room = MAX_SEEN_BYTES.saturating_sub(self.1.len());
+            self.1.push_str(&piece[..floor_char_boundary(piece, room)]);
+            self.0.write_str(piece)
+        }
+    }
+    let mut seeing = Seeing(comparer, String::new());
+    let outcome = write(&mut seeing);
+    let _ = seen.set(seeing.1);
+    outcome
 }

@@ -60,6 +60,7 @@ mod pattern;
 pub mod presets;
 mod reported;
 mod rule;
+mod setting;
 mod source;
 
 pub use condition::{Condition, Match};
@@ -74,6 +75,7 @@ pub(crate) use matching::{Checks, PlainValues};
 pub(crate) use nearest::distance;
 pub(crate) use pattern::Pattern;
 pub(crate) use rule::{Meaning, Rule};
+pub(crate) use setting::Setting;
 pub(crate) use source::KeptValue;
 
 use std::fmt;
@@ -136,7 +138,10 @@ impl Rules {
 
     /// Sets the field `name` of what the last rule matches. What is renamed leaves under its new name only.
     pub fn field(self, name: &str, source: impl Into<Source>) -> Self {
-        self.set(|rule| rule.fields.push((kept_name(name).as_str(), source.into())))
+        self.set(|rule| {
+            let setting = Setting::new(kept_name(name).as_str(), source.into());
+            rule.fields.push(setting);
+        })
     }
 
     /// The start of a span that the last rule matches is the boundary event `event`.

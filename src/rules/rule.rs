@@ -2,6 +2,7 @@
 
 use super::condition::Condition;
 use super::operation::Operation;
+use super::setting::Setting;
 use super::source::Source;
 use tracing_core::Metadata;
 
@@ -15,7 +16,7 @@ pub(crate) struct Rule {
     pub(crate) condition: Condition,
     pub(crate) meaning: Meaning,
     /// What it sets: names of the contract with their sources.
-    pub(crate) fields: Vec<(&'static str, Source)>,
+    pub(crate) fields: Vec<Setting>,
     /// The boundary events that the start and the end of a span are.
     pub(crate) open: Option<String>,
     pub(crate) close: Option<String>,

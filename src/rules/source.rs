@@ -1,7 +1,6 @@
 //! Where the value of a field comes from, and what is made of it.
 
 use crate::field::FieldValue;
-use crate::names;
 use std::borrow::Cow;
 
 /// Where a field of the contract has its value from.
@@ -45,11 +44,11 @@ impl Scale {
 
     /// The number of `value` multiplied; `Debug` of a `Duration` in seconds.
     #[inline]
-    fn apply(self, value: FieldValue<'_>) -> Option<FieldValue<'static>> {
+    fn apply(self, value: FieldValue<'_>) -> Option<f64> {
         let number = match value {
             FieldValue::Str(text) => match number_in(text) {
                 Some(number) => number,
-                None => return seconds_of_duration(text).map(FieldValue::Float),
+                None => return seconds_of_duration(text),
             },
             _ => value.number()?,
         };
@@ -57,7 +56,7 @@ impl Scale {
             Self::Factor(factor) => number * factor,
             Self::Divisor(divisor) => number / divisor,
         };
-        scaled.is_finite().then_some(FieldValue::Float(scaled))
+        scaled.is_finite().then_some(scaled)
     }
 }
 
@@ -166,36 +165,44 @@ impl Source {
         }
     }
 
-    /// Hands on what the field `to` is set to where the needed field has the value `found`.
-    #[inline]
-    pub(crate) fn convert(
-        &self,
-        to: &str,
-        found: FieldValue<'_>,
-        act: impl FnOnce(FieldValue<'_>),
-    ) {
-        let (after, scale) = match &self.0 {
-            Origin::Field { after, scale, .. } => (after, *scale),
-            Origin::Constant { value, .. } => return act(value.value()),
-        };
-        let text;
-        let mut found = found;
-        if let Some(after) = after {
-            text = found.text();
-            match text.find(&**after) {
-                Some(at) => found = FieldValue::Str(&text[at + after.len()..]),
-                None => return,
-            }
-        }
-        let number = match scale {
-            Some(scale) => match scale.apply(found) {
-                Some(number) => number,
-                None => return,
+    /// The value where the needed field has the value `found`, if there is one.
+    pub(super) fn convert<'a>(&'a self, found: FieldValue<'a>) -> Option<FieldValue<'a>> {
+        match &self.0 {
+            Origin::Field { scale: Some(_), .. } => self.number(found).map(FieldValue::Float),
+            Origin::Field { after, .. } => match after {
+                Some(after) => text_after(after, found),
+                None => Some(found),
             },
-            None => found,
-        };
-        act(typed(to, number));
+            Origin::Constant { value, .. } => Some(value.value()),
+        }
     }
+
+    /// The same as a number; of a text that is a length of time, its seconds.
+    #[inline]
+    pub(super) fn number(&self, found: FieldValue<'_>) -> Option<f64> {
+        match &self.0 {
+            Origin::Field { after, scale, .. } => {
+                let found = match after {
+                    Some(after) => text_after(after, found)?,
+                    None => found,
+                };
+                match scale {
+                    Some(scale) => scale.apply(found),
+                    None => seconds_in(found),
+                }
+            }
+            Origin::Constant { value, .. } => seconds_in(value.value()),
+        }
+    }
+}
+
+/// What comes after `before` in a text.
+fn text_after<'a>(before: &str, value: FieldValue<'a>) -> Option<FieldValue<'a>> {
+    let FieldValue::Str(text) = value else {
+        return None;
+    };
+    let (_, rest) = text.split_once(before)?;
+    Some(FieldValue::Str(rest))
 }
 
 impl From<&str> for Source {
@@ -204,11 +211,20 @@ impl From<&str> for Source {
     }
 }
 
-fn number_in(text: &str) -> Option<f64> {
+pub(super) fn number_in(text: &str) -> Option<f64> {
     text.trim()
         .parse()
         .ok()
         .filter(|number: &f64| number.is_finite())
+}
+
+/// A number, or a text that is one or a length of time.
+#[inline]
+pub(super) fn seconds_in(value: FieldValue<'_>) -> Option<f64> {
+    match value {
+        FieldValue::Str(text) => number_in(text).or_else(|| seconds_of_duration(text)),
+        _ => value.number(),
+    }
 }
 
 /// The seconds that `Debug` of a `Duration` shows: `1.5s`, `350ms`, `20µs`, `7ns`.
@@ -225,41 +241,6 @@ fn seconds_of_duration(text: &str) -> Option<f64> {
         .iter()
         .find_map(|(unit, divisor)| Some((text.strip_suffix(unit)?, divisor)))?;
     Some(number_in(number)? / divisor)
-}
-
-/// The value as the type that the contract gives the field `to`, where it is a text that says so.
-#[inline]
-fn typed<'a>(to: &str, value: FieldValue<'a>) -> FieldValue<'a> {
-    match value {
-        FieldValue::Str(text) => typed_text(to, text),
-        FieldValue::Float(_) if is_count(to) => value.integer().map_or(value, FieldValue::Int),
-        _ => value,
-    }
-}
-
-fn typed_text<'a>(to: &str, text: &'a str) -> FieldValue<'a> {
-    let value = FieldValue::Str(text);
-    match to {
-        names::STOP_SECS
-        | names::AGO_SECS
-        | names::METRICS_TTFB
-        | names::GEN_AI_RESPONSE_TIME_TO_FIRST_CHUNK
-        | names::METRICS_AUDIO_SECONDS
-        | names::START_SECS
-        | names::PLAYED_SECS => number_in(text)
-            .or_else(|| seconds_of_duration(text))
-            .map_or(value, FieldValue::Float),
-        names::IS_FINAL | names::INTERRUPTED | names::TTS_INTERRUPTED => {
-            text.parse().map_or(value, FieldValue::Bool)
-        }
-        _ if is_count(to) => text.trim().parse().map_or(value, FieldValue::Int),
-        _ => value,
-    }
-}
-
-fn is_count(field: &str) -> bool {
-    field.starts_with("gen_ai.usage.")
-        || matches!(field, names::METRICS_CHARACTER_COUNT | names::TURN_NUMBER)
 }
 
 /// A value that is kept beyond the call that recorded it.

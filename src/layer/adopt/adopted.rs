@@ -1,10 +1,11 @@
 //! What a span or event records, under the names that rules give it.
 
-use super::{AdoptedRule, Adoption};
+use super::{AdoptedRule, Adoption, Application};
 use crate::field::{FieldValue, NamedFields};
+use crate::layer::boundary_event::BoundaryFields;
 use crate::layer::recorded::{Recorded, Renaming};
 use crate::names;
-use crate::rules::{KeptValue, PlainValues, Source};
+use crate::rules::{KeptValue, PlainValues, Setting};
 use tracing_core::field::Visit;
 
 /// What `tracing-log` adds to a record of the `log` crate: where it comes from, which is nothing of a service or a turn.
@@ -31,6 +32,7 @@ impl<'a> Adopted<'a> {
             .filter_map(|rule| self.adoption.rules.get(*rule))
     }
 
+    #[inline(never)]
     fn visit(
         &self,
         selects: &dyn Fn(&str) -> bool,
@@ -62,33 +64,40 @@ impl<'a> Adopted<'a> {
         }
     }
 
-    /// Hands on the fields that an event of `rule` is made of where its callsite declares none of them itself. `plain` are
-    /// values that are read already.
+    /// Sets the fields of a boundary event that a rule sets, where its callsite declares none of them itself. `plain` are values
+    /// that are read already.
     #[inline]
-    pub(super) fn visit_boundary(
+    pub(super) fn set_boundary(
         &self,
-        rule: &AdoptedRule,
+        application: &Application,
         plain: &PlainValues,
-        mut act: impl FnMut(&'static str, FieldValue<'_>),
+        fields: &mut BoundaryFields,
     ) {
-        let mut wanted = rule.boundary_fields;
-        if wanted == 0 {
-            return;
-        }
-        for (at, (to, source)) in rule.rule.fields.iter().enumerate() {
-            if wanted & (1 << at) != 0
-                && let Some(value) = source.needs().and_then(|name| plain.get(name))
-            {
-                wanted &= !(1 << at);
-                source.convert(to, value, |value| act(to, value));
+        let rule = &self.adoption.rules[application.rule];
+        let mut unread = 0;
+        for source in &application.fields {
+            let setting = &rule.rule.fields[source.setting];
+            match source.from.and_then(|from| plain.get(from)) {
+                Some(found) if source.field.is_seconds() => {
+                    if let Some(seconds) = setting.seconds(found) {
+                        fields.set_seconds(source.field, seconds);
+                    }
+                }
+                Some(found) => {
+                    if let Some(value) = setting.convert(found) {
+                        fields.set_field(source.field, value);
+                    }
+                }
+                None => unread |= 1 << source.setting,
             }
         }
-        if wanted != 0 {
-            self.visit_set_by(rule, wanted, &mut act);
+        if unread != 0 {
+            self.visit_set_by(rule, unread, &mut |field, value| fields.set(field, value));
         }
     }
 
     /// Hands on what `rule` sets, as far as the bits of `wanted` say.
+    #[inline(never)]
     fn visit_set_by(
         &self,
         rule: &AdoptedRule,
@@ -97,16 +106,18 @@ impl<'a> Adopted<'a> {
     ) {
         let fields = || rule.rule.fields.iter().enumerate();
         let mut found = 0_u64;
-        let needs = |at: usize, source: &Source, name: &str| {
-            wanted & (1 << at) != 0 && source.needs() == Some(name)
+        let needs = |at: usize, setting: &Setting, name: &str| {
+            wanted & (1 << at) != 0 && setting.source.needs() == Some(name)
         };
         (self.record)(&mut NamedFields::new(
-            |name| fields().any(|(at, (_, source))| needs(at, source, name)),
+            |name| fields().any(|(at, setting)| needs(at, setting, name)),
             |name: &'static str, value: FieldValue<'_>| {
-                for (at, (to, source)) in fields() {
-                    if needs(at, source, name) {
+                for (at, setting) in fields() {
+                    if needs(at, setting, name) {
                         found |= 1 << at;
-                        source.convert(to, value, |value| act(to, value));
+                        if let Some(value) = setting.convert(value) {
+                            act(setting.to, value);
+                        }
                     }
                 }
             },
@@ -114,20 +125,20 @@ impl<'a> Adopted<'a> {
         let Some(above) = self.above else {
             return;
         };
-        for (at, (to, source)) in fields() {
+        for (at, setting) in fields() {
             if wanted & !found & (1 << at) == 0 {
                 continue;
             }
             // An agent's totals are not those of the requests below it.
             let looks_up = !rule.rule.is_of_preset;
-            let kept = source
-                .needs()
-                .map(|name| looks_up.then(|| above(name)).flatten());
-            match kept {
+            let kept = match setting.source.needs() {
+                Some(name) if looks_up => above(name),
+                Some(_) => None,
                 // It needs nothing to be there.
-                None => source.convert(to, FieldValue::Bool(true), |value| act(to, value)),
-                Some(Some(kept)) => source.convert(to, kept.value(), |value| act(to, value)),
-                Some(None) => {}
+                None => Some(KeptValue::Bool(true)),
+            };
+            if let Some(value) = kept.as_ref().and_then(|kept| setting.convert(kept.value())) {
+                act(setting.to, value);
             }
         }
     }
@@ -158,8 +169,8 @@ impl Renaming for Adopted<'_> {
 
     fn consumes(&self, field: &str) -> bool {
         self.rules().any(|rule| {
-            let mut sources = rule.rule.fields.iter().map(|(_, source)| source);
-            sources.any(|source| source.consumes() == Some(field))
+            let mut settings = rule.rule.fields.iter();
+            settings.any(|setting| setting.source.consumes() == Some(field))
         })
     }
 

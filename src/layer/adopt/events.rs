@@ -2,7 +2,7 @@
 
 use super::kept::{is_within, kept_above};
 use super::works::WorkPlace;
-use super::{Adopted, AdoptedCallsite, Adoption, Step};
+use super::{Adopted, AdoptedCallsite, Adoption, Application, Step};
 use crate::conversation::service::{Effects, ServiceSpan};
 use crate::field::{FieldValue, NamedFields};
 use crate::layer::ConversationLayer;
@@ -66,24 +66,25 @@ where
             &callsite.message,
             &|name| is_within(nearest(event, ctx), name),
             |step, plain| {
-                if let Step::Apply(rule) = *step {
-                    callsite.take(rule);
+                if let Step::Apply(Application { rule, .. }) = step {
+                    callsite.take(*rule);
                 }
                 if adoption.is_dry_run {
                     return;
                 }
                 is_taken = true;
-                match *step {
-                    Step::End(rule) => ends.push(rule),
-                    Step::Apply(rule) => {
+                match step {
+                    Step::End(rule) => ends.push(*rule),
+                    Step::Apply(application) => {
                         // Its own work ends before the next begins; what else the event ends, ends after what it means.
+                        let rule = application.rule;
                         if adoption.has_works
                             && let Some(own) = ends.iter().position(|end| *end == rule)
                         {
                             ends.remove(own);
                             self.end_work(adoption, rule, &adopted, ctx);
                         }
-                        self.apply_to_event(adoption, rule, &adopted, plain, ctx);
+                        self.apply_to_event(adoption, application, &adopted, plain, ctx);
                     }
                 }
             },
@@ -99,6 +100,7 @@ where
     }
 
     /// A boundary event in the words of the contract, which may be of the work that a rule has begun.
+    #[inline(never)]
     fn own_event(&self, adoption: &Adoption, adopted: &AdoptedEvent<'_>, ctx: &Context<'_, S>) {
         let event = adopted.event;
         let mut fields = BoundaryFields::default();
@@ -115,7 +117,7 @@ where
     fn apply_to_event(
         &self,
         adoption: &Adoption,
-        rule: usize,
+        application: &Application,
         adopted: &AdoptedEvent<'_>,
         plain: &PlainValues,
         ctx: &Context<'_, S>,
@@ -123,6 +125,7 @@ where
         let event = adopted.event;
         let record = |visit: &mut dyn tracing_core::field::Visit| event.record(visit);
         let above = |name: &str| kept_above(nearest(event, ctx), name);
+        let rule = application.rule;
         let applied = &adoption.rules[rule];
         let recorded = Adopted {
             adoption,
@@ -140,11 +143,12 @@ where
         };
         let mut fields = BoundaryFields::default();
         let place = self.place_of(event);
-        let set = |field, value: FieldValue<'_>| fields.set(field, value);
         if adopted.callsite.has_boundary_fields {
-            recorded.each_of(BoundaryFields::NAMES, set);
+            recorded.each_of(BoundaryFields::NAMES, |field, value| {
+                fields.set(field, value)
+            });
         } else {
-            recorded.visit_boundary(applied, plain, set);
+            recorded.set_boundary(application, plain, &mut fields);
         }
         if matches!(boundary, Boundary::FirstByte | Boundary::Annotate)
             && let Some(work) = self.work_of(adoption, &fields, &place, event, ctx)
@@ -154,6 +158,7 @@ where
         self.happen(boundary, &fields, &place, &recorded, ctx);
     }
 
+    #[inline(never)]
     fn happen_to_work(
         &self,
         boundary: Boundary,
@@ -168,6 +173,7 @@ where
     }
 
     /// The work that an event is inside of.
+    #[inline(never)]
     fn work_of(
         &self,
         adoption: &Adoption,
@@ -204,6 +210,7 @@ where
     }
 
     /// Begins the work of a service that no span stands for.
+    #[inline(never)]
     fn begin_work(
         &self,
         adoption: &Adoption,
@@ -247,6 +254,7 @@ where
     }
 
     /// Ends the work that the event of `rule` has begun, with what the event that ends it records.
+    #[inline(never)]
     fn end_work(
         &self,
         adoption: &Adoption,

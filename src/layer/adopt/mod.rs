@@ -14,10 +14,10 @@ mod works;
 pub(super) use adopted::Adopted;
 pub(super) use renamed::without_fields;
 
-use super::boundary_event::{Boundary, BoundaryFields};
+use super::boundary_event::{Boundary, BoundaryField, BoundaryFields};
 use super::callsite::{CallsiteKind, SLOTS, slot};
 use crate::names;
-use crate::rules::{Checks, Condition, Meaning, Rule};
+use crate::rules::{Checks, Meaning, Rule, Setting};
 use crate::settings::LayerSettings;
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -52,8 +52,6 @@ struct AdoptedRule {
     boundary: Option<Boundary>,
     open: Option<Boundary>,
     close: Option<Boundary>,
-    /// Those of its fields that say anything of a boundary event.
-    boundary_fields: u64,
 }
 
 /// A callsite at which rules may match, or whose fields are looked up from below.
@@ -91,11 +89,28 @@ impl AdoptedCallsite {
 }
 
 /// What is done where a condition holds.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Debug)]
 enum Step {
-    Apply(usize),
+    Apply(Application),
     /// Ends the work that the rule's event has begun.
     End(usize),
+}
+
+/// A rule at a callsite.
+#[derive(Debug)]
+struct Application {
+    rule: usize,
+    /// Where the fields of a boundary event come from that the rule sets.
+    fields: Box<[BoundarySource]>,
+}
+
+#[derive(Debug)]
+struct BoundarySource {
+    field: BoundaryField,
+    /// Its place among the fields that the rule sets.
+    setting: usize,
+    /// The index of the callsite's field that it comes from, if it declares that.
+    from: Option<usize>,
 }
 
 struct SeenCallsite {
@@ -119,7 +134,7 @@ impl Adoption {
                 .rule
                 .fields
                 .iter()
-                .filter_map(|(_, source)| source.needs());
+                .filter_map(|setting| setting.source.needs());
             for name in needed.chain(rule.rule.key.as_deref()) {
                 if name != "message" && !sources.iter().any(|known| **known == *name) {
                     sources.push(name.into());
@@ -184,11 +199,20 @@ impl Adoption {
     ) -> Option<AdoptedCallsite> {
         let mut checks = Checks::default();
         for (at, rule) in self.rules.iter().enumerate() {
-            for (condition, step) in rule.conditions(at) {
-                if rule.rule.is_of_events() == metadata.is_event() && condition.may_match(metadata)
-                {
-                    checks.add(metadata, condition, step);
+            if rule.rule.is_of_events() != metadata.is_event() {
+                continue;
+            }
+            // The end of work comes before the next begins.
+            for until in &rule.rule.until {
+                if until.may_match(metadata) {
+                    checks.add(metadata, until, Step::End(at));
                 }
+            }
+            let condition = &rule.rule.condition;
+            if condition.may_match(metadata) {
+                let fields = rule.boundary_sources(metadata);
+                let application = Application { rule: at, fields };
+                checks.add(metadata, condition, Step::Apply(application));
             }
         }
         let declares = |name: &str| metadata.fields().field(name).is_some();
@@ -251,11 +275,11 @@ impl Adoption {
 impl AdoptedRule {
     fn new(mut rule: Rule) -> Self {
         if let Meaning::Conversation(id) = &rule.meaning {
-            rule.fields.insert(0, (names::CONVERSATION_ID, id.clone()));
+            let setting = Setting::new(names::CONVERSATION_ID, id.clone());
+            rule.fields.insert(0, setting);
         }
         let boundary = |name: &Option<String>| name.as_deref().and_then(Boundary::named);
-        let mut adopted = Self {
-            boundary_fields: 0,
+        Self {
             boundary: match &rule.meaning {
                 Meaning::Event(event) => Boundary::named(event),
                 _ => None,
@@ -263,26 +287,28 @@ impl AdoptedRule {
             open: boundary(&rule.open),
             close: boundary(&rule.close),
             rule,
-        };
-        adopted.boundary_fields = adopted.set_fields(&|name| BoundaryFields::NAMES.contains(&name));
-        adopted
+        }
     }
 
     /// A bit for each of the fields it sets whose name satisfies `selects`.
     fn set_fields(&self, selects: &dyn Fn(&str) -> bool) -> u64 {
         let fields = self.rule.fields.iter().enumerate();
-        let selected = fields.filter(|(_, (to, _))| selects(to));
+        let selected = fields.filter(|(_, setting)| selects(setting.to));
         selected.fold(0, |bits, (at, _)| bits | 1 << at)
     }
 
-    /// What it is compared with, and what is done where that holds. The end of work comes before the next begins.
-    fn conditions(&self, at: usize) -> impl Iterator<Item = (&Condition, Step)> {
-        let ends = self
-            .rule
-            .until
-            .iter()
-            .map(move |until| (until, Step::End(at)));
-        ends.chain([(&self.rule.condition, Step::Apply(at))])
+    /// Where what it sets of a boundary event comes from at a callsite.
+    fn boundary_sources(&self, callsite: &Metadata<'_>) -> Box<[BoundarySource]> {
+        let settings = self.rule.fields.iter().enumerate();
+        let sources = settings.filter_map(|(at, setting)| {
+            let from = setting.source.needs();
+            Some(BoundarySource {
+                field: BoundaryField::named(setting.to)?,
+                setting: at,
+                from: from.and_then(|name| Some(callsite.fields().field(name)?.index())),
+            })
+        });
+        sources.collect()
     }
 
     /// The operation of the service that it makes of a span or event.

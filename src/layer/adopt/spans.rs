@@ -1,7 +1,7 @@
 //! Spans that rules adopt.
 
 use super::kept::{AdoptedSpan, adopted_span, is_within, kept_above};
-use super::{Adopted, AdoptedCallsite, Adoption, Step};
+use super::{Adopted, AdoptedCallsite, Adoption, Application, Step};
 use crate::clock::lock;
 use crate::layer::ConversationLayer;
 use crate::layer::boundary::EventPlace;
@@ -138,7 +138,7 @@ where
             &callsite.message,
             &|name| is_within(parent(id, ctx), name),
             |step, _| {
-                let Step::Apply(rule) = step else {
+                let Step::Apply(Application { rule, .. }) = step else {
                     return;
                 };
                 let decides = !matches!(adoption.rules[*rule].rule.meaning, Meaning::Span);
