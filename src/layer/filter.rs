@@ -12,7 +12,7 @@ pub(crate) struct ConversationFilter {
     level: LevelFilter,
     /// False if there is no destination: then nothing is worth a span.
     active: bool,
-    /// What they may match passes at any level too.
+    /// What they may match passes at any level too, and the spans that they look at above that.
     rules: Arc<Rules>,
 }
 
@@ -42,7 +42,7 @@ impl ConversationFilter {
             .any(|field| callsite.fields().field(field).is_some())
         };
         self.active
-            && (*callsite.level() <= self.level || addressed() || self.rules.may_match(callsite))
+            && (*callsite.level() <= self.level || addressed() || self.rules.concern(callsite))
     }
 }
 

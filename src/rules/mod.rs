@@ -219,10 +219,11 @@ impl Rules {
         self.is_reported
     }
 
-    /// Whether any rule may match something of a callsite.
+    /// Whether any rule may match something of a callsite, or look for it above what it matches.
     #[cfg(any(feature = "setup", feature = "testing"))]
-    pub(crate) fn may_match(&self, callsite: &Metadata<'_>) -> bool {
-        self.rules.iter().any(|rule| rule.may_match(callsite))
+    pub(crate) fn concern(&self, callsite: &Metadata<'_>) -> bool {
+        let mut rules = self.rules.iter();
+        rules.any(|rule| rule.may_match(callsite) || rule.looks_at(callsite))
     }
 
     /// The rules that can be used, and what is wrong with the others.

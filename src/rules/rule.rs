@@ -132,6 +132,32 @@ impl Rule {
             && conditions.any(|condition| condition.may_match(callsite))
     }
 
+    /// The fields that it looks up on the spans above what it matches. What a library's span is to have it has itself, so that a
+    /// preset looks up none: an agent's totals are not those of the requests below it.
+    pub(crate) fn sources(&self) -> impl Iterator<Item = &str> {
+        let settings = self.fields.iter().filter(|_| !self.is_of_preset);
+        let id = match &self.meaning {
+            Meaning::Conversation(id) => Some(id),
+            _ => None,
+        };
+        let sources = settings.map(|setting| &setting.source).chain(id);
+        let needed = sources.filter_map(Source::needs);
+        needed
+            .chain(self.key.as_deref())
+            .filter(|name| *name != "message")
+    }
+
+    /// Whether spans of a callsite may be what it looks for above what it matches, by their name or for a field.
+    pub(crate) fn looks_at(&self, callsite: &Metadata<'_>) -> bool {
+        let declares = |name: &str| callsite.fields().field(name).is_some();
+        let mut conditions = self.until.iter().chain([&self.condition]);
+        callsite.is_span()
+            && (conditions.any(|condition| {
+                let within = condition.within.as_ref();
+                within.is_some_and(|name| name.matches(callsite.name()))
+            }) || self.sources().any(declares))
+    }
+
     /// What is wrong with it, if anything.
     pub(crate) fn check(&self) -> Result<(), Fault> {
         use crate::names::event::ALL;

@@ -129,7 +129,6 @@ impl<'a> Adopted<'a> {
             if wanted & !found & (1 << at) == 0 {
                 continue;
             }
-            // An agent's totals are not those of the requests below it.
             let looks_up = !rule.rule.is_of_preset;
             let kept = match setting.source.needs() {
                 Some(name) if looks_up => above(name),

@@ -129,16 +129,9 @@ impl Adoption {
         }
         let rules_of: Vec<AdoptedRule> = usable.into_iter().map(AdoptedRule::new).collect();
         let mut sources: Vec<Box<str>> = Vec::new();
-        for rule in &rules_of {
-            let needed = rule
-                .rule
-                .fields
-                .iter()
-                .filter_map(|setting| setting.source.needs());
-            for name in needed.chain(rule.rule.key.as_deref()) {
-                if name != "message" && !sources.iter().any(|known| **known == *name) {
-                    sources.push(name.into());
-                }
+        for name in rules_of.iter().flat_map(|rule| rule.rule.sources()) {
+            if !sources.iter().any(|known| **known == *name) {
+                sources.push(name.into());
             }
         }
         let adoption = Self {
@@ -219,7 +212,10 @@ impl Adoption {
         let has_sources = metadata.is_span() && self.sources.iter().any(|name| declares(name));
         // Boundary events belong to the works that rules begin as they do to service spans.
         let may_be_of_work = self.has_works && kind == CallsiteKind::Boundary;
-        if checks.is_empty() && !has_sources && !may_be_of_work {
+        // Where the level lets no ordinary span through, it is there for the rules alone.
+        let is_looked_at = *metadata.level() > self.level
+            && self.rules.iter().any(|rule| rule.rule.looks_at(metadata));
+        if checks.is_empty() && !has_sources && !may_be_of_work && !is_looked_at {
             return None;
         }
         Some(AdoptedCallsite {

@@ -49,10 +49,14 @@ where
         let mut closing = BoundaryFields::default();
         if is_plain {
             let is_ordinary = kind == CallsiteKind::Ordinary;
-            if is_ordinary && *callsite.metadata.level() > adoption.level {
-                return;
+            if !is_ordinary || *callsite.metadata.level() <= adoption.level {
+                self.new_span(kind, attributes, id, ctx.clone());
+            } else if let Some(standing) = self.standing_of_new(attributes) {
+                // It is not exported, but what is in it stands where it does.
+                self.state
+                    .tracked
+                    .insert(id, TrackedSpan::Ordinary(standing));
             }
-            self.new_span(kind, attributes, id, ctx.clone());
         } else {
             let above = |name: &str| kept_above(parent(id, ctx), name);
             let decides =

@@ -12,6 +12,7 @@ mod report;
 mod setup;
 mod targets_style;
 mod tasks_style;
+mod twins;
 
 use crate::stage::Stage;
 use opentelemetry::Value;

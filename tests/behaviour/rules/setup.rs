@@ -2,7 +2,8 @@
 
 use opentelemetry_sdk::trace::InMemorySpanExporter;
 use std::path::PathBuf;
-use tracing::{debug, info, info_span};
+use tracing::field::Empty;
+use tracing::{debug, debug_span, info, info_span};
 use tracing_conversation::rules::{Match, Rules};
 use tracing_conversation::{SetupError, Telemetry};
 use tracing_subscriber::prelude::*;
@@ -80,6 +81,60 @@ fn rules_of_the_file_stand_in_front_of_those_in_code() {
         crate::stage::attribute(&spans[2], "from_code").as_deref(),
         Some("c2")
     );
+}
+
+#[test]
+fn spans_below_the_level_are_looked_at_and_hide_nothing() {
+    let rules = Rules::new()
+        .conversation(Match::span("call"), "sid")
+        .event(
+            Match::target("vad").within("microphone"),
+            "vad_user_stopped_speaking",
+        )
+        .field("stop_secs", "hangover")
+        .event(Match::target("player"), "bot_started_speaking")
+        .service(
+            Match::span("work").field_is("kind", "llm"),
+            tracing_conversation::rules::Operation::Chat,
+        );
+    let exporter = InMemorySpanExporter::default();
+    let telemetry = Telemetry::builder()
+        .variable("OTEL_TRACES_EXPORTER", "none")
+        .rules(rules)
+        .exporter(exporter.clone())
+        .build()
+        .unwrap();
+    let subscriber = tracing_subscriber::registry().with(telemetry.layer());
+    tracing::subscriber::with_default(subscriber, || {
+        let session = debug_span!("session", sid = Empty).entered();
+        session.record("sid", "c1");
+        let call = info_span!("call").entered();
+        let microphone = debug_span!("microphone").entered();
+        // The rule for its name asks for another kind.
+        let work = debug_span!("work", kind = "db", hangover = 0.25).entered();
+        info!(target: "vad", "off");
+        info!(target: "player", "on");
+        drop(info_span!("inner"));
+        drop(info_span!(parent: &work, "explicit"));
+        drop(debug_span!("work", kind = "llm"));
+        drop((work, microphone, call, session));
+    });
+    telemetry.flush(std::time::Duration::from_secs(30)).unwrap();
+    let spans = exporter.get_finished_spans().unwrap();
+    let mut names: Vec<_> = spans.iter().map(|span| &*span.name).collect();
+    names.sort_unstable();
+    assert_eq!(names, ["conversation", "explicit", "inner", "turn", "work"]);
+    for span in &spans {
+        let id = crate::stage::attribute(span, "conversation.id");
+        assert_eq!(id.as_deref(), Some("c1"), "{}", span.name);
+        assert_eq!(
+            span.span_context.trace_id(),
+            spans[0].span_context.trace_id()
+        );
+    }
+    let turn = crate::stage::one(&spans, "turn");
+    let latency = crate::stage::attribute(&turn, "turn.user_bot_latency_seconds").unwrap();
+    assert!(latency.starts_with("0.25"), "{latency}");
 }
 
 #[test]
