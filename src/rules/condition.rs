@@ -75,10 +75,11 @@ pub(crate) enum FieldTest {
 impl FieldTest {
     /// Compares with `text`, also as `Debug` shows it.
     pub(crate) fn text(text: &str) -> Self {
-        Self::OneOf(vec![
-            Pattern::exact(text),
-            Pattern::exact(&format!("{text:?}")),
-        ])
+        Self::OneOf(Self::forms(text).into())
+    }
+
+    fn forms(text: &str) -> [Pattern; 2] {
+        [Pattern::exact(text), Pattern::exact(&format!("{text:?}"))]
     }
 
     /// Compares with a number, in the forms of `Display` and `Debug`.
@@ -131,6 +132,14 @@ impl Condition {
     /// Records this field with this value, compared as text, also where it is recorded by `%` or `?`.
     pub fn field_is(mut self, field: &str, value: impl fmt::Display) -> Self {
         let test = FieldTest::text(&value.to_string());
+        self.fields.push((field.into(), test));
+        self
+    }
+
+    /// Records this field with one of these values.
+    pub(super) fn field_is_one_of(mut self, field: &str, values: &[&str]) -> Self {
+        let forms = values.iter().flat_map(|value| FieldTest::forms(value));
+        let test = FieldTest::OneOf(forms.collect());
         self.fields.push((field.into(), test));
         self
     }

@@ -14,15 +14,15 @@
 //!
 //! Nothing is said of a preset's rules that have never matched.
 
-use super::{Match, Operation, Rules};
-use crate::names;
+use super::{Condition, Match, Operation, Rules, Source};
+use crate::names::{self, event};
 
 #[cfg(feature = "rules")]
 type Preset = fn() -> Rules;
 
 /// The presets by the names that they have in a file.
 #[cfg(feature = "rules")]
-pub(super) const PRESETS: &[(&str, Preset)] = &[("gen_ai", gen_ai), ("rig", rig)];
+pub(super) const PRESETS: &[(&str, Preset)] = &[("gen_ai", gen_ai), ("rig", rig), ("tasks", tasks)];
 
 /// Spans of language models in OpenTelemetry's GenAI conventions, in the names of earlier versions as well.
 ///
@@ -94,4 +94,91 @@ pub fn rig() -> Rules {
         )
         .field("gen_ai.agent.name", "agent_name")
         .of_preset("rig")
+}
+
+const STARTED: &[&str] = &["start", "started", "begin", "request"];
+const FIRST: &[&str] = &["first_byte", "first_token", "first_chunk", "first_audio"];
+const FINISHED: &[&str] = &[
+    "end", "ended", "done", "finished", "final", "stop", "stopped",
+];
+const CANCELLED: &[&str] = &["cancel", "cancelled", "interrupted"];
+const FAILED: &[&str] = &["error", "failed"];
+
+/// A program with one span for the whole call for each stage, and turns in events only.
+///
+/// The stage is the nearest span, or one above it, whose name begins with `vad`, `stt`, `llm`, `tool`, `tts` or `playback`
+/// (`stt_task`, `tts_loop`). What happens there is the field `event` of an event:
+///
+/// | in | `event` | is |
+/// |---|---|---|
+/// | `vad*` | a start | `user_started_speaking` |
+/// | `vad*` | an end | `vad_user_stopped_speaking` with `stop_secs`, and `user_stopped_speaking` |
+/// | `playback*` | a start, an end or a cancellation | `bot_started_speaking`, `bot_stopped_speaking` |
+/// | `stt*`, `llm*`, `tool*`, `tts*` | a start | the start of a service's work |
+/// | `stt*`, `llm*`, `tool*`, `tts*` | an end, a cancellation, a failure | its end; `interrupted`, an error |
+/// | `llm*`, `tts*` | a first byte | `first_byte` |
+///
+/// A start is `start`, `started`, `begin` or `request`; an end `end`, `ended`, `done`, `finished`, `final`, `stop` or `stopped`;
+/// a cancellation `cancel`, `cancelled` or `interrupted`; a failure `error` or `failed`; a first byte `first_byte`, `first_token`,
+/// `first_chunk` or `first_audio`.
+///
+/// Of the events at the start and the end of work, the fields `provider`, `model`, `transcript`, `output`, `text`, `voice`,
+/// `input_tokens`, `output_tokens`, `audio_seconds`, `tool` and `result` leave under their names in the conventions. Calls of tools
+/// that run at once are told apart by the field `id`. The span of the call is a rule of the program's own.
+pub fn tasks() -> Rules {
+    let mut rules = Rules::new()
+        .event(says("vad*", STARTED), event::USER_STARTED_SPEAKING)
+        .event(says("vad*", FINISHED), event::VAD_USER_STOPPED_SPEAKING)
+        .field(names::STOP_SECS, names::STOP_SECS)
+        .event(says("vad*", FINISHED), event::USER_STOPPED_SPEAKING)
+        .event(says("playback*", STARTED), event::BOT_STARTED_SPEAKING)
+        .event(says("playback*", FINISHED), event::BOT_STOPPED_SPEAKING)
+        .event(says("playback*", CANCELLED), event::BOT_STOPPED_SPEAKING);
+    for (stage, operation) in [
+        ("stt*", Operation::Stt),
+        ("llm*", Operation::Chat),
+        ("tool*", Operation::ExecuteTool),
+        ("tts*", Operation::Tts),
+    ] {
+        let is_tool = stage == "tool*";
+        let identified = |rules: Rules| {
+            if is_tool {
+                rules.field("gen_ai.tool.call.id", "id")
+            } else {
+                rules
+            }
+        };
+        rules = rules
+            .event(says(stage, FIRST), event::FIRST_BYTE)
+            .event(says(stage, CANCELLED), event::ANNOTATE)
+            .field(names::INTERRUPTED, Source::value(true));
+        rules = identified(rules)
+            .event(says(stage, FAILED), event::ANNOTATE)
+            .field("otel.status_code", Source::value("ERROR"));
+        rules = identified(rules)
+            .service(says(stage, STARTED), operation)
+            .until(says(stage, FINISHED))
+            .until(says(stage, CANCELLED))
+            .until(says(stage, FAILED))
+            .field(names::GEN_AI_PROVIDER_NAME, "provider")
+            .field(names::GEN_AI_REQUEST_MODEL, "model")
+            .field(names::VOICE_ID, "voice")
+            .field(names::GEN_AI_USAGE_INPUT_TOKENS, "input_tokens")
+            .field(names::GEN_AI_USAGE_OUTPUT_TOKENS, "output_tokens")
+            .field(names::METRICS_AUDIO_SECONDS, "audio_seconds")
+            .field(names::GEN_AI_TOOL_NAME, "tool")
+            .field("gen_ai.tool.call.result", "result");
+        rules = identified(rules);
+        if is_tool {
+            rules = rules.key("id");
+        }
+    }
+    rules.of_preset("tasks")
+}
+
+/// An event inside the span of a stage whose field `event` is one of `words`.
+fn says(stage: &str, words: &[&str]) -> Condition {
+    Condition::default()
+        .within(stage)
+        .field_is_one_of("event", words)
 }

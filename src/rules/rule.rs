@@ -1,6 +1,6 @@
 //! A rule, and what is wrong with one.
 
-use super::condition::Condition;
+use super::condition::{Condition, FieldTest};
 use super::operation::Operation;
 use super::setting::Setting;
 use super::source::Source;
@@ -145,6 +145,16 @@ impl Rule {
         needed
             .chain(self.key.as_deref())
             .filter(|name| *name != "message")
+    }
+
+    /// Whether the value of a field leaves under another name. A preset says all that the word says which it matches by.
+    pub(crate) fn consumes(&self, field: &str) -> bool {
+        let is_word = |(name, test): &(Box<str>, FieldTest)| {
+            **name == *field && matches!(test, FieldTest::OneOf(_))
+        };
+        let mut settings = self.fields.iter();
+        settings.any(|setting| setting.source.consumes() == Some(field))
+            || (self.is_of_preset && self.condition.fields.iter().any(is_word))
     }
 
     /// Whether spans of a callsite may be what it looks for above what it matches, by their name or for a field.

@@ -167,10 +167,7 @@ impl Renaming for Adopted<'_> {
     }
 
     fn consumes(&self, field: &str) -> bool {
-        self.rules().any(|rule| {
-            let mut settings = rule.rule.fields.iter();
-            settings.any(|setting| setting.source.consumes() == Some(field))
-        })
+        self.rules().any(|rule| rule.rule.consumes(field))
     }
 
     fn each_set(&self, act: &mut dyn FnMut(&'static str, FieldValue<'_>)) {

@@ -21,11 +21,11 @@ const MISTAKES: &[(&str, &str)] = &[
     ),
     (
         "presets = [\"rig\", \"rigg\"]\n",
-        "rules:1:19: unknown preset `rigg`; allowed is `gen_ai`, `rig`; did you mean `rig`?",
+        "rules:1:19: unknown preset `rigg`; allowed is `gen_ai`, `rig`, `tasks`; did you mean `rig`?",
     ),
     (
         "presets = [1]\n",
-        "rules:1:12: a preset is a number; allowed is `gen_ai`, `rig`",
+        "rules:1:12: a preset is a number; allowed is `gen_ai`, `rig`, `tasks`",
     ),
     (
         "[rule]\nmatch = { target = \"vad\" }\n",

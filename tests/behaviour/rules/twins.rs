@@ -729,3 +729,146 @@ fields = { output = { from = "message", after = "answer: " } }
         },
     );
 }
+
+#[test]
+fn preset_for_tasks_takes_the_events_in_the_spans_of_stages() {
+    assert_twins(
+        "presets = [\"tasks\"]\n[[rule]]\nmatch = { span = \"call\" }\nconversation = \"id\"\n",
+        |stage| {
+            let call = info_span!("call", id = "c1").entered();
+            let [vad, stt, llm, tool, tts, playback] = [
+                debug_span!("vad"),
+                debug_span!("stt_task"),
+                debug_span!("llm_loop"),
+                debug_span!("tool_runner"),
+                debug_span!("tts_task"),
+                debug_span!("playback"),
+            ];
+            vad.in_scope(|| info!(event = "start"));
+            stage.pass(900);
+            vad.in_scope(|| info!(event = ?"stop", stop_secs = "0.25"));
+            stt.in_scope(|| {
+                info!(event = "started", provider = "deepgram", model = "nova-3");
+                stage.pass(100);
+                info!(event = "final", transcript = "hello", audio_seconds = 0.9);
+            });
+            llm.in_scope(|| {
+                info!(event = %"request", model = "gpt-4o");
+                stage.pass(100);
+                info!(event = "first_token");
+                stage.pass(100);
+                info!(
+                    event = "done",
+                    output = "Hi",
+                    input_tokens = 12,
+                    output_tokens = "3"
+                );
+            });
+            tool.in_scope(|| {
+                info!(event = "begin", id = 1, tool = "weather");
+                info!(event = "begin", id = 2, tool = "time");
+                stage.pass(30);
+                info!(event = "end", id = 2, result = "noon");
+                info!(event = "failed", id = 1);
+            });
+            tts.in_scope(|| {
+                info!(event = "start", text = "Hi", voice = "v");
+                stage.pass(50);
+                info!(event = "first_audio");
+            });
+            playback.in_scope(|| info!(event = "started"));
+            stage.pass(300);
+            tts.in_scope(|| info!(event = "cancelled"));
+            playback.in_scope(|| info!(event = "cancelled"));
+            stage.pass(100);
+            drop((vad, stt, llm, tool, tts, playback));
+            drop(call);
+        },
+        |stage| {
+            let call = info_span!("conversation", conversation.id = "c1").entered();
+            let tasks = [
+                debug_span!("vad"),
+                debug_span!("stt_task"),
+                debug_span!("llm_loop"),
+                debug_span!("tool_runner"),
+                debug_span!("tts_task"),
+                debug_span!("playback"),
+            ];
+            let enter = |task: usize| tasks[task].in_scope(|| ());
+            enter(0);
+            info!(conversation.event = "user_started_speaking");
+            stage.pass(900);
+            info!(
+                conversation.event = "vad_user_stopped_speaking",
+                stop_secs = 0.25
+            );
+            info!(conversation.event = "user_stopped_speaking");
+            enter(1);
+            let stt = info_span!(
+                "stt",
+                gen_ai.operation.name = "stt",
+                gen_ai.provider.name = "deepgram",
+                gen_ai.request.model = "nova-3",
+                transcript = Empty,
+                metrics.audio_seconds = Empty
+            );
+            stage.pass(100);
+            stt.record("transcript", "hello")
+                .record("metrics.audio_seconds", 0.9);
+            drop(stt);
+            enter(2);
+            let llm = info_span!(
+                "llm",
+                gen_ai.operation.name = "chat",
+                gen_ai.request.model = "gpt-4o",
+                output = Empty,
+                gen_ai.usage.input_tokens = Empty,
+                gen_ai.usage.output_tokens = Empty
+            );
+            stage.pass(100);
+            info!(parent: &llm, conversation.event = "first_byte");
+            stage.pass(100);
+            llm.record("output", "Hi")
+                .record("gen_ai.usage.input_tokens", 12)
+                .record("gen_ai.usage.output_tokens", 3);
+            drop(llm);
+            enter(3);
+            let tool = |id: u8, name: &str| {
+                info_span!(
+                    "tool",
+                    gen_ai.operation.name = "execute_tool",
+                    gen_ai.tool.call.id = id,
+                    gen_ai.tool.name = name,
+                    gen_ai.tool.call.result = Empty,
+                    otel.status_code = Empty
+                )
+            };
+            let tools = [tool(1, "weather"), tool(2, "time")];
+            stage.pass(30);
+            tools[1].record("gen_ai.tool.call.result", "noon");
+            tools[0].record("otel.status_code", "ERROR");
+            let [weather, time] = tools;
+            drop(time);
+            drop(weather);
+            enter(4);
+            let tts = info_span!(
+                "tts",
+                gen_ai.operation.name = "tts",
+                text = "Hi",
+                voice_id = "v",
+                interrupted = Empty
+            );
+            stage.pass(50);
+            info!(parent: &tts, conversation.event = "first_byte");
+            enter(5);
+            info!(conversation.event = "bot_started_speaking");
+            stage.pass(300);
+            tts.record("interrupted", true);
+            drop(tts);
+            info!(conversation.event = "bot_stopped_speaking");
+            stage.pass(100);
+            drop(tasks);
+            drop(call);
+        },
+    );
+}
