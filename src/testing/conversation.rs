@@ -1,11 +1,14 @@
 //! A conversation that was recorded.
 
-use super::attributes::{duration, is_conversation, is_service, is_turn, number, text, value};
+use super::attributes::{
+    count, duration, is_conversation, is_service, is_turn, number, seconds, text, value,
+};
 use super::service::RecordedService;
 use super::snapshot::{Snapshot, errors};
 use super::tree::Tree;
 use super::turn::RecordedTurn;
 use crate::names;
+use crate::usage::Usage;
 use opentelemetry::Value;
 use opentelemetry_sdk::trace::SpanData;
 use std::fmt;
@@ -41,6 +44,64 @@ impl RecordedConversation {
     #[must_use]
     pub fn duration(&self) -> Duration {
         duration(self.own())
+    }
+
+    /// How long the user spoke (`conversation.user_speech_seconds`).
+    ///
+    /// # Panics
+    ///
+    /// The conversation has not ended.
+    #[track_caller]
+    #[must_use]
+    pub fn user_speech(&self) -> Duration {
+        self.sum(names::CONVERSATION_USER_SPEECH_SECONDS)
+    }
+
+    /// How long the bot spoke (`conversation.bot_speech_seconds`).
+    ///
+    /// # Panics
+    ///
+    /// The conversation has not ended.
+    #[track_caller]
+    #[must_use]
+    pub fn bot_speech(&self) -> Duration {
+        self.sum(names::CONVERSATION_BOT_SPEECH_SECONDS)
+    }
+
+    /// How long the user was left without an answer, beyond the first two seconds of each wait
+    /// (`conversation.dead_air_seconds`).
+    ///
+    /// # Panics
+    ///
+    /// The conversation has not ended.
+    #[track_caller]
+    #[must_use]
+    pub fn dead_air(&self) -> Duration {
+        self.sum(names::CONVERSATION_DEAD_AIR_SECONDS)
+    }
+
+    /// A sum that the conversation lacks where it is zero.
+    #[track_caller]
+    fn sum(&self, key: &str) -> Duration {
+        seconds(self.own(), key).unwrap_or_default()
+    }
+
+    /// What its services used, as far as its span sums it up: tokens in and out, characters, seconds of audio.
+    ///
+    /// # Panics
+    ///
+    /// It has not ended.
+    #[track_caller]
+    #[must_use]
+    pub fn usage(&self) -> Usage {
+        let span = self.own();
+        Usage {
+            input_tokens: count(span, names::CONVERSATION_USAGE_INPUT_TOKENS),
+            output_tokens: count(span, names::CONVERSATION_USAGE_OUTPUT_TOKENS),
+            characters: count(span, names::CONVERSATION_USAGE_CHARACTERS),
+            audio_seconds: number(span, names::CONVERSATION_USAGE_AUDIO_SECONDS),
+            ..Usage::default()
+        }
     }
 
     /// The turns that have ended, in order.

@@ -87,6 +87,29 @@ impl RecordedTurn {
         self.conversation.started(&self.span)
     }
 
+    /// How long the user spoke (`turn.user_speech_seconds`).
+    #[must_use]
+    pub fn user_speech(&self) -> Duration {
+        self.sum(names::TURN_USER_SPEECH_SECONDS)
+    }
+
+    /// How long the bot spoke (`turn.bot_speech_seconds`).
+    #[must_use]
+    pub fn bot_speech(&self) -> Duration {
+        self.sum(names::TURN_BOT_SPEECH_SECONDS)
+    }
+
+    /// How long the user was left without an answer, beyond the first two seconds of each wait (`turn.dead_air_seconds`).
+    #[must_use]
+    pub fn dead_air(&self) -> Duration {
+        self.sum(names::TURN_DEAD_AIR_SECONDS)
+    }
+
+    /// A sum that the turn lacks where it is zero.
+    fn sum(&self, key: &str) -> Duration {
+        seconds(&self.span, key).unwrap_or_default()
+    }
+
     /// Whether the user interrupted the bot in it (`turn.end_reason`). A turn that the conversation's end cut short was not
     /// interrupted by the user.
     #[must_use]
@@ -110,6 +133,12 @@ impl RecordedTurn {
     #[must_use]
     pub fn output(&self) -> String {
         self.text(names::TURN_OUTPUT)
+    }
+
+    /// What of that was heard, if the program reports it (`turn.heard_output`).
+    #[must_use]
+    pub fn heard_output(&self) -> Option<String> {
+        text(&self.span, names::TURN_HEARD_OUTPUT)
     }
 
     fn text(&self, key: &str) -> String {

@@ -75,7 +75,10 @@ fn call(recorder: &ConversationRecorder, id: &str) {
             info!(conversation.event = "first_byte");
             info!(conversation.event = "bot_started_speaking");
             wait(400);
-            info!(conversation.event = "user_started_speaking");
+            info!(
+                conversation.event = "user_started_speaking",
+                text_heard = "It is"
+            );
         });
         drop(tts);
         info!(
@@ -111,6 +114,10 @@ fn one_line_says_what_a_turn_was() {
     assert_eq!(turn.tools(), ["get_weather"]);
     assert_eq!(turn.input(), "What is the weather?");
     assert_eq!(turn.output(), "It is sunny.");
+    assert_eq!(turn.heard_output().as_deref(), Some("It is"));
+    assert_eq!(turn.user_speech(), ms(800));
+    assert_eq!(turn.bot_speech(), ms(400));
+    assert_eq!(turn.dead_air(), Duration::ZERO);
     assert!(turn.interrupted());
     assert_eq!(turn.end_reason(), "interrupted");
     assert_eq!(turn.duration(), ms(1_950));
@@ -142,8 +149,31 @@ fn one_line_says_what_a_turn_was() {
         (&*call.input(), &*call.output()),
         ("What is the weather?", "It is sunny.")
     );
+    assert_eq!(failed.heard_output(), None);
+    assert_eq!((call.user_speech(), call.bot_speech()), (ms(800), ms(400)));
+    assert_eq!(call.dead_air(), Duration::ZERO);
+    assert_eq!(call.usage().input_tokens, Some(42));
+    assert_eq!(call.usage().characters, Some(12));
+    assert_eq!(call.usage().audio_seconds, None);
     assert_eq!(call.duration(), ms(2_250));
     assert!(call.has_ended());
+}
+
+#[test]
+fn wait_for_an_answer_beyond_two_seconds_is_dead_air() {
+    let recorder = ConversationRecorder::new();
+    recorder.run(|| {
+        let call = info_span!("conversation", conversation.id = "c1");
+        let _entered = call.enter();
+        info!(conversation.event = "user_started_speaking");
+        recorder.advance(ms(1_000));
+        info!(conversation.event = "user_stopped_speaking");
+        recorder.advance(ms(3_000));
+        info!(conversation.event = "bot_started_speaking");
+    });
+    let call = recorder.only_conversation();
+    assert_eq!(call.turn(1).dead_air(), ms(1_000));
+    assert_eq!(call.dead_air(), ms(1_000));
 }
 
 #[test]
