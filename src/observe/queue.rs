@@ -15,6 +15,9 @@ use tracing_core::dispatcher::{self, Dispatch, WeakDispatch};
 /// So many summaries wait for the observers, at most.
 const CAPACITY: usize = 8_192;
 
+/// For so many there is room from the start: a few turns, while an observer is at work.
+const USUAL: usize = 64;
+
 /// Between two reports of summaries that were dropped.
 const REPORT_PERIOD: Duration = Duration::from_secs(60);
 
@@ -74,7 +77,10 @@ impl Observers {
             Self(Arc::new(Handle(Arc::new(Queue {
                 observers: observers.to_vec(),
                 content,
-                state: Mutex::default(),
+                state: Mutex::new(State {
+                    waiting: VecDeque::with_capacity(USUAL),
+                    ..State::default()
+                }),
                 wake: Condvar::new(),
                 idle: Condvar::new(),
                 subscriber: OnceLock::new(),
