@@ -29,16 +29,17 @@ impl Subscriber {
         for _ in 0..depth {
             self.scopes.push(info_span!("outer").entered());
         }
-        ordinary_span();
         ordinary_event();
+        ordinary_span();
+        ordinary_span();
         self
     }
 
     fn warm_up(self, turn: fn(&Words)) -> Self {
         turn(&self.words);
         turn(&self.words);
-        ordinary_span();
         ordinary_event();
+        ordinary_span();
         self
     }
 }
