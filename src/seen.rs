@@ -191,6 +191,11 @@ impl Seen {
         }
     }
 
+    /// Whether an advice has been given.
+    pub(crate) fn was_advised(&self, advice: Advice) -> bool {
+        self.advice.load(Relaxed) & advice as u32 != 0
+    }
+
     /// Whether an advice is given for the first time.
     pub(crate) fn is_first(&self, advice: Advice) -> bool {
         self.advice.fetch_or(advice as u32, Relaxed) & advice as u32 == 0

@@ -52,8 +52,10 @@ pub(crate) use metrics::HttpMetricsSink;
 pub(crate) use metrics::PushSink;
 #[cfg(feature = "metrics")]
 pub(crate) use metrics::{MetricsExport, MetricsExportBuilder, View};
+#[cfg(all(feature = "metrics", any(feature = "grpc", feature = "http")))]
+pub(crate) use probe::probe_metrics;
 #[cfg(any(feature = "grpc", feature = "http"))]
-pub(crate) use probe::probe;
+pub(crate) use probe::{Probed, probe};
 pub(crate) use processor::Delivery;
 pub use queue::Delivered;
 pub(crate) use report::Reporter;

@@ -11,6 +11,7 @@ use super::rule::{Fault, Meaning, Part, Rule, list};
 use super::setting::Setting;
 use super::source::{Constant, Origin, Scale, Source};
 use std::fmt;
+use std::io::Read as _;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 use toml::de::{DeTable, DeValue};
@@ -86,13 +87,28 @@ impl Rules {
             column: 0,
             problem,
         };
-        let bytes = std::fs::read(path)
-            .map_err(|error| unreadable(format!("the file cannot be read: {error}")))?;
+        let all = || {
+            let mut bytes = Vec::new();
+            let file = std::fs::File::open(path)?;
+            file.take(MAX_FILE_BYTES + 1).read_to_end(&mut bytes)?;
+            Ok(bytes)
+        };
+        let bytes = all().map_err(|error: std::io::Error| {
+            unreadable(format!("the file cannot be read: {error}"))
+        })?;
+        if bytes.len() as u64 > MAX_FILE_BYTES {
+            return Err(unreadable(format!(
+                "the file has more than {MAX_FILE_BYTES} bytes; allowed is up to that"
+            )));
+        }
         let text = String::from_utf8(bytes)
             .map_err(|_| unreadable("the file is not text in UTF-8".to_owned()))?;
         read(&text, Some(path))
     }
 }
+
+/// The longest file.
+const MAX_FILE_BYTES: u64 = 1 << 20;
 
 type Spanned<T> = toml::Spanned<T>;
 type Table<'i> = DeTable<'i>;
@@ -103,9 +119,9 @@ struct Mistake {
     problem: String,
 }
 
-type Read<T> = Result<T, Mistake>;
+type Reading<T> = Result<T, Mistake>;
 
-fn mistake<T>(at: &Range<usize>, problem: impl Into<String>) -> Read<T> {
+fn mistake<T>(at: &Range<usize>, problem: impl Into<String>) -> Reading<T> {
     Err(Mistake {
         at: at.clone(),
         problem: problem.into(),
@@ -166,11 +182,14 @@ struct Reader<'i> {
 }
 
 impl Reader<'_> {
-    fn rules(&self) -> Read<Rules> {
-        let document = DeTable::parse(self.text).map_err(|error| Mistake {
-            at: error.span().unwrap_or(0..0),
-            problem: format!("this is not TOML: {}", error.message()),
-        })?;
+    fn rules(&self) -> Reading<Rules> {
+        let (document, errors) = DeTable::parse_recoverable(self.text);
+        let place = |error: &toml::de::Error| error.span().unwrap_or(0..0);
+        // What begins first has caused the others.
+        if let Some(error) = errors.iter().min_by_key(|error| place(error).start) {
+            let problem = format!("this is not TOML: {}", error.message());
+            return mistake(&place(error), problem);
+        }
         let document = document.into_inner();
         self.check_keys(&document, FILE_KEYS, "a file of rules")?;
         let presets = self.presets(&document)?;
@@ -195,7 +214,7 @@ impl Reader<'_> {
     }
 
     /// The rules of the presets that a file names.
-    fn presets(&self, document: &Table<'_>) -> Read<Rules> {
+    fn presets(&self, document: &Table<'_>) -> Reading<Rules> {
         let mut rules = Rules::new();
         let Some(value) = document.get("presets") else {
             return Ok(rules);
@@ -224,7 +243,7 @@ impl Reader<'_> {
         Ok(rules)
     }
 
-    fn rule(&self, table: &Table<'_>, span: &Range<usize>) -> Read<Rule> {
+    fn rule(&self, table: &Table<'_>, span: &Range<usize>) -> Reading<Rule> {
         self.check_keys(table, RULE_KEYS, "a rule")?;
         let Some(matched) = table.get("match") else {
             return mistake(
@@ -256,7 +275,7 @@ impl Reader<'_> {
         let (line, _) = position(self.text, span.start);
         let mut rule = Rule::new(format!("{}:{line}", self.file), condition, meaning);
         if let Some(fields) = table.get("fields") {
-            self.fields("", self.table(fields, "fields")?, &mut rule.fields)?;
+            self.fields("", self.table(fields, "`fields`")?, &mut rule.fields)?;
         }
         let text = |key: &str| {
             let value = table.get(key);
@@ -273,7 +292,7 @@ impl Reader<'_> {
                 DeValue::Array(all) => all
                     .iter()
                     .map(|one| self.condition(one))
-                    .collect::<Read<Vec<_>>>()?,
+                    .collect::<Reading<Vec<_>>>()?,
                 _ => vec![self.condition(until)?],
             };
         }
@@ -291,6 +310,7 @@ impl Reader<'_> {
             Part::Rule => span.clone(),
             Part::Match => of("match"),
             Part::Event => of("event"),
+            Part::Conversation => of("conversation"),
             Part::Service => of("service"),
             Part::Fields => of("fields"),
             Part::Open => of("open"),
@@ -307,7 +327,7 @@ impl Reader<'_> {
         }
     }
 
-    fn condition(&self, value: &Spanned<DeValue<'_>>) -> Read<Condition> {
+    fn condition(&self, value: &Spanned<DeValue<'_>>) -> Reading<Condition> {
         let table = self.table(value, "a match")?;
         self.check_keys(table, MATCH_KEYS, "a match")?;
         let text = |key: &str| {
@@ -335,7 +355,7 @@ impl Reader<'_> {
             }
         }
         if let Some(fields) = table.get("fields") {
-            self.tests("", self.table(fields, "fields")?, &mut condition.fields)?;
+            self.tests("", self.table(fields, "`fields`")?, &mut condition.fields)?;
         }
         Ok(condition)
     }
@@ -346,7 +366,7 @@ impl Reader<'_> {
         prefix: &str,
         table: &Table<'_>,
         tests: &mut Vec<(Box<str>, FieldTest)>,
-    ) -> Read<()> {
+    ) -> Reading<()> {
         for (key, value) in table.iter() {
             let name = format!("{prefix}{}", key.get_ref());
             let test = match value.get_ref() {
@@ -384,7 +404,7 @@ impl Reader<'_> {
     }
 
     /// The fields that a rule sets. A dotted name without quotes is a table in a table.
-    fn fields(&self, prefix: &str, table: &Table<'_>, fields: &mut Vec<Setting>) -> Read<()> {
+    fn fields(&self, prefix: &str, table: &Table<'_>, fields: &mut Vec<Setting>) -> Reading<()> {
         for (key, value) in table.iter() {
             let name = format!("{prefix}{}", key.get_ref());
             match value.get_ref() {
@@ -406,7 +426,7 @@ impl Reader<'_> {
         matches!(start, Some(b'{' | b'['))
     }
 
-    fn source(&self, value: &Spanned<DeValue<'_>>, of: &str) -> Read<Source> {
+    fn source(&self, value: &Spanned<DeValue<'_>>, of: &str) -> Reading<Source> {
         let table = match value.get_ref() {
             DeValue::String(field) => return Ok(Source::field(field)),
             DeValue::Table(table) => table,
@@ -468,7 +488,7 @@ impl Reader<'_> {
         }
     }
 
-    fn constant(&self, value: &Spanned<DeValue<'_>>) -> Read<Constant> {
+    fn constant(&self, value: &Spanned<DeValue<'_>>) -> Reading<Constant> {
         Ok(match value.get_ref() {
             DeValue::String(text) => Constant::Text((&**text).into()),
             DeValue::Integer(_) => Constant::Int(self.integer(value)?),
@@ -486,7 +506,7 @@ impl Reader<'_> {
         })
     }
 
-    fn factor(&self, value: &Spanned<DeValue<'_>>) -> Read<f64> {
+    fn factor(&self, value: &Spanned<DeValue<'_>>) -> Reading<f64> {
         let factor = match value.get_ref() {
             DeValue::Integer(_) => self.integer(value)? as f64,
             DeValue::Float(_) => self.float(value)?,
@@ -505,7 +525,7 @@ impl Reader<'_> {
         }
     }
 
-    fn integer(&self, value: &Spanned<DeValue<'_>>) -> Read<i64> {
+    fn integer(&self, value: &Spanned<DeValue<'_>>) -> Reading<i64> {
         let number = value.get_ref().as_integer();
         let number =
             number.and_then(|number| i64::from_str_radix(number.as_str(), number.radix()).ok());
@@ -515,15 +535,15 @@ impl Reader<'_> {
         }
     }
 
-    fn float(&self, value: &Spanned<DeValue<'_>>) -> Read<f64> {
+    fn float(&self, value: &Spanned<DeValue<'_>>) -> Reading<f64> {
         let number = value.get_ref().as_float();
-        match number.and_then(|number| number.as_str().parse().ok()) {
-            Some(number) => Ok(number),
-            None => mistake(&value.span(), "the number cannot be read"),
+        match number.and_then(|number| number.as_str().parse::<f64>().ok()) {
+            Some(number) if number.is_finite() => Ok(number),
+            _ => mistake(&value.span(), "the number is none; allowed is a finite one"),
         }
     }
 
-    fn string<'t>(&self, value: &'t Spanned<DeValue<'_>>, key: &str) -> Read<&'t str> {
+    fn string<'t>(&self, value: &'t Spanned<DeValue<'_>>, key: &str) -> Reading<&'t str> {
         match value.get_ref() {
             DeValue::String(text) => Ok(text),
             other => mistake(
@@ -533,7 +553,7 @@ impl Reader<'_> {
         }
     }
 
-    fn table<'t, 'i>(&self, value: &'t Spanned<DeValue<'i>>, what: &str) -> Read<&'t Table<'i>> {
+    fn table<'t, 'i>(&self, value: &'t Spanned<DeValue<'i>>, what: &str) -> Reading<&'t Table<'i>> {
         match value.get_ref() {
             DeValue::Table(table) => Ok(table),
             other => mistake(
@@ -543,7 +563,7 @@ impl Reader<'_> {
         }
     }
 
-    fn check_keys(&self, table: &Table<'_>, allowed: &[&str], what: &str) -> Read<()> {
+    fn check_keys(&self, table: &Table<'_>, allowed: &[&str], what: &str) -> Reading<()> {
         let unknown_key = table
             .keys()
             .filter(|key| !allowed.contains(&&**key.get_ref()))

@@ -47,6 +47,7 @@ pub(crate) enum Part {
     Rule,
     Match,
     Event,
+    Conversation,
     Service,
     Fields,
     Open,
@@ -196,6 +197,7 @@ impl Rule {
                 ));
             }
         }
+        self.check_names()?;
         if let Some(event) = &self.open {
             named(Part::Open, event)?;
         }
@@ -213,6 +215,39 @@ impl Rule {
             ));
         }
         self.check_kind()
+    }
+
+    /// Names that are empty are none.
+    fn check_names(&self) -> Result<(), Fault> {
+        let is_empty = |name: Option<&str>| name == Some("");
+        let of_field = |part| Err(Fault::new(part, "the name of a field is empty", "a name"));
+        if let Meaning::Service(operation) = &self.meaning
+            && operation.as_str().is_empty()
+        {
+            let examples = list(["chat", "stt", "tts", "execute_tool", "invoke_agent"]);
+            let allowed = format!("a value of `gen_ai.operation.name` such as {examples}");
+            return Err(Fault::new(Part::Service, "the operation is empty", allowed));
+        }
+        if let Meaning::Conversation(id) = &self.meaning
+            && is_empty(id.needs())
+        {
+            return of_field(Part::Conversation);
+        }
+        let mut settings = self.fields.iter();
+        if settings.any(|setting| setting.to.is_empty() || is_empty(setting.source.needs())) {
+            return of_field(Part::Fields);
+        }
+        if is_empty(self.key.as_deref()) {
+            return of_field(Part::Key);
+        }
+        if is_empty(self.name.as_deref()) {
+            return Err(Fault::new(
+                Part::Name,
+                "the name of the span is empty",
+                "a name",
+            ));
+        }
+        Ok(())
     }
 
     fn check_kind(&self) -> Result<(), Fault> {
@@ -290,6 +325,30 @@ fn check_condition(condition: &Condition, part: Part) -> Result<(), Fault> {
             "the match is empty",
             "`target`, `span`, `message`, `level`, `fields`, `in`",
         ));
+    }
+    let patterns = [
+        ("target", &condition.target),
+        ("span", &condition.span),
+        ("in", &condition.within),
+    ];
+    for (key, pattern) in patterns {
+        let Some(pattern) = pattern else {
+            continue;
+        };
+        if pattern.text().contains('*') {
+            return Err(Fault::new(
+                part,
+                format!("`{key}` has a `*` that is not at its end"),
+                "one `*` at the end, for anything",
+            ));
+        }
+        if pattern.to_string().is_empty() {
+            return Err(Fault::new(
+                part,
+                format!("`{key}` is empty, which nothing is"),
+                "a name, or `*` for any",
+            ));
+        }
     }
     if condition.message.is_some() && condition.target.is_none() && condition.level.is_none() {
         return Err(Fault::new(

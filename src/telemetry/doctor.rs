@@ -7,19 +7,24 @@ use std::{
     sync::Arc,
 };
 
+#[cfg(all(feature = "metrics", feature = "http"))]
+use opentelemetry_sdk::metrics::Temporality;
 use opentelemetry_sdk::trace::Sampler;
 use tracing::{
     Dispatch, Level,
     level_filters::{LevelFilter, STATIC_MAX_LEVEL},
 };
 
-#[cfg(any(feature = "grpc", feature = "http"))]
-use crate::environment::Otlp;
 use crate::{
     Conversations,
     environment::Settings,
     export::Delivered,
     seen::{Advice, Seen},
+};
+#[cfg(any(feature = "grpc", feature = "http"))]
+use crate::{
+    environment::{Connection, Otlp, Protocol, SetupError},
+    export::{Probed, probe},
 };
 
 /// How long the doctor waits for the other end.
@@ -61,8 +66,12 @@ impl fmt::Display for Diagnosis {
 pub(super) struct Setup {
     #[cfg(any(feature = "grpc", feature = "http"))]
     otlp: Option<Otlp>,
+    #[cfg(all(feature = "metrics", any(feature = "grpc", feature = "http")))]
+    metrics: Option<Otlp>,
     sampler: Sampler,
     level: LevelFilter,
+    /// The level up to which spans and events are compiled in.
+    compiled: LevelFilter,
     captures: bool,
 }
 
@@ -71,8 +80,14 @@ impl Setup {
         Self {
             #[cfg(any(feature = "grpc", feature = "http"))]
             otlp: settings.otlp.clone(),
+            #[cfg(all(feature = "metrics", any(feature = "grpc", feature = "http")))]
+            metrics: settings
+                .metrics
+                .as_ref()
+                .and_then(|metrics| metrics.otlp.clone()),
             sampler: settings.sampler.clone(),
             level,
+            compiled: STATIC_MAX_LEVEL,
             captures,
         }
     }
@@ -130,6 +145,12 @@ impl Diagnosis {
             self.fact("spans go to", format!("{}{answer}", counts.destination));
             self.delivered(counts);
         }
+        #[cfg(all(feature = "metrics", any(feature = "grpc", feature = "http")))]
+        if let Some(otlp) = &setup.metrics {
+            let answer = self.answer(otlp, "metrics", probe_metrics(otlp));
+            let destination = otlp.connection.destination();
+            self.fact("metrics go to", format!("{destination}{answer}"));
+        }
     }
 
     fn delivered(&mut self, counts: &Delivered) {
@@ -159,49 +180,36 @@ impl Diagnosis {
 
     #[cfg(any(feature = "grpc", feature = "http"))]
     fn probe(&mut self, setup: &Setup, counts: &Delivered) -> String {
-        use crate::environment::Protocol;
         let otlp = setup.otlp.as_ref();
-        let Some(otlp) = otlp.filter(|otlp| otlp.connection.destination() == counts.destination)
-        else {
-            return String::new();
-        };
-        let mut connection = otlp.connection.clone();
-        connection.timeout = connection.timeout.min(PATIENCE);
-        let (resource, profiles) = (
-            opentelemetry_sdk::Resource::builder_empty().build(),
-            crate::profile::Profiles::default(),
-        );
-        // What is not built is refused at set-up.
-        let probed = match otlp.protocol {
-            #[cfg(feature = "grpc")]
-            Protocol::Grpc => crate::export::GrpcSink::new(&connection, &resource, &profiles)
-                .map(|sink| crate::export::probe(sink, 2 * PATIENCE)),
-            #[cfg(feature = "http")]
-            Protocol::HttpProtobuf | Protocol::HttpJson => {
-                let json = otlp.protocol == Protocol::HttpJson;
-                crate::export::HttpSink::new(&connection, json, &resource, &profiles)
-                    .map(|sink| crate::export::probe(sink, 2 * PATIENCE))
-            }
-            #[cfg(not(all(feature = "grpc", feature = "http")))]
-            _ => return String::new(),
-        };
+        match otlp.filter(|otlp| otlp.connection.destination() == counts.destination) {
+            Some(otlp) => self.answer(otlp, "spans", probe_spans(otlp)),
+            None => String::new(),
+        }
+    }
+
+    /// What an endpoint answers that is to take `what`.
+    #[cfg(any(feature = "grpc", feature = "http"))]
+    fn answer(&mut self, otlp: &Otlp, what: &str, probed: Result<Probed, SetupError>) -> String {
         let protocol = otlp.protocol.name();
         let (problem, after) = match probed {
             Ok(probed) => (probed.problem, probed.after),
             Err(error) => (Some(error.to_string()), Duration::ZERO),
         };
         let after = after.as_millis();
-        match problem {
-            None => format!(" ({protocol}), which takes spans: it answered in {after} ms"),
-            Some(problem) => {
-                self.find(format!(
-                    "{} does not take spans ({problem}): start a collector there, correct OTEL_EXPORTER_OTLP_ENDPOINT, \
-                     _PROTOCOL or _HEADERS, or set OTEL_CONSOLE_EXPORT=tree to see turns in the terminal",
-                    counts.destination
-                ));
-                format!(" ({protocol}), which does not take them: {problem} after {after} ms")
-            }
-        }
+        let Some(problem) = problem else {
+            return format!(" ({protocol}), which takes {what}: it answered in {after} ms");
+        };
+        let otherwise = if what == "spans" {
+            "set OTEL_CONSOLE_EXPORT=tree to see turns in the terminal"
+        } else {
+            "unset OTEL_METRICS_EXPORTER: few trace backends take metrics"
+        };
+        self.find(format!(
+            "{} does not take {what} ({problem}): start a collector there, correct OTEL_EXPORTER_OTLP_ENDPOINT, \
+             _PROTOCOL or _HEADERS, or {otherwise}",
+            otlp.connection.destination()
+        ));
+        format!(" ({protocol}), which does not take them: {problem} after {after} ms")
     }
 
     #[cfg(not(any(feature = "grpc", feature = "http")))]
@@ -257,7 +265,7 @@ impl Diagnosis {
     }
 
     fn levels(&mut self, setup: &Setup, seen: &[Arc<Seen>], subscriber: Option<&Dispatch>) {
-        let compiled = STATIC_MAX_LEVEL;
+        let compiled = setup.compiled;
         self.fact(
             "levels",
             format!(
@@ -338,8 +346,12 @@ impl Diagnosis {
                 self.find(lack.text());
             }
         }
-        if sum(seen, |seen| seen.lost.get()) > 0 {
-            self.find(Advice::ConversationsNeverEnd.text());
+        let never_end = Advice::ConversationsNeverEnd;
+        if seen
+            .iter()
+            .any(|seen| seen.lost.get() > 0 || seen.was_advised(never_end))
+        {
+            self.find(never_end.text());
         }
         for (name, count) in seen.iter().flat_map(|seen| seen.handlers()) {
             let (subject, verb) = if count == 1 {
@@ -355,10 +367,88 @@ impl Diagnosis {
     }
 }
 
+/// The connection of an endpoint, with less patience.
+#[cfg(any(feature = "grpc", feature = "http"))]
+fn impatient(otlp: &Otlp) -> Connection {
+    let mut connection = otlp.connection.clone();
+    connection.timeout = connection.timeout.min(PATIENCE);
+    connection
+}
+
+// What is not built is refused at set-up.
+#[cfg(any(feature = "grpc", feature = "http"))]
+fn probe_spans(otlp: &Otlp) -> Result<Probed, SetupError> {
+    let connection = impatient(otlp);
+    let (resource, profiles) = (
+        opentelemetry_sdk::Resource::builder_empty().build(),
+        crate::profile::Profiles::default(),
+    );
+    match otlp.protocol {
+        #[cfg(feature = "grpc")]
+        Protocol::Grpc => crate::export::GrpcSink::new(&connection, &resource, &profiles)
+            .map(|sink| probe(sink, 2 * PATIENCE)),
+        #[cfg(feature = "http")]
+        Protocol::HttpProtobuf | Protocol::HttpJson => {
+            let json = otlp.protocol == Protocol::HttpJson;
+            crate::export::HttpSink::new(&connection, json, &resource, &profiles)
+                .map(|sink| probe(sink, 2 * PATIENCE))
+        }
+        #[cfg(not(all(feature = "grpc", feature = "http")))]
+        _ => Ok(Probed::not_built()),
+    }
+}
+
+#[cfg(all(feature = "metrics", any(feature = "grpc", feature = "http")))]
+fn probe_metrics(otlp: &Otlp) -> Result<Probed, SetupError> {
+    let connection = impatient(otlp);
+    match otlp.protocol {
+        #[cfg(feature = "grpc")]
+        Protocol::Grpc => crate::export::GrpcMetricsSink::new(&connection)
+            .map(|sink| crate::export::probe_metrics(sink, 2 * PATIENCE)),
+        #[cfg(feature = "http")]
+        Protocol::HttpProtobuf | Protocol::HttpJson => {
+            let json = otlp.protocol == Protocol::HttpJson;
+            crate::export::HttpMetricsSink::new(&connection, json, Temporality::default())
+                .map(|sink| crate::export::probe_metrics(sink, 2 * PATIENCE))
+        }
+        #[cfg(not(all(feature = "grpc", feature = "http")))]
+        _ => Ok(Probed::not_built()),
+    }
+}
+
 /// Whether a boundary event, which the layer's own filter lets pass, would not reach it.
 fn hides_boundary_events(subscriber: &Dispatch) -> bool {
     tracing::dispatcher::with_default(
         subscriber,
         || !tracing::event_enabled!(target: "tracing_conversation", Level::INFO, conversation.event),
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn program_that_is_built_without_info_is_told_so() {
+        let mut setup = Setup {
+            #[cfg(any(feature = "grpc", feature = "http"))]
+            otlp: None,
+            #[cfg(all(feature = "metrics", any(feature = "grpc", feature = "http")))]
+            metrics: None,
+            sampler: Sampler::AlwaysOn,
+            level: LevelFilter::INFO,
+            compiled: LevelFilter::WARN,
+            captures: true,
+        };
+        let diagnosis = check(&setup, &[], &[], &[]);
+        let text = diagnosis.to_string();
+        assert!(text.contains("at any; compiled in up to WARN\n"), "{text}");
+        assert!(
+            text.contains("- the program is built without INFO: remove the feature `max_level_…` or `release_max_level_…`"),
+            "{text}"
+        );
+        setup.compiled = LevelFilter::INFO;
+        let text = check(&setup, &[], &[], &[]).to_string();
+        assert!(!text.contains("built without INFO"), "{text}");
+    }
 }

@@ -3,10 +3,13 @@
 use crate::examples::command;
 use crate::support::{Reply, Server, spans};
 use std::fmt::Debug;
+use std::io::Write as _;
+use std::net::{TcpListener, TcpStream};
 use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
 use tracing::field::{Field, Visit};
 use tracing::{Dispatch, Event, Level, Subscriber, info, info_span};
-use tracing_conversation::{Builder, ContentPolicy, Telemetry};
+use tracing_conversation::{Builder, ContentPolicy, Protocol, Telemetry};
 use tracing_subscriber::layer::Context;
 use tracing_subscriber::{EnvFilter, Layer, prelude::*};
 
@@ -207,6 +210,134 @@ fn endpoint_that_refuses_or_hangs_is_named_with_what_it_says() {
     assert!(hung.contains("(no answer within 200ms)"), "{hung}");
 }
 
+/// A server that does with each connection what `act` does.
+fn peer(act: impl Fn(TcpStream) + Send + 'static) -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    std::thread::spawn(move || listener.incoming().flatten().for_each(act));
+    address.to_string()
+}
+
+#[test]
+fn endpoint_of_another_kind_is_found_in_bounded_time() {
+    let kept = Mutex::new(Vec::new());
+    let peers = [
+        (
+            "nonsense",
+            peer(|mut stream| drop(stream.write_all(b"SSH-2.0-OpenSSH_9.6\r\n"))),
+        ),
+        ("nonsense after the request", {
+            let server = Server::start();
+            server.reply_always(Some(Reply::Garbage(b"\0\xff\r\n\r\n")));
+            format!("127.0.0.1:{}", server.port())
+        }),
+        ("reset", peer(drop)),
+        (
+            "silence",
+            peer(move |stream| kept.lock().unwrap().push(stream)),
+        ),
+    ];
+    // Spoken with TLS to one that speaks none.
+    let tls = format!("https://127.0.0.1:{}", Server::start().port());
+    let urls = peers.map(|(kind, address)| (kind, format!("http://{address}")));
+    for protocol in [
+        Protocol::HttpProtobuf,
+        Protocol::HttpJson,
+        #[cfg(feature = "grpc")]
+        Protocol::Grpc,
+    ] {
+        for (kind, url) in urls.iter().chain([&("no TLS", tls.clone())]) {
+            let telemetry = Telemetry::builder()
+                .endpoint(url)
+                .protocol(protocol)
+                .variable("OTEL_EXPORTER_OTLP_TIMEOUT", "300")
+                .build()
+                .unwrap();
+            let asked = Instant::now();
+            let diagnosis = telemetry.check();
+            // The probe gives up after twice two seconds; the rest is for a machine that is busy.
+            assert!(
+                asked.elapsed() < Duration::from_secs(30),
+                "{protocol:?} to {kind}"
+            );
+            let found = diagnosis.findings().first().cloned().unwrap_or_default();
+            assert!(
+                found.starts_with(url) && found.contains(" does not take spans ("),
+                "{protocol:?} to {kind}: {diagnosis}"
+            );
+            assert!(
+                found.contains("start a collector there, correct OTEL_EXPORTER_OTLP_ENDPOINT"),
+                "{found}"
+            );
+        }
+    }
+}
+
+#[cfg(feature = "grpc")]
+#[test]
+fn grpc_endpoint_is_asked_and_one_of_the_other_protocol_is_found() {
+    let (url, _service) = crate::delivery::grpc::start();
+    let over = |url: &str, protocol| {
+        Telemetry::builder()
+            .endpoint(url)
+            .protocol(protocol)
+            .build()
+            .unwrap()
+    };
+    let telemetry = over(&url, Protocol::Grpc);
+    let found = check(&telemetry, || call("call-1", listen_and_answer));
+    assert!(
+        found.starts_with(&format!(
+            "spans go to    {url} (grpc), which takes spans: it answered in … ms\n"
+        )),
+        "{found}"
+    );
+    assert!(found.ends_with("nothing is wrong"), "{found}");
+
+    let http = Server::start().url();
+    for (url, protocol) in [(&url, Protocol::HttpProtobuf), (&http, Protocol::Grpc)] {
+        let found = findings(&over(url, protocol));
+        assert!(
+            found.contains(" does not take spans ("),
+            "{protocol:?}: {found}"
+        );
+    }
+}
+
+#[cfg(feature = "metrics")]
+#[test]
+fn endpoint_of_metrics_is_asked_too() {
+    let server = Server::start();
+    let telemetry = to(&server)
+        .variable("OTEL_METRICS_EXPORTER", "otlp")
+        .build()
+        .unwrap();
+    let found = check(&telemetry, || call("call-1", listen_and_answer));
+    let url = server.url();
+    let line = format!(
+        "metrics go to  {url}/v1/metrics (http/protobuf), which takes metrics: it answered in … ms\n"
+    );
+    assert!(found.contains(&line), "{found}");
+    assert!(found.ends_with("nothing is wrong"), "{found}");
+    let asked: Vec<_> = server
+        .requests()
+        .into_iter()
+        .map(|request| request.path)
+        .collect();
+    assert_eq!(asked, ["/v1/traces", "/v1/metrics"]);
+
+    // As trace backends answer.
+    server.reply([Reply::Take, Reply::Status("404 Not Found", "", b"")]);
+    let found = findings(&telemetry);
+    assert!(
+        found.starts_with(&format!(
+            "{url}/v1/metrics does not take metrics (404 Not Found"
+        )),
+        "{found}"
+    );
+    assert!(found.contains("unset OTEL_METRICS_EXPORTER"), "{found}");
+}
+
 #[test]
 fn handler_of_the_whole_session_is_not_advised_to_be_an_agent() {
     let server = Server::start();
@@ -224,6 +355,52 @@ fn handler_of_the_whole_session_is_not_advised_to_be_an_agent() {
     });
     assert!(!found.contains("llm_task"), "{found}");
     assert!(found.ends_with("nothing is wrong"), "{found}");
+}
+
+#[test]
+fn what_a_program_lacks_is_among_the_findings() {
+    let server = Server::start();
+    let only = |program: &dyn Fn()| {
+        let telemetry = to(&server).build().unwrap();
+        check(&telemetry, program);
+        telemetry.shutdown().unwrap();
+        let findings = telemetry.check().findings().to_vec();
+        assert_eq!(findings.len(), 1, "{findings:?}");
+        findings[0].clone()
+    };
+    let service = || drop(info_span!("llm", gen_ai.operation.name = "chat"));
+    let found = only(&|| call("call-1", service));
+    assert!(
+        found.starts_with("services were seen, but no event of a turn: emit"),
+        "{found}"
+    );
+    let found = only(&|| {
+        call("call-1", || {
+            info!(conversation.event = "user_started_speaking");
+            info!(conversation.event = "bot_started_speaking");
+        });
+    });
+    assert!(
+        found.starts_with("turns were seen, but no voice activity: "),
+        "{found}"
+    );
+    let open = Mutex::new(Vec::new());
+    let found = only(&|| {
+        for id in 0..3 {
+            let scope = info_span!("conversation", conversation.id = id);
+            scope.in_scope(listen_and_answer);
+            open.lock().unwrap().push(scope);
+        }
+    });
+    assert!(
+        found.starts_with("conversations do not end: emit conversation_ended"),
+        "{found}"
+    );
+    let found = only(&service);
+    assert!(
+        found.starts_with("services, but no conversation was seen: open a span"),
+        "{found}"
+    );
 }
 
 #[derive(Clone, Default)]

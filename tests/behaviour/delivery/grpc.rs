@@ -70,7 +70,7 @@ impl TraceService for Service {
 }
 
 /// Starts a server; its URL, and what it is told and has got.
-fn start() -> (String, Service) {
+pub(crate) fn start() -> (String, Service) {
     start_with(Server::builder())
 }
 

@@ -1,7 +1,7 @@
 //! Spans leave by OTLP, whatever the other end does, and every one of them is accounted for.
 
 #[cfg(feature = "grpc")]
-mod grpc;
+pub(crate) mod grpc;
 #[cfg(feature = "http")]
 mod http;
 #[cfg(all(feature = "grpc", feature = "http", feature = "metrics"))]

@@ -1,6 +1,7 @@
 //! What a user sees of a file that cannot be used.
 
 use std::io::Write as _;
+use std::sync::atomic::{AtomicU32, Ordering};
 use tracing_conversation::names::event;
 use tracing_conversation::rules::{Match, Operation, Rules, Source};
 
@@ -170,6 +171,96 @@ const MISTAKES: &[(&str, &str)] = &[
         "[[rule]]\nmatch = { span = \"llm\" }\nservice = \"chat\"\nfields = { a = { value = 99999999999999999999 } }\n",
         "rules:4:26: the number has more than 64 bits",
     ),
+    (
+        // The rest is the words of the TOML parser: of what it finds, what begins first.
+        "[[rule]]\nmatch = { span = \"call\nconversation = \"id\"\n",
+        "rules:2:23: this is not TOML: …",
+    ),
+    (
+        "[[rule]]\nmatch = { span = \"call\" }\nconversation = \"a\"\nconversation = \"b\"\n",
+        "rules:4:1: this is not TOML: …",
+    ),
+    (
+        "[[rule]]\nmatch = { span = call }\nconversation = \"id\"\n",
+        "rules:2:18: this is not TOML: …",
+    ),
+    (
+        // A mark of UTF-8 in front and line ends of Windows change no place.
+        "\u{feff}[[rule]]\r\nmatch = { span = \"call\" }\r\nconversaton = \"id\"\r\n",
+        "rules:3:1: unknown key `conversaton` in a rule; allowed is `match`, `event`, `conversation`, `service`, `fields`, \
+         `open`, `close`, `until`, `name`, `key`; did you mean `conversation`?",
+    ),
+    (
+        "[[rule]]\nmatch = { span = \"\" }\nconversation = \"id\"\n",
+        "rules:2:9: `span` is empty, which nothing is; allowed is a name, or `*` for any",
+    ),
+    (
+        "[[rule]]\nmatch = { target = \"*::vad\" }\nevent = \"interruption\"\n",
+        "rules:2:9: `target` has a `*` that is not at its end; allowed is one `*` at the end, for anything",
+    ),
+    (
+        "[[rule]]\nmatch = { target = \"vad\", fields = \"state\" }\nevent = \"interruption\"\n",
+        "rules:2:36: `fields` is a string; allowed is a table, `{ … }`",
+    ),
+    (
+        "[[rule]]\nmatch = { target = \"vad\", in = [\"call\"] }\nevent = \"interruption\"\n",
+        "rules:2:32: `in` is a list; allowed is a string",
+    ),
+    (
+        "[[rule]]\nmatch = { target = \"vad\", fields = { level = inf } }\nevent = \"interruption\"\n",
+        "rules:2:46: the number is none; allowed is a finite one",
+    ),
+    (
+        "[[rule]]\nmatch = { target = \"vad\" }\nevent = true\n",
+        "rules:3:9: `event` is true or false; allowed is a string",
+    ),
+    (
+        "[[rule]]\nmatch = { span = \"call\" }\nconversation = 7\n",
+        "rules:3:16: `conversation` is a number; allowed is the name of a field, `{ from = … }` or `{ value = … }`",
+    ),
+    (
+        "[[rule]]\nmatch = { span = \"call\" }\nconversation = { from = \"\" }\n",
+        "rules:3:16: the name of a field is empty; allowed is a name",
+    ),
+    (
+        "[[rule]]\nmatch = { span = \"llm\" }\nservice = \"\"\n",
+        "rules:3:11: the operation is empty; allowed is a value of `gen_ai.operation.name` such as `chat`, `stt`, `tts`, \
+         `execute_tool`, `invoke_agent`",
+    ),
+    (
+        "[[rule]]\nmatch = { span = \"llm\" }\nservice = [\"chat\"]\n",
+        "rules:3:11: `service` is a list; allowed is a string",
+    ),
+    (
+        "[[rule]]\nmatch = { span = \"llm\" }\nservice = \"chat\"\nfields = [\"model\"]\n",
+        "rules:4:10: `fields` is a list; allowed is a table, `{ … }`",
+    ),
+    (
+        "[[rule]]\nmatch = { span = \"llm\" }\nservice = \"chat\"\nfields = { output = \"\" }\n",
+        "rules:4:10: the name of a field is empty; allowed is a name",
+    ),
+    (
+        "[[rule]]\nmatch = { target = \"stt\" }\nservice = \"stt\"\nuntil = [{ message = \"final\" }]\n",
+        "rules:4:10: `message` alone would be compared with every event of the program; allowed is `message` with a `target` \
+         or a `level` beside it",
+    ),
+    (
+        "[[rule]]\nmatch = { target = \"stt\" }\nservice = \"stt\"\nuntil = [{}]\n",
+        "rules:4:10: the match is empty; allowed is `target`, `span`, `message`, `level`, `fields`, `in`",
+    ),
+    (
+        "[[rule]]\nmatch = { target = \"stt\" }\nservice = \"stt\"\nkey = \"\"\nuntil = [{ target = \"done\" }]\n",
+        "rules:4:7: the name of a field is empty; allowed is a name",
+    ),
+    (
+        "[[rule]]\nmatch = { span = \"call\" }\nconversation = \"id\"\nuntil = [{ target = \"done\" }]\n",
+        "rules:4:10: `until` does not go with this rule; allowed is it with `service` on an event, that is without `span` in \
+         the match",
+    ),
+    (
+        "[[rule]]\nmatch = { span = \"llm\" }\nservice = \"chat\"\nfields = { a = { value = 1, scale = 2 } }\n",
+        "rules:4:29: `scale` goes with `from`",
+    ),
 ];
 
 #[test]
@@ -214,6 +305,11 @@ fn position_counts_characters_and_the_path_comes_first() {
     assert_eq!(format!("{error:?}"), error.to_string());
     std::fs::remove_file(&file.0).unwrap();
 
+    let folder = std::env::temp_dir();
+    let said = Rules::from_path(&folder).unwrap_err().to_string();
+    let expected = format!("{}: the file cannot be read: ", folder.display());
+    assert!(said.starts_with(&expected), "{said}");
+
     let missing = Rules::from_path("no/such/rules.toml")
         .unwrap_err()
         .to_string();
@@ -223,8 +319,30 @@ fn position_counts_characters_and_the_path_comes_first() {
     );
 }
 
+#[test]
+fn file_that_is_no_text_or_too_long_is_refused() {
+    let mut file = tempfile();
+    let said = |file: &(std::path::PathBuf, std::fs::File)| {
+        let error = Rules::from_path(&file.0).unwrap_err();
+        assert_eq!((error.line(), error.column()), (0, 0));
+        let said = error.to_string();
+        said[file.0.display().to_string().len()..].to_owned()
+    };
+    file.1.write_all(b"a = \"\xff\"\n").unwrap();
+    assert_eq!(said(&file), ": the file is not text in UTF-8");
+    file.1.write_all(&vec![b'\n'; 1 << 20]).unwrap();
+    assert_eq!(
+        said(&file),
+        ": the file has more than 1048576 bytes; allowed is up to that"
+    );
+    std::fs::remove_file(&file.0).unwrap();
+}
+
+/// A file of its own for each call.
 fn tempfile() -> (std::path::PathBuf, std::fs::File) {
-    let name = format!("tracing-conversation-{}.toml", std::process::id());
+    static COUNT: AtomicU32 = AtomicU32::new(0);
+    let count = COUNT.fetch_add(1, Ordering::Relaxed);
+    let name = format!("tracing-conversation-{}-{count}.toml", std::process::id());
     let path = std::env::temp_dir().join(name);
     let file = std::fs::File::create(&path).unwrap();
     (path, file)
