@@ -462,13 +462,15 @@ mod parent {
             assert!(!said.contains(drives), "{status}: {said:?}");
         }
         println!("no answer of a server drives a terminal ... ok");
-        let mut views = vec![("off", "http/protobuf")];
-        #[cfg(feature = "console")]
-        views.extend([
+        let views = [
+            ("off", "http/protobuf"),
+            #[cfg(feature = "console")]
             ("json", "http/json"),
+            #[cfg(feature = "console")]
             ("true", "http/json"),
+            #[cfg(feature = "console")]
             ("tree", "http/json"),
-        ]);
+        ];
         for (view, protocol) in views {
             let server = Server::start();
             let variables = [
