@@ -11,17 +11,18 @@
 
 /// `own_process!(name, || { … });`: a test that runs in a process of its own, this binary started anew for it alone.
 macro_rules! own_process {
-    ($name:ident, $body:expr) => {
+    ($(#[$attribute:meta])* $name:ident, $body:expr) => {
         #[test]
+        $(#[$attribute])*
         fn $name() {
             match crate::child(concat!(module_path!(), "::", stringify!($name))) {
                 None => $body(),
-                Some(output) => assert!(
-                    output.status.success(),
-                    "{}{}",
-                    String::from_utf8_lossy(&output.stdout),
-                    String::from_utf8_lossy(&output.stderr)
-                ),
+                Some(output) => {
+                    let said = String::from_utf8_lossy(&output.stderr);
+                    let ran = String::from_utf8_lossy(&output.stdout);
+                    assert!(output.status.success(), "{ran}{said}");
+                    eprint!("{said}");
+                }
             }
         }
     };
@@ -32,6 +33,8 @@ mod feedback;
 mod global;
 #[cfg(feature = "setup")]
 mod init;
+#[cfg(all(feature = "http", target_os = "linux"))]
+mod memory;
 #[cfg(feature = "http")]
 mod runtimes;
 #[cfg(feature = "http")]
@@ -54,7 +57,7 @@ fn child(path: &str) -> Option<std::process::Output> {
     }
     let (_crate, name) = path.split_once("::").unwrap();
     let child = std::process::Command::new(std::env::current_exe().unwrap())
-        .args(["--exact", name, "--nocapture"])
+        .args(["--exact", name, "--nocapture", "--include-ignored"])
         .env(MARK, "1")
         .output();
     Some(child.unwrap())
