@@ -20,7 +20,7 @@ mod otlp;
 mod proxy;
 mod resource;
 
-use std::{collections::HashMap, ffi::OsString, fmt, time::Duration};
+use std::{collections::HashMap, ffi::OsString, fmt, fmt::Write as _, time::Duration};
 
 use opentelemetry_sdk::{Resource, trace::Sampler};
 
@@ -28,6 +28,7 @@ use crate::{
     TraceMode,
     prices::Prices,
     profile::{Profile, Profiles},
+    terminal::Escaping,
 };
 
 #[cfg(feature = "metrics")]
@@ -86,6 +87,8 @@ impl SetupError {
 
 impl fmt::Display for SetupError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // Files are quoted: of prices, of rules.
+        let mut f = Escaping(f);
         match self {
             Self::Variable { name, value, allowed } => {
                 write!(f, "{name}={value:?} cannot be used: allowed is {allowed}")

@@ -70,6 +70,18 @@ fn a_programs_own_settings_stand_in_front_of_the_environment() {
     assert_eq!(settings.limits.delay, Duration::from_millis(500));
 }
 
+#[test]
+fn errors_that_quote_a_file_drive_no_terminal() {
+    let quoted = "line 1: `\u{1b}]0;\u{7}\u{9b}2J\u{202e}`";
+    for error in [
+        SetupError::Rules(quoted.into()),
+        SetupError::variable("CONVERSATION_PRICES", "p.json", quoted),
+    ] {
+        let said = format!("{error} {error:?}");
+        assert!(!said.contains(crate::terminal::is_unsafe), "{said:?}");
+    }
+}
+
 /// The table in the documentation has exactly the variables that these tests are about.
 #[test]
 fn every_documented_variable_has_a_test_and_the_other_way_round() {
