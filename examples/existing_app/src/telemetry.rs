@@ -18,7 +18,7 @@ pub(crate) fn start() -> Result<Telemetry, Box<dyn Error>> {
     let traces = telemetry.layer(); // +
     let level = EnvFilter::builder()
         .with_default_directive(LevelFilter::WARN.into())
-        .from_env()?;
+        .from_env_lossy();
     tracing_subscriber::registry()
         .with(traces)
         .with(fmt::layer().with_writer(std::io::stderr).with_filter(level))
