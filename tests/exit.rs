@@ -107,7 +107,7 @@ mod child {
 const HOSTILE: &str = "harmless\u{1b}]52;c;aGk=\u{7}\r\u{9b}2J\u{1b}[31m\u{202e}\u{2066}\u{200f}\u{8}\u{85}\u{9d}0;title\u{9c}";
 
 /// The same, percent-encoded where it has to be, as key and value.
-#[cfg(feature = "console")]
+#[cfg(all(feature = "console", feature = "http"))]
 const HOSTILE_ATTRIBUTES: &str = "harmless%1b]0;%07%c2%9b31m=%1b[2J%0d%e2%80%ae";
 
 /// Whether a terminal may act on it.
