@@ -132,6 +132,8 @@ pub(crate) mod ours {
             event_by_message,
             contract_event_with_field,
             event_with_field,
+            ordinary_event,
+            ordinary_span,
         ] {
             event();
             event();
