@@ -35,6 +35,15 @@ pub(super) trait Renaming {
     fn each_set(&self, act: &mut dyn FnMut(&'static str, FieldValue<'_>));
 }
 
+/// Of an event of which no more is recorded.
+pub(super) struct NoFields;
+
+impl Recorded for NoFields {
+    fn each(&self, _: impl FnMut(&'static str, FieldValue<'_>)) {}
+
+    fn each_of(&self, _: &'static [&'static str], _: impl FnMut(&'static str, FieldValue<'_>)) {}
+}
+
 macro_rules! record_as_they_are {
     ($($type:ty),*) => {$(
         impl Recorded for $type {

@@ -78,6 +78,12 @@ impl<T> Checks<T> {
         self.groups.is_empty()
     }
 
+    /// What the conditions are for.
+    pub(crate) fn all(&self) -> impl Iterator<Item = &T> {
+        let candidates = self.groups.iter().flat_map(|group| &group.candidates);
+        candidates.map(|candidate| &candidate.of)
+    }
+
     /// Adds a condition that may match at this callsite.
     pub(crate) fn add(&mut self, callsite: &Metadata<'_>, condition: &Condition, of: T) {
         let tests = tests(callsite, condition);
@@ -215,7 +221,7 @@ impl<T> Group<T> {
 
 /// Values that need no formatting, of the first fields of a callsite.
 #[derive(Default)]
-pub(crate) struct PlainValues([Option<FieldValue<'static>>; 8]);
+pub(crate) struct PlainValues([Option<FieldValue<'static>>; 4]);
 
 impl PlainValues {
     #[inline]
@@ -249,23 +255,47 @@ impl Pass<'_> {
             return;
         };
         self.passed |= checks.present;
-        if checks.forms.is_empty() {
-            return;
+        match &checks.forms[..] {
+            [] => {}
+            // As most messages.
+            [form] => {
+                let mut comparer = OneForm {
+                    pattern: &form.pattern,
+                    is_possible: true,
+                    length: 0,
+                };
+                if self.written(field, &mut comparer, write) && comparer.is_met() {
+                    self.passed |= form.bit;
+                }
+            }
+            forms => {
+                let mut comparer = Forms {
+                    forms,
+                    possible: u64::MAX >> (MAX_FORMS - forms.len()),
+                    length: 0,
+                };
+                if self.written(field, &mut comparer, write) {
+                    self.passed |= comparer.passed();
+                }
+            }
         }
-        let mut comparer = Comparer {
-            forms: &checks.forms,
-            possible: u64::MAX >> (MAX_FORMS - checks.forms.len()),
-            length: 0,
-        };
+    }
+
+    /// Writes the value of `field`. Returns whether what was written counts.
+    #[inline]
+    fn written(
+        &self,
+        field: &Field,
+        to: &mut dyn Write,
+        write: impl FnOnce(&mut dyn Write) -> fmt::Result,
+    ) -> bool {
         // `Debug` and `Display` are the program's code.
         let written = catch_unwind(AssertUnwindSafe(|| match self.seen {
-            Some(seen) if field.name() == "message" => see(seen, &mut comparer, write),
-            _ => write(&mut comparer),
+            Some(seen) if field.name() == "message" => see(seen, to, write),
+            _ => write(to),
         }));
         // An error is either the comparer's, which had enough, or the value's own: what came before it counts.
-        if written.is_ok() {
-            self.passed |= comparer.passed();
-        }
+        written.is_ok()
     }
 }
 
@@ -306,15 +336,42 @@ impl Visit for Pass<'_> {
     }
 }
 
-/// Compares a text with several forms while it is written, and stops when none of them can be met any more.
-struct Comparer<'a> {
+/// Compares a text with a form while it is written, and stops at the first difference.
+struct OneForm<'a> {
+    pattern: &'a Pattern,
+    is_possible: bool,
+    length: usize,
+}
+
+impl OneForm<'_> {
+    /// Whether the whole text is of the form.
+    #[inline]
+    fn is_met(&self) -> bool {
+        self.is_possible && self.pattern.ends_at(self.length)
+    }
+}
+
+impl Write for OneForm<'_> {
+    fn write_str(&mut self, piece: &str) -> fmt::Result {
+        self.is_possible &= self.pattern.goes_on(self.length, piece.as_bytes());
+        self.length += piece.len();
+        if self.is_possible {
+            Ok(())
+        } else {
+            Err(fmt::Error)
+        }
+    }
+}
+
+/// The same with several forms, until none of them can be met any more.
+struct Forms<'a> {
     forms: &'a [Form],
     /// A bit for each form that the text so far goes on like.
     possible: u64,
     length: usize,
 }
 
-impl Comparer<'_> {
+impl Forms<'_> {
     /// The bits of the forms that the whole text is.
     #[inline]
     fn passed(&self) -> u64 {
@@ -330,7 +387,7 @@ impl Comparer<'_> {
     }
 }
 
-impl Write for Comparer<'_> {
+impl Write for Forms<'_> {
     #[inline]
     fn write_str(&mut self, piece: &str) -> fmt::Result {
         let mut bit = 1;
@@ -349,22 +406,22 @@ impl Write for Comparer<'_> {
     }
 }
 
-/// Keeps in `seen` what is written to `comparer`.
+/// Keeps in `seen` what is written to `to`.
 #[cold]
 fn see(
     seen: &OnceLock<String>,
-    comparer: &mut Comparer<'_>,
+    to: &mut dyn Write,
     write: impl FnOnce(&mut dyn Write) -> fmt::Result,
 ) -> fmt::Result {
-    struct Seeing<'a, 'b>(&'a mut Comparer<'b>, String);
-    impl Write for Seeing<'_, '_> {
+    struct Seeing<'a>(&'a mut dyn Write, String);
+    impl Write for Seeing<'_> {
         fn write_str(&mut self, piece: &str) -> fmt::Result {
             let room = MAX_SEEN_BYTES.saturating_sub(self.1.len());
             self.1.push_str(&piece[..floor_char_boundary(piece, room)]);
             self.0.write_str(piece)
         }
     }
-    let mut seeing = Seeing(comparer, String::new());
+    let mut seeing = Seeing(to, String::new());
     let outcome = write(&mut seeing);
     let _ = seen.set(seeing.1);
     outcome

@@ -50,6 +50,7 @@ impl Scale {
                 Some(number) => number,
                 None => return seconds_of_duration(text),
             },
+            FieldValue::Int(value) => value as f64,
             _ => value.number()?,
         };
         let scaled = match self {

@@ -64,41 +64,9 @@ impl<'a> Adopted<'a> {
         }
     }
 
-    /// Sets the fields of a boundary event that a rule sets, where its callsite declares none of them itself. `plain` are values
-    /// that are read already.
-    #[inline]
-    pub(super) fn set_boundary(
-        &self,
-        application: &Application,
-        plain: &PlainValues,
-        fields: &mut BoundaryFields,
-    ) {
-        let rule = &self.adoption.rules[application.rule];
-        let mut unread = 0;
-        for source in &application.fields {
-            let setting = &rule.rule.fields[source.setting];
-            match source.from.and_then(|from| plain.get(from)) {
-                Some(found) if source.field.is_seconds() => {
-                    if let Some(seconds) = setting.seconds(found) {
-                        fields.set_seconds(source.field, seconds);
-                    }
-                }
-                Some(found) => {
-                    if let Some(value) = setting.convert(found) {
-                        fields.set_field(source.field, value);
-                    }
-                }
-                None => unread |= 1 << source.setting,
-            }
-        }
-        if unread != 0 {
-            self.visit_set_by(rule, unread, &mut |field, value| fields.set(field, value));
-        }
-    }
-
     /// Hands on what `rule` sets, as far as the bits of `wanted` say.
     #[inline(never)]
-    fn visit_set_by(
+    pub(super) fn visit_set_by(
         &self,
         rule: &AdoptedRule,
         wanted: u64,
@@ -140,6 +108,37 @@ impl<'a> Adopted<'a> {
                 act(setting.to, value);
             }
         }
+    }
+}
+
+impl Application {
+    /// Sets the fields of a boundary event that the rule sets from `plain`, values that are read already. Returns a bit for each
+    /// of the rule's fields that is to be read.
+    #[inline]
+    pub(super) fn set_plain(
+        &self,
+        rule: &AdoptedRule,
+        plain: &PlainValues,
+        fields: &mut BoundaryFields,
+    ) -> u64 {
+        let mut unread = 0;
+        for source in &self.fields {
+            let setting = &rule.rule.fields[source.setting];
+            match source.from.and_then(|from| plain.get(from)) {
+                Some(found) if source.field.is_seconds() => {
+                    if let Some(seconds) = setting.seconds(found) {
+                        fields.set_seconds(source.field, seconds);
+                    }
+                }
+                Some(found) => {
+                    if let Some(value) = setting.convert(found) {
+                        fields.set_field(source.field, value);
+                    }
+                }
+                None => unread |= 1 << source.setting,
+            }
+        }
+        unread
     }
 }
 

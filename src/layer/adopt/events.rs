@@ -9,7 +9,7 @@ use crate::layer::ConversationLayer;
 use crate::layer::boundary::EventPlace;
 use crate::layer::boundary_event::{Boundary, BoundaryFields};
 use crate::layer::callsite::CallsiteKind;
-use crate::layer::recorded::Recorded;
+use crate::layer::recorded::{NoFields, Recorded};
 use crate::layer::scope::SpanFields;
 use crate::layer::service::{ServiceOrigin, ServiceOutcome};
 use crate::reentrancy::is_guarded;
@@ -66,8 +66,8 @@ where
             &callsite.message,
             &|name| is_within(nearest(event, ctx), name),
             |step, plain| {
-                if let Step::Apply(Application { rule, .. }) = step {
-                    callsite.take(*rule);
+                if let Step::Apply(application) = step {
+                    application.take();
                 }
                 if adoption.is_dry_run {
                     return;
@@ -123,39 +123,60 @@ where
         ctx: &Context<'_, S>,
     ) {
         let event = adopted.event;
-        let record = |visit: &mut dyn tracing_core::field::Visit| event.record(visit);
-        let above = |name: &str| kept_above(nearest(event, ctx), name);
-        let rule = application.rule;
-        let applied = &adoption.rules[rule];
-        let recorded = Adopted {
-            adoption,
-            applied: &[rule],
-            record: &record,
-            above: Some(&above),
-            operation: None,
-        };
-        let Some(boundary) = applied.boundary else {
-            let recorded = Adopted {
-                operation: applied.operation(),
-                ..recorded
-            };
-            return self.begin_work(adoption, rule, &recorded, adopted, ctx);
+        let rule = &adoption.rules[application.rule];
+        let Some(boundary) = rule.boundary else {
+            return self.as_recorded(adoption, application, event, ctx, |recorded| {
+                self.begin_work(adoption, application.rule, recorded, adopted, ctx);
+            });
         };
         let mut fields = BoundaryFields::default();
-        let place = self.place_of(event);
         if adopted.callsite.has_boundary_fields {
-            recorded.each_of(BoundaryFields::NAMES, |field, value| {
-                fields.set(field, value)
+            self.as_recorded(adoption, application, event, ctx, |recorded| {
+                recorded.each_of(BoundaryFields::NAMES, |field, value| {
+                    fields.set(field, value);
+                });
             });
         } else {
-            recorded.set_boundary(application, plain, &mut fields);
+            let unread = application.set_plain(rule, plain, &mut fields);
+            if unread != 0 {
+                self.as_recorded(adoption, application, event, ctx, |recorded| {
+                    recorded.visit_set_by(rule, unread, &mut |field, value| {
+                        fields.set(field, value);
+                    });
+                });
+            }
         }
-        if matches!(boundary, Boundary::FirstByte | Boundary::Annotate)
-            && let Some(work) = self.work_of(adoption, &fields, &place, event, ctx)
-        {
-            return self.happen_to_work(boundary, &work, &fields, &recorded);
+        let place = self.place_of(event);
+        if !matches!(boundary, Boundary::FirstByte | Boundary::Annotate) {
+            return self.happen(boundary, &fields, &place, &NoFields, ctx);
         }
-        self.happen(boundary, &fields, &place, &recorded, ctx);
+        self.as_recorded(adoption, application, event, ctx, |recorded| {
+            match self.work_of(adoption, &fields, &place, event, ctx) {
+                Some(work) => self.happen_to_work(boundary, &work, &fields, recorded),
+                None => self.happen(boundary, &fields, &place, recorded, ctx),
+            }
+        });
+    }
+
+    /// Calls `act` with what an event records under the names that a rule gives it.
+    #[inline(never)]
+    fn as_recorded(
+        &self,
+        adoption: &Adoption,
+        application: &Application,
+        event: &Event<'_>,
+        ctx: &Context<'_, S>,
+        act: impl FnOnce(&Adopted<'_>),
+    ) {
+        let record = |visit: &mut dyn tracing_core::field::Visit| event.record(visit);
+        let above = |name: &str| kept_above(nearest(event, ctx), name);
+        act(&Adopted {
+            adoption,
+            applied: &[application.rule],
+            record: &record,
+            above: Some(&above),
+            operation: adoption.rules[application.rule].operation(),
+        });
     }
 
     #[inline(never)]

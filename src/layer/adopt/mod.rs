@@ -20,7 +20,7 @@ use crate::names;
 use crate::rules::{Checks, Meaning, Rule, Setting};
 use crate::settings::LayerSettings;
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock, PoisonError, RwLock};
 use tracing_core::{LevelFilter, Metadata};
 use works::Works;
@@ -66,25 +66,16 @@ struct AdoptedCallsite {
     has_boundary_fields: bool,
     /// Of the first message that was seen there, as much as was compared, for reports.
     message: OnceLock<String>,
-    /// A bit for each rule that has taken something there.
-    taken: Box<[AtomicU64]>,
 }
 
 impl AdoptedCallsite {
-    /// Notes that a rule has taken something there.
-    #[inline]
-    fn take(&self, rule: usize) {
-        let bit = 1 << (rule % 64);
-        if let Some(taken) = self.taken.get(rule / 64)
-            && taken.load(Ordering::Relaxed) & bit == 0
-        {
-            taken.fetch_or(bit, Ordering::Relaxed);
-        }
-    }
-
     fn has_taken(&self, rule: usize) -> bool {
-        let taken = self.taken.get(rule / 64);
-        taken.is_some_and(|taken| taken.load(Ordering::Relaxed) & (1 << (rule % 64)) != 0)
+        self.checks.all().any(|step| match step {
+            Step::Apply(application) => {
+                application.rule == rule && application.has_taken.load(Ordering::Relaxed)
+            }
+            Step::End(_) => false,
+        })
     }
 }
 
@@ -102,6 +93,17 @@ struct Application {
     rule: usize,
     /// Where the fields of a boundary event come from that the rule sets.
     fields: Box<[BoundarySource]>,
+    has_taken: AtomicBool,
+}
+
+impl Application {
+    /// Notes that the rule has taken something at the callsite.
+    #[inline]
+    fn take(&self) {
+        if !self.has_taken.load(Ordering::Relaxed) {
+            self.has_taken.store(true, Ordering::Relaxed);
+        }
+    }
 }
 
 #[derive(Debug)]
@@ -204,7 +206,11 @@ impl Adoption {
             let condition = &rule.rule.condition;
             if condition.may_match(metadata) {
                 let fields = rule.boundary_sources(metadata);
-                let application = Application { rule: at, fields };
+                let application = Application {
+                    rule: at,
+                    fields,
+                    has_taken: AtomicBool::new(false),
+                };
                 checks.add(metadata, condition, Step::Apply(application));
             }
         }
@@ -225,9 +231,6 @@ impl Adoption {
             has_sources,
             has_boundary_fields: BoundaryFields::NAMES.iter().any(|name| declares(name)),
             message: OnceLock::new(),
-            taken: (0..=self.rules.len() / 64)
-                .map(|_| AtomicU64::new(0))
-                .collect(),
         })
     }
 

@@ -1,13 +1,13 @@
 //! Spans that rules adopt.
 
 use super::kept::{AdoptedSpan, adopted_span, is_within, kept_above};
-use super::{Adopted, AdoptedCallsite, Adoption, Application, Step};
+use super::{Adopted, AdoptedCallsite, Adoption, Step};
 use crate::clock::lock;
 use crate::layer::ConversationLayer;
 use crate::layer::boundary::EventPlace;
 use crate::layer::boundary_event::{Boundary, BoundaryFields};
 use crate::layer::callsite::{CallsiteKind, service_kind};
-use crate::layer::recorded::Recorded;
+use crate::layer::recorded::{NoFields, Recorded};
 use crate::layer::scope::SpanFields;
 use crate::layer::standing::Standing;
 use crate::layer::tracked::TrackedSpan;
@@ -142,13 +142,14 @@ where
             &callsite.message,
             &|name| is_within(parent(id, ctx), name),
             |step, _| {
-                let Step::Apply(Application { rule, .. }) = step else {
+                let Step::Apply(application) = step else {
                     return;
                 };
-                let decides = !matches!(adoption.rules[*rule].rule.meaning, Meaning::Span);
+                let rule = application.rule;
+                let decides = !matches!(adoption.rules[rule].rule.meaning, Meaning::Span);
                 if !(decides && is_decided) {
-                    callsite.take(*rule);
-                    applied.push(*rule);
+                    application.take();
+                    applied.push(rule);
                 }
                 is_decided |= decides;
             },
@@ -245,15 +246,7 @@ where
         };
         let boundaries: Vec<Boundary> = adoption.closings(&adopted.applied).collect();
         let fields = std::mem::take(&mut *lock(&adopted.closing));
-        let nothing = |_: &mut dyn Visit| {};
-        let recorded = Adopted {
-            adoption,
-            applied: &[],
-            record: &nothing,
-            above: None,
-            operation: None,
-        };
-        self.open_or_close(&boundaries, &fields, &place, &recorded, ctx);
+        self.open_or_close(&boundaries, &fields, &place, &NoFields, ctx);
     }
 }
 
