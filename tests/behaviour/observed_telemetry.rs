@@ -6,7 +6,7 @@ use std::sync::Mutex;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::time::Duration;
 use tracing_conversation::delivery::Delivered;
-use tracing_conversation::observe::{ConversationSummary, Observer, TurnStarted, TurnSummary};
+use tracing_conversation::observe::{ConversationSummary, Observer, TurnStarted};
 use tracing_conversation::{Telemetry, event};
 use tracing_subscriber::prelude::*;
 
@@ -138,7 +138,7 @@ fn summaries_are_read_back_as_they_were_written() {
         serde_json::from_str(&json).unwrap()
     }
     impl Observer for Json {
-        fn turn_ended(&self, turn: &TurnSummary) {
+        fn turn_ended(&self, turn: &tracing_conversation::observe::TurnSummary) {
             self.0.lock().unwrap().push(through_json(turn));
         }
         fn conversation_ended(&self, conversation: &ConversationSummary) {
