@@ -30,11 +30,6 @@ fn quickstart_heeds_every_variable() {
 }
 
 #[test]
-fn tested_agent_heeds_every_variable() {
-    assert_eq!(heeds("tested_agent", View::Tree), "");
-}
-
-#[test]
 fn observer_heeds_every_variable() {
     let printed = heeds("observer", View::Nothing);
     assert!(printed.contains("turn 1: answered after"), "{printed}");
