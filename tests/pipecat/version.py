@@ -1,0 +1,3 @@
+"""The version of Pipecat that this crate is compared with."""
+
+VERSION = "1.14.0"
