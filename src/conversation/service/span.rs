@@ -229,15 +229,12 @@ impl ServiceSpan {
 
     /// Notes the first byte of the service.
     pub(crate) fn first_byte(&self, at: Time, what: FirstByte) {
-        let key = match &mut *lock(&self.record) {
-            Some(record) => {
-                record.note_first_byte(at);
-                record.key
-            }
+        match &mut *lock(&self.record) {
+            Some(record) => record.note_first_byte(at),
             None => return,
-        };
+        }
         if let Some(conversation) = &self.conversation {
-            conversation.act(at, |transition| transition.first_byte(key, what));
+            conversation.act(at, |transition| transition.first_byte(self.key, what));
         }
     }
 
